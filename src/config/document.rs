@@ -1,0 +1,87 @@
+//! TOML text as a tree of values with their byte ranges.
+
+use std::ops::Range;
+
+use toml::Spanned;
+use toml::de::{DeInteger, DeTable, DeValue};
+
+use crate::model::value::{Key, Node, Value};
+
+/// A mistake in the TOML itself.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Malformed {
+    /// Byte range in the text.
+    pub span: Range<usize>,
+    /// What is wrong.
+    pub message: String,
+}
+
+/// Reads TOML text. What can be read is returned with all that could not be.
+pub fn parse(text: &str) -> (Node, Vec<Malformed>) {
+    let (table, errors) = DeTable::parse_recoverable(text);
+    let mut malformed: Vec<_> = errors
+        .into_iter()
+        .map(|e| Malformed { span: e.span().unwrap_or(0..0), message: e.message().to_owned() })
+        .collect();
+    let span = table.span();
+    let node = Node { span, value: convert_table(table.into_inner(), &mut malformed) };
+    (node, malformed)
+}
+
+fn convert_table(table: DeTable<'_>, malformed: &mut Vec<Malformed>) -> Value {
+    let mut entries: Vec<_> = table
+        .into_iter()
+        .map(|(key, value)| {
+            let key = Key { span: key.span(), name: key.into_inner().into_owned() };
+            (key, convert(value, malformed))
+        })
+        .collect();
+    entries.sort_by_key(|(key, _)| key.span.start);
+    Value::Table(entries)
+}
+
+fn convert(value: Spanned<DeValue<'_>>, malformed: &mut Vec<Malformed>) -> Node {
+    let span = value.span();
+    let value = match value.into_inner() {
+        DeValue::String(s) => Value::String(s.into_owned()),
+        DeValue::Integer(i) => integer(&i).map_or_else(
+            || {
+                malformed.push(Malformed { span: span.clone(), message: "the number is too large".into() });
+                Value::Integer(0)
+            },
+            Value::Integer,
+        ),
+        DeValue::Float(f) => Value::Float(f.as_str().replace('_', "").parse().unwrap_or(f64::NAN)),
+        DeValue::Boolean(b) => Value::Boolean(b),
+        DeValue::Datetime(d) => Value::Datetime(d.to_string()),
+        DeValue::Array(items) => Value::Array(items.into_iter().map(|v| convert(v, malformed)).collect()),
+        DeValue::Table(table) => convert_table(table, malformed),
+    };
+    Node { span, value }
+}
+
+fn integer(i: &DeInteger<'_>) -> Option<i64> {
+    i64::from_str_radix(&i.as_str().replace('_', ""), i.radix()).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn keeps_ranges_of_keys_and_values_in_every_form_of_table() {
+        let text = "a = { b = 1 }\n[[step]]\nmount = { path = \"/x\" }\n[step.file]\nn = [1, 0x10]\n";
+        let (node, malformed) = parse(text);
+        assert_eq!(malformed, []);
+        let (key, value) = node.entry("a").unwrap().1.entry("b").unwrap();
+        assert_eq!((&text[key.span.clone()], &text[value.span.clone()]), ("b", "1"));
+        assert_eq!(&text[node.span_at("step[0].mount.path")], "\"/x\"");
+        assert_eq!(&text[node.span_at("step[0].file.n[1]")], "0x10");
+    }
+
+    #[test]
+    fn reports_every_mistake_it_can_tell_apart() {
+        let (_, malformed) = parse("a = \nb = 1\nc = \"x\nd = 2\n");
+        assert!(malformed.len() >= 2, "{malformed:?}");
+    }
+}

@@ -1,0 +1,3 @@
+//! From text to a run: inventory, playbooks, templates, secrets.
+
+pub mod document;

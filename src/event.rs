@@ -1,0 +1,395 @@
+//! The one ordered stream of what happens in a run, and the fold over it that all displays share.
+//!
+//! The engine sends events and never prints; reporters fold events and never decide. State events are never
+//! dropped; [`Body::Output`] may be. Serialised, one event is one JSON object on a line; [`VERSION`] is in the
+//! first one and is raised when a reader of the old form would go wrong.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use crate::model::{Failure, HostName, Place, StepId};
+use crate::step::{Change, Field};
+
+/// Version of the serialised form.
+pub const VERSION: u32 = 1;
+
+/// Something that happened.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Event {
+    /// Milliseconds since the run started.
+    pub at_ms: u64,
+    /// What happened.
+    #[serde(flatten)]
+    pub body: Body,
+}
+
+/// What a command does with the playbooks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Mode {
+    /// Shows what would change.
+    Plan,
+    /// Changes it.
+    Apply,
+    /// Runs one command on each host.
+    Run,
+    /// Asks for facts.
+    Facts,
+}
+
+/// Which step of which playbook on which host.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct StepRef {
+    /// The playbook, by its position in the run, from 0.
+    pub play: usize,
+    /// The step.
+    pub step: StepId,
+    /// The host.
+    pub host: HostName,
+}
+
+/// What a reporter must know of a playbook before it starts.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PlayInfo {
+    /// File name without folder and ending.
+    pub name: String,
+    /// Title.
+    pub title: String,
+    /// Its hosts in inventory order.
+    pub hosts: Vec<HostName>,
+    /// Number of steps as written.
+    pub steps: usize,
+}
+
+/// The kinds of events.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "event", rename_all = "snake_case")]
+pub enum Body {
+    /// The first event of every run.
+    RunStarted {
+        /// [`VERSION`].
+        version: u32,
+        /// What is done.
+        mode: Mode,
+        /// All hosts of the run in inventory order.
+        hosts: Vec<HostName>,
+        /// The playbooks in the order in which they run.
+        plays: Vec<PlayInfo>,
+    },
+    /// A connection is being made.
+    HostConnecting {
+        /// The host.
+        host: HostName,
+    },
+    /// The host answers.
+    HostConnected {
+        /// The host.
+        host: HostName,
+    },
+    /// The host could not be reached, or was lost.
+    HostUnreachable {
+        /// The host.
+        host: HostName,
+        /// Why.
+        failure: Failure,
+    },
+    /// Something that the user should know of a host, or of the run.
+    Warning {
+        /// The host, if it is about one.
+        host: Option<HostName>,
+        /// What, a lower-case fragment.
+        message: String,
+    },
+    /// A step's place in the plan.
+    Planned(Entry),
+    /// The plan is complete.
+    PlanFinished {
+        /// What it comes to.
+        summary: Summary,
+    },
+    /// A playbook starts.
+    PlayStarted {
+        /// Its position, from 0.
+        play: usize,
+    },
+    /// A step starts on a host.
+    StepStarted {
+        /// Which.
+        #[serde(flatten)]
+        at: StepRef,
+        /// Its name.
+        name: String,
+    },
+    /// An action of the running step starts.
+    ActionStarted {
+        /// Which.
+        #[serde(flatten)]
+        at: StepRef,
+        /// What it does.
+        label: String,
+    },
+    /// A line that the running action printed. May be dropped.
+    Output {
+        /// Which.
+        #[serde(flatten)]
+        at: StepRef,
+        /// The line.
+        line: String,
+        /// Whether it came on standard error.
+        stderr: bool,
+    },
+    /// A try failed and will be made again.
+    StepRetried {
+        /// Which.
+        #[serde(flatten)]
+        at: StepRef,
+        /// How many tries are left.
+        left: u32,
+        /// Why it failed.
+        failure: Failure,
+    },
+    /// A step ended on a host.
+    StepFinished(Finished),
+    /// A command of `run`, or the facts of `facts`, came back.
+    Answered {
+        /// The host.
+        host: HostName,
+        /// Exit code.
+        code: i32,
+        /// Standard output, lossily decoded.
+        stdout: String,
+        /// Standard error, lossily decoded.
+        stderr: String,
+    },
+    /// The last event of every run.
+    RunFinished {
+        /// What it came to.
+        summary: Summary,
+    },
+}
+
+/// One line of a plan: one step on one host.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Entry {
+    /// Which.
+    #[serde(flatten)]
+    pub at: StepRef,
+    /// The step's name.
+    pub name: String,
+    /// Its kind.
+    pub kind: String,
+    /// Where it is written.
+    pub place: Place,
+    /// It runs only when notified.
+    #[serde(default)]
+    pub handler: bool,
+    /// What will happen.
+    pub forecast: Forecast,
+}
+
+/// What a plan says of a step on a host.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "forecast", rename_all = "snake_case")]
+pub enum Forecast {
+    /// Nothing to do.
+    Unchanged {
+        /// How that shows.
+        reason: String,
+        /// If it rests on what earlier steps will leave: those.
+        #[serde(default)]
+        predicted: Vec<StepRef>,
+    },
+    /// It will change.
+    Change {
+        /// What.
+        change: ChangeView,
+        /// If it rests on what earlier steps will leave or bring: those.
+        #[serde(default)]
+        predicted: Vec<StepRef>,
+    },
+    /// It cannot be said before another step has run (its template uses that step's output).
+    Unknown {
+        /// Until when, in words.
+        until: String,
+    },
+    /// It does not apply to this host.
+    Skipped {
+        /// Why.
+        why: String,
+    },
+    /// It cannot work: why. The plan fails.
+    Error {
+        /// Why.
+        failure: Failure,
+    },
+    /// The host cannot be reached.
+    Unreachable,
+}
+
+/// What people see of a change.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct ChangeView {
+    /// What will be done.
+    pub summary: String,
+    /// Before and after, field by field.
+    pub fields: Vec<Field>,
+    /// The actions' labels.
+    pub actions: Vec<String>,
+    /// Whom it interrupts.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub disrupts: Option<String>,
+    /// What else to know.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub notes: Vec<String>,
+    /// It runs at every apply.
+    #[serde(default)]
+    pub always: bool,
+}
+
+impl From<&Change> for ChangeView {
+    fn from(change: &Change) -> Self {
+        Self {
+            summary: change.summary.clone(),
+            fields: change.fields.clone(),
+            actions: change.actions.iter().map(|a| a.label.clone()).collect(),
+            disrupts: change.disrupts.clone(),
+            notes: change.notes.clone(),
+            always: change.always,
+        }
+    }
+}
+
+/// How a step ended on a host.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Finished {
+    /// Which.
+    #[serde(flatten)]
+    pub at: StepRef,
+    /// Its name.
+    pub name: String,
+    /// Its kind.
+    pub kind: String,
+    /// Where it is written.
+    pub place: Place,
+    /// How it ended.
+    pub outcome: Outcome,
+    /// For unchanged and skipped: why.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub reason: String,
+    /// For changed and failed: what was to change.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub change: Option<ChangeView>,
+    /// For failed and unreachable: why.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub failure: Option<Failure>,
+    /// How long it took, in milliseconds.
+    pub took_ms: u64,
+}
+
+/// How a step ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Outcome {
+    /// It was as described.
+    Unchanged,
+    /// It was changed, and the change holds.
+    Changed,
+    /// A plan: it would be changed.
+    WouldChange,
+    /// A plan: cannot be said yet.
+    Unknown,
+    /// It does not apply, or was not reached.
+    Skipped,
+    /// It failed.
+    Failed,
+    /// The host could not be reached.
+    Unreachable,
+}
+
+/// How often each outcome came up.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Counts {
+    /// See [`Outcome::Unchanged`].
+    pub unchanged: usize,
+    /// See [`Outcome::Changed`].
+    pub changed: usize,
+    /// See [`Outcome::WouldChange`].
+    pub would_change: usize,
+    /// See [`Outcome::Unknown`].
+    pub unknown: usize,
+    /// See [`Outcome::Skipped`].
+    pub skipped: usize,
+    /// See [`Outcome::Failed`].
+    pub failed: usize,
+}
+
+impl Counts {
+    /// Counts one outcome. An unreachable host is counted as such, not its steps.
+    pub fn add(&mut self, outcome: Outcome) {
+        match outcome {
+            Outcome::Unchanged => self.unchanged += 1,
+            Outcome::Changed => self.changed += 1,
+            Outcome::WouldChange => self.would_change += 1,
+            Outcome::Unknown => self.unknown += 1,
+            Outcome::Skipped => self.skipped += 1,
+            Outcome::Failed => self.failed += 1,
+            Outcome::Unreachable => {}
+        }
+    }
+}
+
+/// What a run came to: the fold over its events.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct Summary {
+    /// Over all hosts.
+    pub total: Counts,
+    /// Host by host.
+    pub hosts: BTreeMap<HostName, Counts>,
+    /// The hosts that could not be reached, in inventory order.
+    pub unreachable: Vec<HostName>,
+}
+
+impl Summary {
+    /// Takes in one event.
+    pub fn fold(&mut self, body: &Body) {
+        let (host, outcome) = match body {
+            Body::RunStarted { hosts, .. } => {
+                self.hosts = hosts.iter().map(|h| (h.clone(), Counts::default())).collect();
+                return;
+            }
+            Body::HostUnreachable { host, .. } => {
+                if !self.unreachable.contains(host) {
+                    self.unreachable.push(host.clone());
+                }
+                return;
+            }
+            Body::Planned(entry) => (&entry.at.host, entry.forecast.outcome()),
+            Body::StepFinished(finished) => (&finished.at.host, finished.outcome),
+            _ => return,
+        };
+        self.total.add(outcome);
+        self.hosts.entry(host.clone()).or_default().add(outcome);
+    }
+
+    /// Puts the counts back to zero, for the apply that follows a plan; unreachable hosts stay.
+    pub fn restart(&mut self) {
+        self.total = Counts::default();
+        self.hosts.values_mut().for_each(|c| *c = Counts::default());
+    }
+}
+
+impl Forecast {
+    /// The outcome that a plan reports for it.
+    pub fn outcome(&self) -> Outcome {
+        match self {
+            Self::Unchanged { .. } => Outcome::Unchanged,
+            Self::Change { .. } => Outcome::WouldChange,
+            Self::Unknown { .. } => Outcome::Unknown,
+            Self::Skipped { .. } => Outcome::Skipped,
+            Self::Error { .. } => Outcome::Failed,
+            Self::Unreachable => Outcome::Unreachable,
+        }
+    }
+}

@@ -1,0 +1,13 @@
+//! Hostwright brings a fleet of Linux hosts to a described state over plain `ssh`.
+//!
+//! The library is there for the binary and its tests; its interface may change with every version.
+//! `ARCHITECTURE.md` is the map.
+
+pub mod config;
+pub mod diagnostic;
+pub mod event;
+pub mod model;
+pub mod probe;
+pub mod shell;
+pub mod step;
+pub mod transport;

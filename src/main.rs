@@ -1,0 +1,3 @@
+//! The `hostwright` binary: wiring only.
+
+fn main() {}

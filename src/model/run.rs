@@ -1,0 +1,224 @@
+//! A run: which hosts, which playbooks in which order, and the seam through which the engine gets
+//! the steps of one host once it knows enough of that host to render their templates.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use super::{Host, HostName, Place, Privilege, StepId};
+use crate::diagnostic::Diagnostic;
+use crate::step::Step;
+
+/// Everything that a command is to do, checked and resolved as far as it can be offline.
+#[derive(Debug, Clone)]
+pub struct Run {
+    /// The selected hosts in inventory order. [`Play::hosts`] are indices into this list.
+    pub hosts: Vec<Arc<Host>>,
+    /// Every host of the inventory, selected or not, for steps that name another host.
+    pub inventory: Arc<Vec<Arc<Host>>>,
+    /// The playbooks in the order in which they run; each is a barrier.
+    pub plays: Vec<Play>,
+}
+
+/// One playbook on its hosts.
+#[derive(Debug, Clone)]
+pub struct Play {
+    /// Its file name without folder and ending (`10-nfs-server`).
+    pub name: Arc<str>,
+    /// Its title.
+    pub title: String,
+    /// The file.
+    pub file: Arc<str>,
+    /// Its hosts, as indices into [`Run::hosts`], ascending.
+    pub hosts: Vec<usize>,
+    /// Sizes of the rolling batches, the last one repeated; empty for all at once.
+    pub serial: Vec<Batch>,
+    /// Stop the run when more than this many hosts have failed in a batch.
+    pub max_failures: Option<Batch>,
+    /// Its steps in order, handlers included.
+    pub steps: Vec<Arc<dyn StepSource>>,
+}
+
+/// A number of hosts, or a share of a play's hosts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Batch {
+    /// So many hosts.
+    Hosts(usize),
+    /// So many per cent of the play's hosts, rounded up.
+    Percent(u8),
+}
+
+impl Batch {
+    /// The number of hosts, of `all`, at least 1 for a batch of a share.
+    pub fn of(self, all: usize) -> usize {
+        match self {
+            Self::Hosts(n) => n,
+            Self::Percent(p) => (all * usize::from(p)).div_ceil(100).max(1),
+        }
+    }
+}
+
+/// One `[[step]]` as written, not yet rendered for a host.
+pub trait StepSource: fmt::Debug + Send + Sync {
+    /// Its id (without a loop's `[item]`).
+    fn id(&self) -> &StepId;
+    /// Its name as written, templates unrendered.
+    fn name(&self) -> &str;
+    /// The kind, as its key in the playbook (`nfs_export`).
+    fn kind(&self) -> &'static str;
+    /// Where it is written.
+    fn place(&self) -> &Place;
+    /// Whether it runs only when notified.
+    fn is_handler(&self) -> bool;
+    /// Whether it is meant for this host (the step's own `hosts`, `--step`, tags, `--start-at`).
+    fn selects(&self, host: &HostName) -> bool;
+    /// Whether its templates use `facts`, so that it cannot be rendered before they are known.
+    fn needs_facts(&self) -> bool;
+    /// The steps whose results (`steps.ID`) its templates use.
+    fn needs_results(&self) -> &[StepId];
+    /// Renders it for `host`: a loop gives several instances, a false `when` none.
+    fn resolve(&self, host: &Host, known: &Known) -> Result<Resolved, ResolveError>;
+}
+
+/// What is known of a host when a step is rendered.
+#[derive(Debug, Clone, Default)]
+pub struct Known {
+    /// Its facts, as templates see them; null before they were asked for.
+    pub facts: serde_json::Value,
+    /// Results of the steps that ran already, by id, for `steps.ID`.
+    pub results: BTreeMap<StepId, StepResult>,
+}
+
+/// What a finished step leaves behind for templates (`steps.ID.changed`, `.stdout` ...).
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StepResult {
+    /// It changed something.
+    pub changed: bool,
+    /// It failed (and `on_failure` let the host go on).
+    pub failed: bool,
+    /// It was skipped.
+    pub skipped: bool,
+    /// Exit code of its last action, for `command` and `script`.
+    pub code: Option<i32>,
+    /// Standard output of its last action without the final line break, for `register`.
+    pub stdout: String,
+    /// Standard error of its last action.
+    pub stderr: String,
+}
+
+/// What rendering a step for a host came to.
+#[derive(Debug, Clone)]
+pub enum Resolved {
+    /// Its `when` is false, or its loop is empty: why, in a few words.
+    Skipped(String),
+    /// The step, once for each turn of its loop.
+    Steps(Vec<Instance>),
+}
+
+/// A template could not be rendered for a host, or what came out is not valid.
+#[derive(Debug, Clone, thiserror::Error)]
+#[error("{}", .0.first().map_or("cannot resolve the step", |d| d.message.as_str()))]
+pub struct ResolveError(pub Vec<Diagnostic>);
+
+/// A step rendered for one host, ready to be asked and applied.
+#[derive(Debug, Clone)]
+pub struct Instance {
+    /// Its id; with `each`, `id[item]`.
+    pub id: StepId,
+    /// Its name, rendered.
+    pub name: String,
+    /// The kind, as its key in the playbook.
+    pub kind: &'static str,
+    /// Where it is written.
+    pub place: Place,
+    /// The step itself.
+    pub step: Arc<dyn Step>,
+    /// Whose rights its probes and actions have.
+    pub privilege: Privilege,
+    /// Bound of each action; the kind's own default where it is `None`.
+    pub timeout: Option<Duration>,
+    /// How many more times to try when the action fails or does not hold.
+    pub retries: u32,
+    /// Pause between tries.
+    pub retry_delay: Duration,
+    /// An expression over `result` that must become true before the step counts as done; tried
+    /// `retries` times.
+    pub until: Option<String>,
+    /// Ids of handlers to run when this step changed something.
+    pub notify: Vec<StepId>,
+    /// It runs only when notified.
+    pub handler: bool,
+    /// What a failure means for the host and the run.
+    pub on_failure: OnFailure,
+    /// Changes that interrupt users are allowed.
+    pub disruptive: bool,
+    /// What it further provides, as the playbook says (`provides = ["unit:redis"]`).
+    pub provides: Vec<super::Resource>,
+    /// What it further needs, as the playbook says.
+    pub needs: Vec<super::Resource>,
+}
+
+/// What the failure of a step means.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum OnFailure {
+    /// The host does no further step; others go on.
+    #[default]
+    Stop,
+    /// The host goes on with its next step.
+    Continue,
+    /// No host starts a further step.
+    StopAll,
+}
+
+/// Why a step failed on a host; serialised with its causes flattened to text.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Failure {
+    /// What went wrong, a lower-case fragment.
+    pub message: String,
+    /// Its causes, nearest first.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub causes: Vec<String>,
+    /// The command that failed, secrets masked.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub command: Option<String>,
+    /// The exit code of the command.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub code: Option<i32>,
+    /// The end of what the command printed.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub output: String,
+    /// What to do about it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub hint: Option<String>,
+}
+
+impl Failure {
+    /// A failure of which only the message is known.
+    pub fn new(message: impl Into<String>) -> Self {
+        Self {
+            message: message.into(),
+            causes: Vec::new(),
+            command: None,
+            code: None,
+            output: String::new(),
+            hint: None,
+        }
+    }
+
+    /// Takes the message and the chain of sources of `error`.
+    pub fn from_error(error: &dyn std::error::Error) -> Self {
+        let causes = std::iter::successors(error.source(), |e| e.source()).map(ToString::to_string).collect();
+        Self { causes, ..Self::new(error.to_string()) }
+    }
+
+    /// Adds what to do about it.
+    #[must_use]
+    pub fn hint(mut self, hint: impl Into<String>) -> Self {
+        self.hint = Some(hint.into());
+        self
+    }
+}

@@ -1,0 +1,210 @@
+//! Questions to a host and what came back. A probe never changes anything and never blocks.
+
+use std::cell::RefCell;
+use std::collections::{BTreeSet, HashMap};
+use std::sync::Arc;
+
+use crate::model::{FileState, Kind, Privilege, Resource, State};
+use crate::shell::Script;
+
+/// A question to a host: a script that prints, and changes nothing.
+///
+/// Equal probes of several steps are asked once. A script that could block (a network file system, a
+/// daemon) bounds itself with `timeout`; the whole exchange is bounded as well.
+#[derive(Debug, Clone)]
+pub struct Probe {
+    /// The script. `LC_ALL=C`, a fixed `PATH`, standard input is empty.
+    pub script: Script,
+    /// Whose rights it needs; `None` for the step's own.
+    pub privilege: Option<Privilege>,
+    /// The host to ask, by inventory name, if it is not the step's own.
+    pub host: Option<crate::model::HostName>,
+}
+
+impl Probe {
+    /// A question to the step's own host with the step's own rights.
+    pub fn new(script: Script) -> Self {
+        Self { script, privilege: None, host: None }
+    }
+
+    /// Asks another host of the inventory.
+    #[must_use]
+    pub fn on(mut self, host: crate::model::HostName) -> Self {
+        self.host = Some(host);
+        self
+    }
+
+    fn key(&self) -> Key {
+        Key { host: self.host.clone(), privilege: self.privilege.clone(), text: self.script.render().into() }
+    }
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+struct Key {
+    host: Option<crate::model::HostName>,
+    privilege: Option<Privilege>,
+    text: Arc<str>,
+}
+
+/// What a script answered.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Answer {
+    /// Exit code; 128 + N when signal N ended it.
+    pub code: i32,
+    /// Standard output, byte for byte.
+    pub stdout: Vec<u8>,
+    /// Standard error, byte for byte.
+    pub stderr: Vec<u8>,
+}
+
+impl Answer {
+    /// An answer with this code and standard output.
+    pub fn new(code: i32, stdout: &str) -> Self {
+        Self { code, stdout: stdout.into(), stderr: Vec::new() }
+    }
+
+    /// Whether the exit code is 0.
+    pub fn ok(&self) -> bool {
+        self.code == 0
+    }
+
+    /// Standard output as text, without blanks and line breaks at its end.
+    pub fn text(&self) -> std::borrow::Cow<'_, str> {
+        trimmed(&self.stdout)
+    }
+
+    /// Standard error as text, without blanks and line breaks at its end.
+    pub fn error_text(&self) -> std::borrow::Cow<'_, str> {
+        trimmed(&self.stderr)
+    }
+}
+
+fn trimmed(bytes: &[u8]) -> std::borrow::Cow<'_, str> {
+    match String::from_utf8_lossy(bytes) {
+        std::borrow::Cow::Borrowed(text) => text.trim_end().into(),
+        std::borrow::Cow::Owned(text) => text.trim_end().to_owned().into(),
+    }
+}
+
+/// An answer that cannot be understood. It never means "needs change".
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum CheckError {
+    /// The host said something that the kind cannot make sense of.
+    #[error("cannot understand the answer to `{question}`: {why}")]
+    Unreadable {
+        /// The script that was asked, secrets masked.
+        question: String,
+        /// What was expected.
+        why: String,
+        /// The exit code and the beginning of what was printed.
+        answer: String,
+    },
+    /// The host is in a state that this step must not or cannot change: what, and what to do.
+    #[error("{message}")]
+    Refused {
+        /// What stands in the way.
+        message: String,
+        /// What to do about it.
+        hint: Option<String>,
+    },
+    /// The probe was not asked: a bug in the engine.
+    #[error("`{0}` was not asked")]
+    NotAsked(String),
+}
+
+impl CheckError {
+    /// The answer to `probe` makes no sense: `why` says what was expected.
+    pub fn unreadable(probe: &Probe, answer: &Answer, why: impl Into<String>) -> Self {
+        use std::fmt::Write as _;
+        let mut shown = format!("exit code {}", answer.code);
+        for (name, bytes) in [("stdout", &answer.stdout), ("stderr", &answer.stderr)] {
+            if !bytes.is_empty() {
+                let text = String::from_utf8_lossy(bytes);
+                let text: String = text.trim_end().chars().take(400).collect();
+                let _ = write!(shown, "\n{name}: {text}");
+            }
+        }
+        let question: String = probe.script.to_string().chars().take(200).collect();
+        Self::Unreadable { question, why: why.into(), answer: shown }
+    }
+
+    /// The step must not act in this state.
+    pub fn refused(message: impl Into<String>, hint: impl Into<Option<String>>) -> Self {
+        Self::Refused { message: message.into(), hint: hint.into() }
+    }
+}
+
+/// The answers to the probes of a host, and what earlier steps of the same plan are expected to leave.
+#[derive(Debug, Clone, Default)]
+pub struct Readings {
+    answers: HashMap<Key, Arc<Answer>>,
+    expected: HashMap<Resource, State>,
+    used: RefCell<BTreeSet<Resource>>,
+}
+
+impl Readings {
+    /// Records the answer to `probe`, in place of an older one.
+    pub fn insert(&mut self, probe: &Probe, answer: Answer) {
+        self.answers.insert(probe.key(), Arc::new(answer));
+    }
+
+    /// Takes over the answer that `other` has to `probe`; returns whether it had one.
+    pub fn copy(&mut self, probe: &Probe, other: &Self) -> bool {
+        let key = probe.key();
+        other.answers.get(&key).is_some_and(|answer| {
+            self.answers.insert(key, Arc::clone(answer));
+            true
+        })
+    }
+
+    /// Whether `probe` has been answered.
+    pub fn has(&self, probe: &Probe) -> bool {
+        self.answers.contains_key(&probe.key())
+    }
+
+    /// Returns the answer to `probe`.
+    ///
+    /// # Errors
+    /// [`CheckError::NotAsked`] when the step did not list it in its probes.
+    pub fn of(&self, probe: &Probe) -> Result<&Answer, CheckError> {
+        self.answers
+            .get(&probe.key())
+            .map(|a| &**a)
+            .ok_or_else(|| CheckError::NotAsked(probe.script.to_string()))
+    }
+
+    /// Says that an earlier step of the plan will leave `resource` in `state`.
+    pub fn expect(&mut self, resource: Resource, state: State) {
+        self.expected.insert(resource, state);
+    }
+
+    /// Returns the state in which an earlier step of the same plan will leave `resource`, if one will.
+    ///
+    /// In an apply, and where no planned step touches it, this is `None` and the answers count. A verdict
+    /// that used an expected state is shown as predicted.
+    pub fn expected(&self, resource: &Resource) -> Option<&State> {
+        let state = self.expected.get(resource);
+        if state.is_some() {
+            self.used.borrow_mut().insert(resource.clone());
+        }
+        state
+    }
+
+    /// Returns what an earlier planned step will leave at `path`, if one will.
+    pub fn expected_file(&self, path: &str) -> Option<&FileState> {
+        match self.expected(&Resource::here(Kind::Path, path)) {
+            Some(State::File(file)) => Some(file),
+            _ => None,
+        }
+    }
+
+    /// The expected states that were used since the last call: on them a verdict rests.
+    pub fn take_used(&self) -> BTreeSet<Resource> {
+        self.used.take()
+    }
+
+    /// Forgets all that was expected.
+    pub fn clear_expected(&mut self) {
+        self.expected.clear();
+    }
+}

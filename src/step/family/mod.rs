@@ -1,0 +1,3 @@
+//! What several kinds share. A module here is no kind of its own.
+
+pub mod path;

@@ -1,0 +1,199 @@
+//! The manifest: every kind of step, one line each, and how its table becomes a step.
+
+use std::ops::Range;
+use std::sync::Arc;
+
+use serde::de::DeserializeOwned;
+
+use super::Step;
+use crate::model::value::{self, Key, Node, Value};
+use crate::model::{Host, HostName};
+
+/// What `explain` shows of a kind and how its table is read.
+#[derive(Debug, Clone, Copy)]
+pub struct KindInfo {
+    /// The key in the step's table.
+    pub name: &'static str,
+    /// The key that a bare value stands for (`hostname = "nfs-01"`), if a bare value may stand there.
+    pub shorthand: Option<&'static str>,
+    /// Its document, Markdown.
+    pub doc: &'static str,
+    /// Reads the rendered table of one step of one host.
+    pub parse: Parse,
+}
+
+/// Reads the table of one step.
+pub type Parse = fn(&Node, &Context<'_>) -> Result<Arc<dyn Step>, Vec<Problem>>;
+
+/// Reads a file of the controller, or says in a few words why not.
+pub type ReadFile<'a> = &'a dyn Fn(&str) -> Result<Arc<[u8]>, String>;
+
+/// What a kind may ask of its surroundings while it is read.
+pub struct Context<'a> {
+    /// The host that the step is for.
+    pub host: &'a Host,
+    /// All hosts of the inventory.
+    pub inventory: &'a [Arc<Host>],
+    /// Reads a file of the controller, relative to the playbook.
+    pub read: ReadFile<'a>,
+    /// Renders a template text with the step's scope; the name is for its errors.
+    pub render: &'a dyn Fn(&str, &str) -> Result<String, String>,
+}
+
+impl std::fmt::Debug for Context<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Context").field("host", &self.host.name).finish_non_exhaustive()
+    }
+}
+
+impl Context<'_> {
+    /// The host of the inventory with this name or address.
+    pub fn find_host(&self, name_or_address: &str) -> Option<&Arc<Host>> {
+        self.inventory
+            .iter()
+            .find(|h| h.name.as_str() == name_or_address)
+            .or_else(|| self.inventory.iter().find(|h| h.login.address == name_or_address))
+    }
+
+    /// The names of all hosts of the inventory, for "did you mean".
+    pub fn host_names(&self) -> impl Iterator<Item = &HostName> {
+        self.inventory.iter().map(|h| &h.name)
+    }
+}
+
+/// A mistake in a step's table.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Problem {
+    /// Byte range in the playbook.
+    pub span: Range<usize>,
+    /// What is wrong, a lower-case fragment.
+    pub message: String,
+    /// What stands under the caret.
+    pub label: String,
+    /// What to do.
+    pub help: Option<String>,
+}
+
+/// A mistake that a kind finds in its own parameters, by the path of the key (`clients[0]`).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Invalid {
+    /// Path within the step's table; empty for the table itself.
+    pub path: String,
+    /// What is wrong, a lower-case fragment.
+    pub message: String,
+    /// What to do.
+    pub help: Option<String>,
+}
+
+impl Invalid {
+    /// `message` says what is wrong with the value at `path`.
+    pub fn new(path: impl Into<String>, message: impl Into<String>) -> Self {
+        Self { path: path.into(), message: message.into(), help: None }
+    }
+
+    /// Adds what to do about it.
+    #[must_use]
+    pub fn help(mut self, help: impl Into<String>) -> Self {
+        self.help = Some(help.into());
+        self
+    }
+}
+
+/// What a kind checks and completes once its table is read.
+pub trait Validate {
+    /// Returns all mistakes; may fill in what comes from the surroundings (a file's content).
+    fn validate(&mut self, context: &Context<'_>) -> Vec<Invalid> {
+        let _ = context;
+        Vec::new()
+    }
+}
+
+/// Reads `node` as `T`, reporting every mistake: after each one, the entry at fault is put aside.
+fn parse<T: DeserializeOwned + Validate + Step + 'static>(
+    node: &Node,
+    context: &Context<'_>,
+) -> Result<Arc<dyn Step>, Vec<Problem>> {
+    let mut problems = Vec::new();
+    let mut rest = node.clone();
+    let mut read = loop {
+        match T::deserialize(&rest) {
+            Ok(read) => break Some(read),
+            Err(error) => {
+                let span = error.span.clone().unwrap_or_else(|| node.span.clone());
+                let put_aside = remove_entry_at(&mut rest, &span);
+                // What is missing may just have been put aside.
+                if problems.is_empty() || put_aside {
+                    problems.push(problem(&error, span));
+                }
+                if !put_aside {
+                    break None;
+                }
+            }
+        }
+    };
+    if problems.is_empty()
+        && let Some(step) = read.as_mut()
+    {
+        problems.extend(step.validate(context).into_iter().map(|invalid| Problem {
+            span: node.span_at(&invalid.path),
+            message: invalid.message,
+            label: String::new(),
+            help: invalid.help,
+        }));
+    }
+    match read {
+        Some(step) if problems.is_empty() => Ok(Arc::new(step)),
+        _ => Err(problems),
+    }
+}
+
+fn problem(error: &value::Error, span: Range<usize>) -> Problem {
+    let near = error.unknown.as_deref().and_then(|name| crate::diagnostic::nearest(name, error.expected));
+    let help = match (near, error.expected) {
+        (Some(near), _) => Some(format!("did you mean `{near}`?")),
+        (None, []) => None,
+        (None, known) => Some(format!("known here: {}", known.join(", "))),
+    };
+    Problem { span, message: error.message.clone(), label: String::new(), help }
+}
+
+/// Removes the innermost table entry whose key or value lies at `span`; returns whether there was one.
+fn remove_entry_at(node: &mut Node, span: &Range<usize>) -> bool {
+    let inside = |outer: &Range<usize>| outer.start <= span.start && span.end <= outer.end;
+    match &mut node.value {
+        Value::Table(entries) => {
+            let at = |(k, n): &(Key, Node)| inside(&k.span) || inside(&n.span);
+            let Some(index) = entries.iter().position(at) else { return false };
+            if !remove_entry_at(&mut entries[index].1, span) {
+                entries.remove(index);
+            }
+            true
+        }
+        Value::Array(items) => items.iter_mut().any(|item| remove_entry_at(item, span)),
+        _ => false,
+    }
+}
+
+/// One line for each kind: its module, its type, and the key that a bare value stands for.
+macro_rules! kinds {
+    ($($name:ident => $type:ident $(($shorthand:literal))?,)*) => {
+        /// Every kind, in the order of the manifest.
+        pub const KINDS: &[KindInfo] = &[$(KindInfo {
+            name: stringify!($name),
+            shorthand: kinds!(@shorthand $($shorthand)?),
+            doc: include_str!(concat!(stringify!($name), ".md")),
+            parse: parse::<super::$name::$type>,
+        }),*];
+    };
+    (@shorthand) => { None };
+    (@shorthand $shorthand:literal) => { Some($shorthand) };
+}
+
+kinds! {
+    directory => Directory ("path"),
+}
+
+/// The kind with this name.
+pub fn kind(name: &str) -> Option<&'static KindInfo> {
+    KINDS.iter().find(|k| k.name == name)
+}

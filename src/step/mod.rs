@@ -1,0 +1,271 @@
+//! The step contract, and the manifest of all kinds.
+//!
+//! A kind answers two pure questions: what must I ask ([`Step::probes`]), and given the answers, what
+//! is the verdict ([`Step::check`])? The verdict carries the actions. A plan prints them, an apply
+//! sends the same values and asks the same probes again, which must then be answered `Satisfied`.
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde::Serialize;
+
+use crate::model::{Resource, State};
+use crate::probe::{CheckError, Probe, Readings};
+use crate::shell::Script;
+
+pub mod family;
+mod kinds;
+
+pub mod directory;
+
+pub use kinds::{Context, Invalid, KINDS, KindInfo, Parse, Problem, ReadFile, Validate, kind};
+
+/// A step of some kind with its parameters, rendered and valid.
+pub trait Step: fmt::Debug + Send + Sync {
+    /// Returns what must be asked. Pure, and the same at every call.
+    fn probes(&self) -> Vec<Probe>;
+
+    /// Returns the verdict on the answers.
+    fn check(&self, readings: &Readings) -> Result<Verdict, CheckError>;
+
+    /// Returns what exists once this step holds. Others may need it; what is in it is asked again after
+    /// this step acted.
+    fn provides(&self) -> Vec<Resource> {
+        Vec::new()
+    }
+
+    /// Returns what the check or the actions rely on beyond their own host's basic tools. A planned step
+    /// that provides one of these makes this step's readings stale once it has acted.
+    fn needs(&self) -> Vec<Resource> {
+        Vec::new()
+    }
+
+    /// Whether any action on the host may change the answers in ways nobody declares (the guards of a
+    /// `command`): then they are asked afresh before the step's turn if anything was changed.
+    fn opaque(&self) -> bool {
+        false
+    }
+
+    /// Returns what to do when a change notified this step; `None` if it cannot be a handler.
+    ///
+    /// The step runs as a handler: after the change its probes are asked and must be `Satisfied`, as ever.
+    fn on_notify(&self, readings: &Readings) -> Result<Option<Change>, CheckError> {
+        let _ = readings;
+        Ok(None)
+    }
+
+    /// For lints that look across steps: the concrete kind.
+    fn as_any(&self) -> &dyn std::any::Any;
+}
+
+/// What a check came to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Verdict {
+    /// It is as described: `reason` says how that shows (`installed: nfs-utils 2.5.4`).
+    Satisfied {
+        /// A few words, lower case.
+        reason: String,
+    },
+    /// It differs, and this would put it right.
+    Drift(Change),
+    /// It cannot be known before `until` is there (a unit before its package).
+    ///
+    /// In a plan this becomes "will change (predicted)" if an earlier planned step provides `until`, and
+    /// an error if none does. In an apply it is an error: what was to provide it has run already.
+    Unknown {
+        /// What is missing.
+        until: Resource,
+        /// What will have to be done once it is there, or `None` if nothing will (the package starts its
+        /// unit itself).
+        then: Option<Change>,
+        /// What to say if nobody provides it (`unit nfs-server.service not found`).
+        otherwise: String,
+    },
+}
+
+impl Verdict {
+    /// It is as described.
+    pub fn satisfied(reason: impl Into<String>) -> Self {
+        Self::Satisfied { reason: reason.into() }
+    }
+}
+
+/// A difference, and the actions that remove it.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Change {
+    /// What will be done, in the imperative and lower case (`enable and start nfs-server`).
+    pub summary: String,
+    /// Field by field: before and after.
+    pub fields: Vec<Field>,
+    /// What is sent to the host, in order; the first that fails ends the step.
+    pub actions: Vec<Action>,
+    /// Whom it interrupts and how, if it does (`unmounts /mnt/nfs_file: its users lose it`). It is refused
+    /// unless the step says `disruptive = true` or the user allows it.
+    pub disrupts: Option<String>,
+    /// What the user should know beside the fields (`Redis becomes reachable from everywhere`).
+    pub notes: Vec<String>,
+    /// The states it will leave, for later steps of the same plan.
+    pub expects: Vec<(Resource, State)>,
+    /// It runs at every apply (`always = true`): no difference was found, and none is asked for after.
+    pub always: bool,
+}
+
+impl Change {
+    /// A change that is described by `summary`.
+    pub fn new(summary: impl Into<String>) -> Self {
+        Self { summary: summary.into(), ..Self::default() }
+    }
+
+    /// Adds a field.
+    #[must_use]
+    pub fn field(
+        mut self,
+        name: impl Into<String>,
+        before: impl Into<Value>,
+        after: impl Into<Value>,
+    ) -> Self {
+        self.fields.push(Field { name: name.into(), before: before.into(), after: after.into() });
+        self
+    }
+
+    /// Adds an action.
+    #[must_use]
+    pub fn action(mut self, action: Action) -> Self {
+        self.actions.push(action);
+        self
+    }
+
+    /// Adds a note.
+    #[must_use]
+    pub fn note(mut self, note: impl Into<String>) -> Self {
+        self.notes.push(note.into());
+        self
+    }
+
+    /// Adds a state that it will leave.
+    #[must_use]
+    pub fn expect(mut self, resource: Resource, state: State) -> Self {
+        self.expects.push((resource, state));
+        self
+    }
+}
+
+/// One field of a difference.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, serde::Deserialize)]
+pub struct Field {
+    /// Its name, as the playbook calls it (`mode`, `running`).
+    pub name: String,
+    /// As it is.
+    pub before: Value,
+    /// As it will be.
+    pub after: Value,
+}
+
+/// A value of a field.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, serde::Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Value {
+    /// Nothing is there.
+    Absent,
+    /// Something short.
+    Text(String),
+    /// The content of a text file, for a unified diff.
+    Content(String),
+    /// The content of a binary or very large file, by its digest and size in bytes.
+    Binary {
+        /// SHA-256, lower-case hexadecimal.
+        sha256: String,
+        /// Size in bytes.
+        size: u64,
+    },
+    /// Known only after the change (an id that a daemon will choose).
+    AfterApply,
+    /// Not known, for the thing it belongs to is not there yet.
+    Unknown,
+    /// A secret.
+    Masked,
+}
+
+impl From<&str> for Value {
+    fn from(text: &str) -> Self {
+        Self::Text(text.into())
+    }
+}
+impl From<String> for Value {
+    fn from(text: String) -> Self {
+        Self::Text(text)
+    }
+}
+impl From<Option<String>> for Value {
+    fn from(text: Option<String>) -> Self {
+        text.map_or(Self::Absent, Self::Text)
+    }
+}
+
+/// Something that is done on a host.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Action {
+    /// What it does, in the imperative, for the running line (`install nfs-utils`).
+    pub label: String,
+    /// The script. It must be safe to run again after it was cut off. Exit code 0 is success.
+    pub script: Script,
+    /// Bytes that the script reads from file descriptor 3 (`cat <&3`), all of them.
+    pub payload: Option<Payload>,
+    /// Its bound on the host, unless the step sets `timeout`.
+    pub timeout: Duration,
+    /// What follows it.
+    pub then: Then,
+}
+
+/// What has to happen after an action's script ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Then {
+    /// Nothing.
+    Nothing,
+    /// The host goes down: wait until it can be reached again with another boot id, for so long.
+    Reboot(Duration),
+    /// Standard output is written to this file on the controller, atomically.
+    Save(std::path::PathBuf),
+}
+
+/// Default bound of an action.
+pub const ACTION_TIMEOUT: Duration = Duration::from_mins(5);
+
+impl Action {
+    /// An action with the default bound.
+    pub fn new(label: impl Into<String>, script: Script) -> Self {
+        Self { label: label.into(), script, payload: None, timeout: ACTION_TIMEOUT, then: Then::Nothing }
+    }
+
+    /// Gives it bytes to read from file descriptor 3.
+    #[must_use]
+    pub fn payload(mut self, payload: Payload) -> Self {
+        self.payload = Some(payload);
+        self
+    }
+
+    /// Sets its bound.
+    #[must_use]
+    pub fn timeout(mut self, timeout: Duration) -> Self {
+        self.timeout = timeout;
+        self
+    }
+
+    /// Sets what follows it.
+    #[must_use]
+    pub fn then(mut self, then: Then) -> Self {
+        self.then = then;
+        self
+    }
+}
+
+/// Bytes on their way to a host; they never show.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Payload(pub Arc<[u8]>);
+
+impl fmt::Debug for Payload {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Payload({} bytes)", self.0.len())
+    }
+}

@@ -1,0 +1,136 @@
+//! How the engine talks to a host: connect, then exchange frames of scripts with a shell that stays.
+//!
+//! `ssh` is the only place that names the `openssh` crate; `local` runs on the controller; `scripted` is
+//! the double for tests. All speak the same frames.
+
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::model::{Host, Privilege, Secret};
+use crate::probe::Answer;
+use crate::shell::Script;
+use crate::step::Payload;
+
+/// A future that can be boxed in a trait object.
+pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
+
+/// Makes sessions with hosts.
+pub trait Connector: Send + Sync + std::fmt::Debug {
+    /// Connects to `host`.
+    fn connect<'a>(&'a self, host: &'a Arc<Host>) -> BoxFuture<'a, Result<Box<dyn Session>, TransportError>>;
+}
+
+/// An open connection to one host. Shells for the privileges in use are started when first needed.
+pub trait Session: Send + std::fmt::Debug {
+    /// Sends `frame` and returns the answers to its parts, as many as ran: a failing part with
+    /// [`Part::stop_on_failure`] is the last one answered.
+    ///
+    /// `output` gets lines as they come; it must not block.
+    fn exchange<'a>(
+        &'a mut self,
+        frame: Frame,
+        output: &'a mut (dyn FnMut(Output<'_>) + Send),
+    ) -> BoxFuture<'a, Result<Vec<Answer>, TransportError>>;
+
+    /// The number of exchanges so far, over all privileges: each is one round trip.
+    fn exchanges(&self) -> u64;
+
+    /// Ends the session. What still runs on the host is stopped.
+    fn close(self: Box<Self>) -> BoxFuture<'static, ()>;
+}
+
+/// Scripts that go to a host together and run one after the other, each in a subshell of its own.
+#[derive(Debug, Clone)]
+pub struct Frame {
+    /// Whose rights they have.
+    pub privilege: Privilege,
+    /// The scripts.
+    pub parts: Vec<Part>,
+    /// Bound of the whole frame: on the host by `timeout`, and some seconds later on the controller.
+    pub timeout: Duration,
+}
+
+/// One script of a frame.
+#[derive(Debug, Clone)]
+pub struct Part {
+    /// The script. Standard input is empty.
+    pub script: Script,
+    /// What it reads from file descriptor 3; what it leaves is thrown away.
+    pub payload: Option<Payload>,
+    /// Bound of this part on the host, in addition to the frame's.
+    pub timeout: Option<Duration>,
+    /// When it fails, the parts after it are not run.
+    pub stop_on_failure: bool,
+    /// Pass its output on, line by line, while it runs.
+    pub stream: bool,
+}
+
+impl Part {
+    /// A question: it may fail without harm to the next ones.
+    pub fn question(script: Script) -> Self {
+        Self { script, payload: None, timeout: None, stop_on_failure: false, stream: false }
+    }
+}
+
+/// A line that a part printed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Output<'a> {
+    /// The part, by its position in the frame.
+    pub part: usize,
+    /// Whether it came on standard error.
+    pub stderr: bool,
+    /// The line, lossily decoded, without its line break.
+    pub line: &'a str,
+}
+
+/// Why a host could not be talked to.
+#[derive(Debug, Clone, thiserror::Error)]
+pub enum TransportError {
+    /// No connection came about, or it was lost: the host is unreachable, not failed.
+    #[error("{message}")]
+    Unreachable {
+        /// What `ssh` said, shortened to what matters.
+        message: String,
+        /// What to do.
+        hint: Option<String>,
+        /// The connection was there before and broke off.
+        lost: bool,
+    },
+    /// `sudo` does not let the user become whom the step asks for, or wants (another) password.
+    #[error("{message}")]
+    Privilege {
+        /// What `sudo` said.
+        message: String,
+        /// What to do.
+        hint: Option<String>,
+    },
+    /// The login shell or the host's `sh` did not behave: what it printed is in the message.
+    #[error("{message}")]
+    Shell {
+        /// What happened.
+        message: String,
+        /// What to do.
+        hint: Option<String>,
+    },
+    /// The frame's bound was reached. The remote side was stopped.
+    #[error("no answer within {} s{}", .after.as_secs(), .part.map(|p| format!(" (part {})", p + 1)).unwrap_or_default())]
+    TimedOut {
+        /// The bound.
+        after: Duration,
+        /// The part that was running, by its position.
+        part: Option<usize>,
+        /// The answers that had come before it.
+        answers: Vec<Answer>,
+    },
+}
+
+/// What all connections of a run share.
+#[derive(Debug, Clone, Default)]
+pub struct Settings {
+    /// Bound of connecting and logging in.
+    pub connect_timeout: Option<Duration>,
+    /// The password for `sudo`, if one was given.
+    pub become_password: Option<Secret>,
+}

@@ -1,0 +1,5 @@
+//! All tests that need more than one module, in one binary so that they are linked once.
+
+#![allow(clippy::unwrap_used, clippy::print_stderr, reason = "a test that cannot go on panics")]
+
+mod steps;

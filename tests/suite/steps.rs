@@ -1,0 +1,293 @@
+//! Cases of step kinds: `tests/steps/KIND/CASE.toml` holds a step, the answers of a host, and the verdict.
+//!
+//! `UPDATE_CASES=1 cargo test --test suite steps` writes the verdicts anew; read the diff before you commit it.
+
+use std::fmt::Write as _;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use hostwright::config::document;
+use hostwright::model::value::{Node, Value as TomlValue};
+use hostwright::model::{
+    FileContent, FileKind, FileState, Host, HostName, Kind, Login, Place, Resource, State,
+};
+use hostwright::probe::{Answer, CheckError, Readings};
+use hostwright::step::{self, Change, Context, Step, Value, Verdict};
+
+#[test]
+fn every_case_has_its_verdict() {
+    let update = std::env::var_os("UPDATE_CASES").is_some();
+    let mut failures = String::new();
+    let mut count = 0;
+    for path in cases() {
+        count += 1;
+        let text = std::fs::read_to_string(&path).unwrap();
+        let (case, malformed) = document::parse(&text);
+        assert!(malformed.is_empty(), "{}: {malformed:?}", path.display());
+        let actual = run(&path, &case);
+        let wanted = string(&case, "verdict").unwrap_or_default();
+        if actual.trim() == wanted.trim() {
+            continue;
+        }
+        if update {
+            let head = text.split("\nverdict = '''").next().unwrap().trim_end();
+            std::fs::write(&path, format!("{head}\n\nverdict = '''\n{}\n'''\n", actual.trim())).unwrap();
+        } else {
+            writeln!(failures, "{}\n{}", path.display(), similar_diff(wanted.trim(), actual.trim())).unwrap();
+        }
+    }
+    assert!(count > 0, "no cases found");
+    assert!(failures.is_empty(), "\n{failures}");
+}
+
+#[test]
+fn every_kind_has_cases_and_its_documents_examples_are_read() {
+    for kind in step::KINDS {
+        let folder = root().join(kind.name);
+        let n = std::fs::read_dir(&folder).map_or(0, std::iter::Iterator::count);
+        assert!(
+            n >= 4,
+            "{}: {n} cases; wanted: satisfied, drift, tool absent, unreadable answer",
+            folder.display()
+        );
+        for part in ["## Keys", "## Checks", "## Changes", "## Example", "## Limits"] {
+            assert!(kind.doc.contains(part), "src/step/{}.md lacks {part:?}", kind.name);
+        }
+        let examples: Vec<_> =
+            kind.doc.split("```toml").skip(1).map(|e| e.split("```").next().unwrap()).collect();
+        assert!(!examples.is_empty(), "src/step/{}.md has no example", kind.name);
+        for example in examples {
+            let (node, malformed) = document::parse(example);
+            assert!(malformed.is_empty(), "src/step/{}.md: {malformed:?}", kind.name);
+            let Some((_, steps)) = node.entry("step") else { continue };
+            let TomlValue::Array(steps) = &steps.value else { panic!("[[step]] is an array") };
+            for table in steps {
+                let TomlValue::Table(entries) = &table.value else { panic!("a step is a table") };
+                let Some((key, value)) = entries.iter().find(|(k, _)| step::kind(&k.name).is_some()) else {
+                    panic!("src/step/{}.md: a step without a kind", kind.name)
+                };
+                if let Err(problems) = parse_step(&key.name, value, Path::new("tests/steps")) {
+                    panic!("src/step/{}.md: {problems:?}", kind.name);
+                }
+            }
+        }
+    }
+}
+
+fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/steps")
+}
+
+fn cases() -> Vec<PathBuf> {
+    let mut cases = Vec::new();
+    for folder in std::fs::read_dir(root()).unwrap() {
+        let folder = folder.unwrap().path();
+        if folder.is_dir() {
+            cases.extend(std::fs::read_dir(folder).unwrap().map(|f| f.unwrap().path()));
+        }
+    }
+    cases.retain(|p| p.extension().is_some_and(|e| e == "toml"));
+    cases.sort();
+    cases
+}
+
+fn string<'a>(node: &'a Node, key: &str) -> Option<&'a str> {
+    match &node.entry(key)?.1.value {
+        TomlValue::String(s) => Some(s),
+        other => panic!("{key}: {other:?} is not a string"),
+    }
+}
+
+fn integer(node: &Node, key: &str) -> Option<i64> {
+    match &node.entry(key)?.1.value {
+        TomlValue::Integer(i) => Some(*i),
+        other => panic!("{key}: {other:?} is not an integer"),
+    }
+}
+
+/// A small inventory, so that kinds that look hosts up find some.
+fn inventory() -> Vec<Arc<Host>> {
+    [("nfs-01", "192.168.158.143"), ("manager-01", "192.168.158.144"), ("worker-01", "192.168.158.145")]
+        .into_iter()
+        .map(|(name, address)| {
+            Arc::new(Host {
+                name: HostName::new(name).unwrap(),
+                login: Login { address: address.into(), ..Login::default() },
+                groups: Vec::new(),
+                vars: Arc::default(),
+                place: Place { file: "inventory.toml".into(), line: 1, column: 1 },
+            })
+        })
+        .collect()
+}
+
+fn parse_step(kind: &str, value: &Node, folder: &Path) -> Result<Arc<dyn Step>, Vec<step::Problem>> {
+    let info = step::kind(kind).unwrap_or_else(|| panic!("no kind {kind}"));
+    let node = match (&value.value, info.shorthand) {
+        (TomlValue::Table(_), _) | (_, None) => value.clone(),
+        (_, Some(key)) => Node::wrapped(key, value.clone()),
+    };
+    let inventory = inventory();
+    let read = |path: &str| {
+        std::fs::read(folder.join(path))
+            .map(Arc::from)
+            .or_else(|_| Ok(Arc::from(&b"content of the file\n"[..])))
+    };
+    let render = |_: &str, text: &str| Ok(text.to_owned());
+    let context = Context { host: &inventory[2], inventory: &inventory, read: &read, render: &render };
+    (info.parse)(&node, &context)
+}
+
+fn run(path: &Path, case: &Node) -> String {
+    let kind = path.parent().unwrap().file_name().unwrap().to_str().unwrap();
+    let Some((_, value)) = case.entry(kind) else { panic!("{}: no key {kind}", path.display()) };
+    let step = match parse_step(kind, value, path.parent().unwrap()) {
+        Ok(step) => step,
+        Err(problems) => {
+            return problems.into_iter().fold("invalid".to_owned(), |text, p| {
+                let help = p.help.map(|h| format!("\n  help: {h}")).unwrap_or_default();
+                format!("{text}\n  {}{help}", p.message)
+            });
+        }
+    };
+    let answers = match case.entry("answer").map(|(_, n)| &n.value) {
+        Some(TomlValue::Array(answers)) => answers.clone(),
+        None => Vec::new(),
+        other => panic!("{}: [[answer]] is {other:?}", path.display()),
+    };
+    let probes = step.probes();
+    let again = step.probes();
+    assert!(probes.iter().zip(&again).all(|(a, b)| a.script == b.script), "probes differ from call to call");
+    assert_eq!(probes.len(), answers.len(), "{}: number of probes and of answers", path.display());
+    let mut readings = Readings::default();
+    for (probe, answer) in probes.iter().zip(&answers) {
+        let answer = Answer {
+            code: i32::try_from(integer(answer, "code").unwrap_or(0)).unwrap(),
+            stdout: string(answer, "stdout").unwrap_or_default().into(),
+            stderr: string(answer, "stderr").unwrap_or_default().into(),
+        };
+        readings.insert(probe, answer);
+    }
+    if let Some(TomlValue::Table(expected)) = case.entry("expected").map(|(_, n)| &n.value) {
+        for (key, value) in expected {
+            expect(&mut readings, &key.name, value);
+        }
+    }
+    if case.entry("notified").is_some() {
+        return match step.on_notify(&readings) {
+            Ok(Some(change)) => format!("on notify: {}", show_change(&change)),
+            Ok(None) => "cannot be notified".into(),
+            Err(error) => show_error(&error),
+        };
+    }
+    match step.check(&readings) {
+        Ok(Verdict::Satisfied { reason }) => format!("satisfied: {reason}"),
+        Ok(Verdict::Drift(change)) => format!("drift: {}", show_change(&change)),
+        Ok(Verdict::Unknown { until, then, otherwise }) => {
+            let then = then.map_or_else(|| "nothing to do".into(), |c| show_change(&c));
+            format!("unknown until {until}\n  otherwise: {otherwise}\nthen: {then}")
+        }
+        Err(error) => show_error(&error),
+    }
+}
+
+/// `[expected]` of a case: `"package nfs-utils" = "present"`, `"path /x" = "content of the file"`.
+fn expect(readings: &mut Readings, key: &str, value: &Node) {
+    let (kind, name) = key.split_once(' ').unwrap_or_else(|| panic!("{key:?} is not KIND NAME"));
+    let kind: Kind =
+        serde_json::from_value(kind.into()).unwrap_or_else(|_| panic!("no such kind of resource: {kind}"));
+    let TomlValue::String(text) = &value.value else { panic!("{key}: not a string") };
+    let state = match (kind, text.as_str()) {
+        (_, "present") => State::Present,
+        (_, "absent") => State::Absent,
+        (Kind::Path, content) => State::File(FileState {
+            kind: FileKind::File,
+            mode: 0o644,
+            owner: "root".into(),
+            group: "root".into(),
+            content: FileContent::Bytes(content.as_bytes().into()),
+        }),
+        (Kind::Unit, words) => {
+            let flag = |yes: &str, no: &str| {
+                words.split(' ').find_map(|w| {
+                    [(yes, true), (no, false)].into_iter().find(|(x, _)| *x == w).map(|(_, b)| b)
+                })
+            };
+            State::Unit { active: flag("active", "inactive"), enabled: flag("enabled", "disabled") }
+        }
+        (_, value) => State::Value(value.into()),
+    };
+    readings.expect(Resource::here(kind, name), state);
+}
+
+fn show_error(error: &CheckError) -> String {
+    match error {
+        CheckError::Refused { message, hint } => {
+            format!(
+                "refused: {message}{}",
+                hint.as_ref().map(|h| format!("\n  hint: {h}")).unwrap_or_default()
+            )
+        }
+        CheckError::Unreadable { why, answer, .. } => {
+            format!("unreadable: {why}\n  {}", answer.replace('\n', "\n  "))
+        }
+        CheckError::NotAsked(script) => panic!("not asked: {script}"),
+    }
+}
+
+fn show_value(value: &Value) -> String {
+    match value {
+        Value::Absent => "(absent)".into(),
+        Value::Text(text) => text.clone(),
+        Value::Content(text) => format!("{text:?}"),
+        Value::Binary { sha256, size } => {
+            format!("(binary, {size} bytes, sha256 {})", &sha256[..8.min(sha256.len())])
+        }
+        Value::AfterApply => "(known after apply)".into(),
+        Value::Unknown => "(not known yet)".into(),
+        Value::Masked => "(secret)".into(),
+    }
+}
+
+fn show_change(change: &Change) -> String {
+    let mut out = change.summary.clone();
+    for field in &change.fields {
+        write!(out, "\n  {}: {} -> {}", field.name, show_value(&field.before), show_value(&field.after))
+            .unwrap();
+    }
+    if let Some(disrupts) = &change.disrupts {
+        write!(out, "\n  disrupts: {disrupts}").unwrap();
+    }
+    for note in &change.notes {
+        write!(out, "\n  note: {note}").unwrap();
+    }
+    if change.always {
+        out.push_str("\n  always runs");
+    }
+    for action in &change.actions {
+        let payload = action.payload.as_ref().map(|p| format!(" [{} bytes]", p.0.len())).unwrap_or_default();
+        let then = match &action.then {
+            step::Then::Nothing => String::new(),
+            other => format!(" then {other:?}"),
+        };
+        write!(
+            out,
+            "\n  action {}{payload}{then}:\n    {}",
+            action.label,
+            action.script.to_string().trim().replace('\n', "\n    ")
+        )
+        .unwrap();
+    }
+    for (resource, state) in &change.expects {
+        let state = match state {
+            State::File(f) => format!("{:?} {:04o} {}:{}", f.kind, f.mode, f.owner, f.group),
+            other => format!("{other:?}"),
+        };
+        write!(out, "\n  leaves {resource}: {state}").unwrap();
+    }
+    out
+}
+
+fn similar_diff(wanted: &str, actual: &str) -> String {
+    similar::TextDiff::from_lines(wanted, actual).unified_diff().header("wanted", "actual").to_string()
+}
