@@ -34,15 +34,16 @@ impl Probe {
         self
     }
 
-    fn key(&self) -> Key {
-        Key { host: self.host.clone(), privilege: self.privilege.clone(), text: self.script.render().into() }
+    fn key(&self, own: &Privilege) -> Key {
+        let privilege = self.privilege.clone().unwrap_or_else(|| own.clone());
+        Key { host: self.host.clone(), privilege, text: self.script.render().into() }
     }
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 struct Key {
     host: Option<crate::model::HostName>,
-    privilege: Option<Privilege>,
+    privilege: Privilege,
     text: Arc<str>,
 }
 
@@ -135,31 +136,43 @@ impl CheckError {
 }
 
 /// The answers to the probes of a host, and what earlier steps of the same plan are expected to leave.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone)]
 pub struct Readings {
     answers: HashMap<Key, Arc<Answer>>,
+    own: RefCell<Privilege>,
     expected: HashMap<Resource, State>,
     used: RefCell<BTreeSet<Resource>>,
 }
 
+impl Default for Readings {
+    fn default() -> Self {
+        Self {
+            answers: HashMap::new(),
+            own: RefCell::new(Privilege::Login),
+            expected: HashMap::new(),
+            used: RefCell::default(),
+        }
+    }
+}
+
 impl Readings {
-    /// Records the answer to `probe`, in place of an older one.
-    pub fn insert(&mut self, probe: &Probe, answer: Answer) {
-        self.answers.insert(probe.key(), Arc::new(answer));
+    /// Says whose rights are meant by a probe that leaves them to its step, from now on.
+    pub fn set_own_privilege(&self, privilege: &Privilege) {
+        self.own.replace(privilege.clone());
     }
 
-    /// Takes over the answer that `other` has to `probe`; returns whether it had one.
-    pub fn copy(&mut self, probe: &Probe, other: &Self) -> bool {
-        let key = probe.key();
-        other.answers.get(&key).is_some_and(|answer| {
-            self.answers.insert(key, Arc::clone(answer));
-            true
-        })
+    fn key(&self, probe: &Probe) -> Key {
+        probe.key(&self.own.borrow())
+    }
+
+    /// Records the answer to `probe`, in place of an older one.
+    pub fn insert(&mut self, probe: &Probe, answer: Answer) {
+        self.answers.insert(self.key(probe), Arc::new(answer));
     }
 
     /// Whether `probe` has been answered.
     pub fn has(&self, probe: &Probe) -> bool {
-        self.answers.contains_key(&probe.key())
+        self.answers.contains_key(&self.key(probe))
     }
 
     /// Returns the answer to `probe`.
@@ -168,7 +181,7 @@ impl Readings {
     /// [`CheckError::NotAsked`] when the step did not list it in its probes.
     pub fn of(&self, probe: &Probe) -> Result<&Answer, CheckError> {
         self.answers
-            .get(&probe.key())
+            .get(&self.key(probe))
             .map(|a| &**a)
             .ok_or_else(|| CheckError::NotAsked(probe.script.to_string()))
     }
