@@ -28,7 +28,7 @@ power_off() {
 
 # power_on N: boots host N with the disk that it has, or with a new one.
 power_on() {
-    local n=$1 name mem cpus cpu
+    local n=$1 name mem cpus cpu mac
     read -r _ name mem < <(grep "^$n " "$LAB_RUN/hosts")
     if is_on "$n"; then die "$n is on already"; fi
     [ ! -e "$(disk "$n")" ] || disk_fits "$n" ||
@@ -39,12 +39,15 @@ power_on() {
     # five times quicker on one CPU than across two. The guest has one CPU anyway.
     read -ra cpus < <(python3 -c 'import os; print(*sorted(os.sched_getaffinity(0)))')
     cpu=${cpus[$(((n - FIRST) % ${#cpus[@]}))]}
+    # The card keeps its address over a power loss. Others would go on sending to
+    # the old one for up to a minute.
+    printf -v mac '52:54:00:a8:9e:%02x' "$n"
     # rootflags=barrier=0: a flush in the guest must not wait for the real disk. Power
     # loss keeps what the guest had written: it is in this machine's page cache.
     # TMPDIR: the guest's memory is a file, so keep it in memory.
     TMPDIR=/dev/shm start "vm$n" taskset -c "$cpu" "$LAB_DIR/linux.uml" "mem=$mem" \
         "ubda=$(disk "$n"),$BASE" root=/dev/ubda rw rootflags=barrier=0 \
-        "vec0:transport=tap,ifname=t$n,depth=128,gro=1" con=null con0=null,fd:1 \
+        "vec0:transport=tap,ifname=t$n,mac=$mac,depth=128,gro=1" con=null con0=null,fd:1 \
         uml_dir=uml "umid=vm$n" "lab.ip=$NET.$n" "lab.name=$name" "lab.gw=$NET.1" \
         lsm=yama systemd.show_status=0 quiet
 }
@@ -77,7 +80,7 @@ boot_all() {
     local n jobs=() started=${EPOCHREALTIME/./} took
     [ $# -gt 0 ] || return 0
     for n; do (power_on "$n"); done
-    for n; do wait_ssh "$n" & jobs+=($!); done
+    for n; do wait_ssh "$n" 9>&- & jobs+=($!); done
     for n in "${jobs[@]}"; do wait "$n" || exit 1; done
     took=$(((${EPOCHREALTIME/./} - started) / 100000))
     say "booted in $((took / 10)).$((took % 10)) s: $*"
