@@ -64,8 +64,7 @@ pub struct Address {
 
 /// The question: one script of few processes, each line of the answer a `key=value`.
 pub fn probe() -> Probe {
-    Probe::new(sh!(
-        r#"if [ -r /etc/os-release ]; then . /etc/os-release; fi
+    Probe::new(sh!(r#"if [ -r /etc/os-release ]; then . /etc/os-release; fi
 echo "os.id=$ID"; echo "os.version=$VERSION_ID"; echo "os.like=$ID_LIKE"; echo "os.name=$PRETTY_NAME"
 uname -mrn | { read -r n r m; echo "hostname=$n"; echo "kernel=$r"; echo "arch=$m"; }
 if [ -r /etc/machine-id ]; then read -r i </etc/machine-id; echo "machine_id=$i"; fi
@@ -76,8 +75,7 @@ while read -r k v u; do if [ "$k" = MemTotal: ]; then echo "memory=$v"; break; f
 c=0; while read -r k v; do case $k in processor) c=$((c+1)) ;; esac; done </proc/cpuinfo; echo "cpus=$c"
 echo "user=$(id -un)"
 echo "time=$(date +%s)"
-if command -v ip >/dev/null; then ip -o addr show | while read -r n i f a r; do case $f in inet|inet6) echo "address=$i $a" ;; esac; done; fi"#
-    ))
+if command -v ip >/dev/null; then ip -o addr show | while read -r n i f a r; do case $f in inet|inet6) echo "address=$i $a" ;; esac; done; fi"#))
 }
 
 /// Reads the answer to [`probe`].

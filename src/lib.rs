@@ -5,6 +5,7 @@
 
 pub mod config;
 pub mod diagnostic;
+pub mod engine;
 pub mod event;
 pub mod facts;
 pub mod model;

@@ -1,8 +1,7 @@
 //! Questions to a host and what came back. A probe never changes anything and never blocks.
 
-use std::cell::RefCell;
 use std::collections::{BTreeSet, HashMap};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crate::model::{FileState, Kind, Privilege, Resource, State};
 use crate::shell::Script;
@@ -136,21 +135,21 @@ impl CheckError {
 }
 
 /// The answers to the probes of a host, and what earlier steps of the same plan are expected to leave.
-#[derive(Debug, Clone)]
+#[derive(Debug)]
 pub struct Readings {
     answers: HashMap<Key, Arc<Answer>>,
-    own: RefCell<Privilege>,
+    own: Mutex<Privilege>,
     expected: HashMap<Resource, State>,
-    used: RefCell<BTreeSet<Resource>>,
+    used: Mutex<BTreeSet<Resource>>,
 }
 
 impl Default for Readings {
     fn default() -> Self {
         Self {
             answers: HashMap::new(),
-            own: RefCell::new(Privilege::Login),
+            own: Mutex::new(Privilege::Login),
             expected: HashMap::new(),
-            used: RefCell::default(),
+            used: Mutex::default(),
         }
     }
 }
@@ -158,11 +157,11 @@ impl Default for Readings {
 impl Readings {
     /// Says whose rights are meant by a probe that leaves them to its step, from now on.
     pub fn set_own_privilege(&self, privilege: &Privilege) {
-        self.own.replace(privilege.clone());
+        *lock(&self.own) = privilege.clone();
     }
 
     fn key(&self, probe: &Probe) -> Key {
-        probe.key(&self.own.borrow())
+        probe.key(&lock(&self.own))
     }
 
     /// Records the answer to `probe`, in place of an older one.
@@ -198,7 +197,7 @@ impl Readings {
     pub fn expected(&self, resource: &Resource) -> Option<&State> {
         let state = self.expected.get(resource);
         if state.is_some() {
-            self.used.borrow_mut().insert(resource.clone());
+            lock(&self.used).insert(resource.clone());
         }
         state
     }
@@ -213,11 +212,16 @@ impl Readings {
 
     /// The expected states that were used since the last call: on them a verdict rests.
     pub fn take_used(&self) -> BTreeSet<Resource> {
-        self.used.take()
+        std::mem::take(&mut *lock(&self.used))
     }
 
     /// Forgets all that was expected.
     pub fn clear_expected(&mut self) {
         self.expected.clear();
     }
+}
+
+/// Nothing that holds one of these locks can leave the value half-changed.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -51,7 +51,10 @@ impl Events {
         serde_json::from_value(value).unwrap_or_else(|_| Event {
             at_ms,
             // Only when a secret is equal to a word of the format itself.
-            body: Body::Warning { host: None, message: "an event was withheld: a secret occurs in its form".into() },
+            body: Body::Warning {
+                host: None,
+                message: "an event was withheld: a secret occurs in its form".into(),
+            },
         })
     }
 }

@@ -8,7 +8,9 @@ use crate::shell::Script;
 
 /// Where notifications are written down: below `/var/lib` for `root`, in the user's state directory else.
 fn folder() -> Script {
-    sh!(r#"if [ "$(id -u)" = 0 ]; then d=/var/lib/hostwright/pending; else d="${XDG_STATE_HOME:-$HOME/.local/state}/hostwright/pending"; fi"#)
+    sh!(
+        r#"if [ "$(id -u)" = 0 ]; then d=/var/lib/hostwright/pending; else d="${XDG_STATE_HOME:-$HOME/.local/state}/hostwright/pending"; fi"#
+    )
 }
 
 /// Asks which handlers are pending.

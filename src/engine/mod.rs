@@ -4,6 +4,7 @@
 //! [`Engine::plan`] (pure), then [`Engine::apply`], which sends the plan's actions and asks again only
 //! what they may have changed. Nothing here prints.
 
+mod act;
 mod adhoc;
 mod apply;
 mod asking;
@@ -15,6 +16,7 @@ mod host;
 mod link;
 mod resolve;
 
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -60,6 +62,8 @@ pub struct Engine {
     events: Events,
     cancel: Cancel,
     summary: Summary,
+    /// By the position of the host, where they were asked for.
+    facts: HashMap<usize, serde_json::Value>,
 }
 
 impl Engine {
@@ -73,7 +77,11 @@ impl Engine {
         events: mpsc::Sender<Event>,
         cancel: Cancel,
     ) -> Self {
-        let links = run.hosts.iter().map(|h| Arc::new(Link::new(Arc::clone(h), Arc::clone(&connector)))).collect();
+        // The hosts of the run first: their positions are the same everywhere. Others may be asked by steps.
+        let others = run.inventory.iter().filter(|o| !run.hosts.iter().any(|h| h.name == o.name));
+        let links: Vec<_> = (run.hosts.iter().chain(others))
+            .map(|h| Arc::new(Link::new(Arc::clone(h), Arc::clone(&connector))))
+            .collect();
         let events = Events::new(events, redactor);
         let hosts = run.hosts.iter().map(|h| h.name.clone()).collect();
         let plays = run.plays.iter().map(|play| PlayInfo {
@@ -95,6 +103,7 @@ impl Engine {
             events,
             cancel,
             summary,
+            facts: HashMap::new(),
         }
     }
 

@@ -104,7 +104,9 @@ pub struct Plan {
 pub fn failure_of(error: &crate::probe::CheckError) -> Failure {
     use crate::probe::CheckError;
     match error {
-        CheckError::Refused { message, hint } => Failure { hint: hint.clone(), ..Failure::new(message.clone()) },
+        CheckError::Refused { message, hint } => {
+            Failure { hint: hint.clone(), ..Failure::new(message.clone()) }
+        }
         CheckError::Unreadable { question, why, answer } => Failure {
             command: Some(question.clone()),
             output: answer.clone(),

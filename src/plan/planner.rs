@@ -79,11 +79,8 @@ impl Walk<'_> {
                 plain(Forecast::Unknown { until: format!("step {} has run", names.join(" and ")) })
             }
             SlotState::Ready(instance) => {
-                let at = StepRef {
-                    play: slot.play,
-                    step: instance.id.clone(),
-                    host: steps.host.name.clone(),
-                };
+                let at =
+                    StepRef { play: slot.play, step: instance.id.clone(), host: steps.host.name.clone() };
                 let source = slot.source.id().clone();
                 let instance = (**instance).clone();
                 let mut planned = if instance.handler {
@@ -121,8 +118,13 @@ impl Walk<'_> {
                 planned(Forecast::Unchanged { reason, predicted }, None, awaits)
             }
             Ok(Verdict::Drift(change)) => {
-                predicted.extend(awaits.iter().filter(|a| !predicted.contains(a)).cloned().collect::<Vec<_>>());
-                planned(Forecast::Change { change: ChangeView::from(&change), predicted }, Some(change), awaits)
+                predicted
+                    .extend(awaits.iter().filter(|a| !predicted.contains(a)).cloned().collect::<Vec<_>>());
+                planned(
+                    Forecast::Change { change: ChangeView::from(&change), predicted },
+                    Some(change),
+                    awaits,
+                )
             }
             Ok(Verdict::Unknown { until, then, otherwise }) => {
                 let Some(by) = self.providers.of_any(&until, host, &self.names).cloned() else {
