@@ -159,7 +159,6 @@ impl HostRun {
             () = self.shared.cancel.killed() => return Err(Turn::failed(interrupted())),
         };
         let mut answers = match (exchanged, reboot, boot_id) {
-            (Ok(answers), None, _) => answers,
             // The answer may still have come, or the connection broke off first: both are fine.
             (Ok(answers), Some(bound), Some(old)) => {
                 if answers.iter().all(Answer::ok) {
@@ -172,13 +171,11 @@ impl HostRun {
                 vec![Answer::default(); labels.len()]
             }
             (Err(error), ..) => return Err(self.not_sent(n, instance, position, &labels, &error).await),
-            (Ok(answers), Some(_), None) => answers,
+            (Ok(answers), ..) => answers,
         };
         if let Some(failed) = answers.iter().take(labels.len()).position(|a| !a.ok()) {
-            let script = group
-                .actions
-                .get(failed + group.actions.len() - labels.len().min(failed + group.actions.len()));
-            let script = script.map(|a| a.script.to_string());
+            let noted = labels.len() - group.actions.len();
+            let script = failed.checked_sub(noted).map(|a| group.actions[a].script.to_string());
             return Err(Turn {
                 result: StepResult {
                     failed: true,
@@ -406,7 +403,7 @@ fn groups(actions: &[Action]) -> Vec<Group<'_>> {
     for action in actions {
         match groups.last_mut() {
             Some(group) if !alone(action) && !group.actions.iter().any(|a| alone(a)) => {
-                group.actions.push(action)
+                group.actions.push(action);
             }
             _ => groups.push(Group { actions: vec![action] }),
         }

@@ -10,7 +10,7 @@ use super::cancel::Level;
 use super::host::HostRun;
 use super::{Engine, Options};
 use crate::event::{Body, Summary};
-use crate::model::{Batch, Failure, Host, Play, Resource, Run};
+use crate::model::{Batch, Failure, Play, Resource, Run};
 use crate::plan::{HostSteps, Planned};
 
 /// What the tasks of all hosts share.
@@ -140,11 +140,6 @@ fn batches(play: &Play) -> Vec<&[usize]> {
 /// A failure that says that the run was interrupted.
 pub(super) fn interrupted() -> Failure {
     Failure::new("interrupted").hint("run it again: what is done already is left alone")
-}
-
-/// The position of a host of the run by its name.
-pub(super) fn position(run: &Run, host: &Host) -> Option<usize> {
-    run.hosts.iter().position(|h| h.name == host.name)
 }
 
 #[cfg(test)]

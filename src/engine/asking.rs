@@ -35,13 +35,10 @@ impl Questions {
         if let Some(&(group, n)) = self.seen.get(&key) {
             return Ticket(group, n);
         }
-        let group = match self.by_privilege.iter().position(|(p, _)| *p == key.0) {
-            Some(group) => group,
-            None => {
-                self.by_privilege.push((key.0.clone(), Vec::new()));
-                self.by_privilege.len() - 1
-            }
-        };
+        let group = self.by_privilege.iter().position(|(p, _)| *p == key.0).unwrap_or_else(|| {
+            self.by_privilege.push((key.0.clone(), Vec::new()));
+            self.by_privilege.len() - 1
+        });
         let probes = &mut self.by_privilege[group].1;
         probes.push(probe.clone());
         let ticket = Ticket(group, probes.len() - 1);

@@ -23,7 +23,7 @@ pub(super) fn parse(answer: &Answer, plays: &[crate::model::Play]) -> Vec<(usize
     let text = answer.text();
     text.lines()
         .filter_map(|line| {
-            let (play, id) = line.split_once("@")?;
+            let (play, id) = line.split_once('@')?;
             let play = plays.iter().position(|p| &*p.name == play)?;
             Some((play, StepId::new(id)))
         })

@@ -13,9 +13,7 @@ use super::cancel::Level;
 use super::gather::{insert, target};
 use super::resolve;
 use crate::event::{Body, ChangeView, Counts, Finished, Forecast, Outcome, StepRef};
-use crate::model::{
-    Failure, Instance, Kind, Known, OnFailure, Privilege, Resource, Scope, StepId, StepResult,
-};
+use crate::model::{Failure, Instance, Kind, Known, OnFailure, Resource, Scope, StepId, StepResult};
 use crate::plan::{self, HostSteps, Planned, SlotState, failure_of as check_failure};
 use crate::probe::Probe;
 use crate::step::{Change, Verdict};
@@ -329,13 +327,10 @@ impl HostRun {
             let Some(instance) = self.steps.slots[n].instance() else { continue };
             for probe in instance.step.probes() {
                 let Some(host) = target(&self.shared.links, self.own, probe.host.as_ref()) else { continue };
-                let group = match questions.iter().position(|(h, _)| *h == host) {
-                    Some(group) => group,
-                    None => {
-                        questions.push((host, Questions::default()));
-                        questions.len() - 1
-                    }
-                };
+                let group = questions.iter().position(|(h, _)| *h == host).unwrap_or_else(|| {
+                    questions.push((host, Questions::default()));
+                    questions.len() - 1
+                });
                 let ticket = questions[group].1.add(&probe, privilege_of(&probe, instance));
                 tickets.push((n, group, probe, ticket));
             }
@@ -527,7 +522,7 @@ impl HostRun {
             took_ms: millis(start.elapsed()),
         };
         self.counts.add(turn.outcome);
-        self.keep_result(n, turn.result);
+        self.keep_result(n, &turn.result);
         let slot = &self.steps.slots[n];
         let on_failure = slot.instance().map_or(OnFailure::Stop, |i| i.on_failure);
         if let (Outcome::Unreachable, Some(failure)) = (turn.outcome, &finished.failure) {
@@ -546,7 +541,7 @@ impl HostRun {
     }
 
     /// Turns of a loop share one result: changed if any was.
-    fn keep_result(&mut self, n: usize, result: StepResult) {
+    fn keep_result(&mut self, n: usize, result: &StepResult) {
         let source = &self.steps.slots[n].source;
         for id in [Some(source.id()), source.register()].into_iter().flatten() {
             match self.results.iter_mut().find(|(known, _)| known == id) {
@@ -557,10 +552,6 @@ impl HostRun {
                 None => self.results.push((id.clone(), result.clone())),
             }
         }
-    }
-
-    pub(super) fn privilege(&self, n: usize) -> Privilege {
-        self.steps.slots[n].instance().map_or(Privilege::Login, |i| i.privilege.clone())
     }
 }
 

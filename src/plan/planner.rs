@@ -35,7 +35,13 @@ pub fn plan(hosts: &mut [HostSteps], options: Options) -> Plan {
         host.readings.clear_expected();
     }
     let complete = |slots: Vec<Option<Planned>>| {
-        slots.into_iter().map(|s| s.expect("the order goes through every slot")).collect()
+        // The order goes through every slot; an empty one would be a bug that shows as an error in the plan.
+        let missing = || Planned {
+            forecast: Forecast::Error { failure: Failure::new("the planner left the step out") },
+            change: None,
+            awaits: Vec::new(),
+        };
+        slots.into_iter().map(|s| s.unwrap_or_else(missing)).collect()
     };
     Plan { hosts: planned.into_iter().map(complete).collect() }
 }
@@ -103,7 +109,7 @@ impl Walk<'_> {
         let verdict = instance.step.check(&steps.readings);
         let mut predicted = self.used(steps, host);
         let mut awaits = Vec::new();
-        for need in self.needs(instance) {
+        for need in instance.step.needs().into_iter().chain(instance.needs.iter().cloned()) {
             if locate(&need.scope, host, &self.names) != Where::Host(host)
                 && let Some(by) = self.providers.of(&need, host, &self.names)
                 && by.host != steps.host.name
@@ -178,8 +184,8 @@ impl Walk<'_> {
         }
         steps.readings.take_used();
         steps.readings.set_own_privilege(&instance.privilege);
-        let change = match instance.step.on_notify(&steps.readings) {
-            Ok(Some(change)) => Some(change),
+        let mut change = match instance.step.on_notify(&steps.readings) {
+            Ok(Some(change)) => change,
             Ok(None) => {
                 let failure = Failure::new(format!("a `{}` step cannot be a handler", instance.kind));
                 return planned(Forecast::Error { failure }, None);
@@ -189,22 +195,15 @@ impl Walk<'_> {
                 Ok(Verdict::Unknown { until, then, .. })
                     if self.providers.of_any(&until, host, &self.names).is_some() =>
                 {
-                    Some(then.unwrap_or_else(|| Change::new(instance.name.clone())))
+                    then.unwrap_or_else(|| Change::new(instance.name.clone()))
                 }
                 _ => return planned(Forecast::Error { failure: failure_of(&error) }, None),
             },
         };
-        let mut change = change.expect("both other ways have returned");
         if by.is_empty() {
             change.notes.push("an earlier run ended before it".into());
         }
         planned(Forecast::Change { change: ChangeView::from(&change), predicted: by }, Some(change))
-    }
-
-    fn needs(&self, instance: &Instance) -> Vec<Resource> {
-        let mut needs = instance.step.needs();
-        needs.extend(instance.needs.iter().cloned());
-        needs
     }
 
     /// The steps that leave the states which the last check used.
