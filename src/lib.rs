@@ -8,6 +8,7 @@ pub mod diagnostic;
 pub mod event;
 pub mod model;
 pub mod probe;
+pub mod report;
 pub mod shell;
 pub mod step;
 pub mod transport;
