@@ -3,3 +3,4 @@
 #![allow(clippy::unwrap_used, clippy::print_stderr, reason = "a test that cannot go on panics")]
 
 mod steps;
+mod tidy;
