@@ -6,7 +6,7 @@ use super::reporter::Reporter;
 use crate::event::Event;
 
 /// The document of the JSON lines, Markdown.
-pub const DOC: &str = include_str!("json.md");
+pub(crate) const DOC: &str = include_str!("json.md");
 
 /// Writes events as JSON lines.
 pub struct Json {
