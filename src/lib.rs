@@ -3,6 +3,7 @@
 //! The library is there for the binary and its tests; its interface may change with every version.
 //! `ARCHITECTURE.md` is the map.
 
+pub mod cli;
 pub mod config;
 pub mod diagnostic;
 pub mod engine;
@@ -11,6 +12,7 @@ pub mod facts;
 pub mod model;
 pub mod plan;
 pub mod probe;
+pub mod report;
 pub mod shell;
 pub mod step;
 pub mod transport;
