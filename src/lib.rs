@@ -5,8 +5,11 @@
 
 pub mod config;
 pub mod diagnostic;
+pub mod engine;
 pub mod event;
+pub mod facts;
 pub mod model;
+pub mod plan;
 pub mod probe;
 pub mod shell;
 pub mod step;

@@ -4,3 +4,4 @@
 
 mod real_files;
 mod steps;
+mod tidy;
