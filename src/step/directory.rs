@@ -2,7 +2,8 @@
 
 use serde::Deserialize;
 
-use super::family::path::{self, Attributes, Depth, Found, Query};
+use super::family::attributes::Attributes;
+use super::family::path::{self, Depth, Found, Query};
 use super::{Action, Change, Context, Invalid, Step, Validate, Value, Verdict};
 use crate::model::{FileKind, FileState, Kind, Resource, State};
 use crate::probe::{CheckError, Probe, Readings};
@@ -155,8 +156,8 @@ impl Directory {
             .actions(wanted.action(&self.path, &fields, &after))
             .fields(fields);
         for parent in found.missing_parents.iter().rev() {
-            let made = State::File(FileState::fresh(FileKind::Directory));
-            change = change.expect(Resource::here(Kind::Path, parent), made);
+            let folder = State::File(FileState::fresh(FileKind::Directory));
+            change = change.expect(Resource::here(Kind::Path, parent), folder);
         }
         found.drift(&self.path, change.expect(here, State::File(after)), true)
     }

@@ -4,7 +4,8 @@ use std::sync::Arc;
 
 use serde::Deserialize;
 
-use super::family::path::{self, Attributes, Depth, Found, Query};
+use super::family::attributes::Attributes;
+use super::family::path::{self, Depth, Found, Query};
 use super::family::put::{self, Put};
 use super::{Action, Change, Context, Field, Invalid, Step, Validate, Value, Verdict};
 use crate::model::{FileContent, FileKind, FileState, Kind, Resource, State};

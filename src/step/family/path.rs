@@ -6,7 +6,7 @@ use std::fmt::Write as _;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::super::{Action, Change, Field, Invalid, Value, Verdict};
+use super::super::{Change, Invalid, Verdict};
 use crate::model::{FileContent, FileKind, FileState, Kind, Resource, State};
 use crate::probe::{Answer, CheckError, Probe, Readings};
 use crate::sh;
@@ -235,7 +235,7 @@ fi"#,
             readings.expected(&gone);
             found = Found::of(FileState::absent());
             found.missing_parents = parents(self.path)
-                .take_while(|p| !gone.name.rsplit_once('/').is_some_and(|(up, _)| up == *p))
+                .take_while(|p| gone.name.rsplit_once('/').is_none_or(|(up, _)| up != *p))
                 .map(str::to_owned)
                 .collect();
         } else if found.file.kind == FileKind::Absent && readings.expected(&here) == Some(&State::Present) {
@@ -433,146 +433,6 @@ impl FileState {
     }
 }
 
-/// Mode, owner and group that are wanted; `None` leaves as it is.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Attributes {
-    /// Permission bits.
-    pub mode: Option<u32>,
-    /// Name or number.
-    pub owner: Option<String>,
-    /// Name or number.
-    pub group: Option<String>,
-}
-
-impl Attributes {
-    /// Reads them from what the user wrote, which [`Attributes::validate`] has seen.
-    pub fn new(mode: Option<&str>, owner: Option<&str>, group: Option<&str>) -> Self {
-        Self {
-            mode: mode.and_then(parse_mode),
-            owner: owner.map(str::to_owned),
-            group: group.map(str::to_owned),
-        }
-    }
-
-    /// Returns the mistakes in what the user wrote.
-    pub fn validate(mode: Option<&str>, owner: Option<&str>, group: Option<&str>) -> Vec<Invalid> {
-        let mut invalid = Vec::new();
-        if let Some(mode) = mode.filter(|m| parse_mode(m).is_none()) {
-            invalid.push(
-                Invalid::new("mode", format!("{mode:?} is not a mode")).help("write it in octal: \"0755\""),
-            );
-        }
-        for (key, value) in [("owner", owner), ("group", group)] {
-            let Some(value) = value else { continue };
-            if value.is_empty() || value.contains([':', '|', '/', ' ', '\n', '\t']) {
-                let message = format!(
-                    "{value:?} is not a name or number of a {}",
-                    if key == "owner" { "user" } else { key }
-                );
-                let invalid_name = Invalid::new(key, message);
-                invalid.push(if value.contains(':') {
-                    invalid_name.help("write owner and group apart: `owner = \"a\", group = \"b\"`")
-                } else {
-                    invalid_name
-                });
-            }
-        }
-        invalid
-    }
-
-    /// Returns the fields that differ from `file`, which is changed to what they will be. `fresh`: it is only
-    /// about to be made, so all of them are named.
-    pub fn difference(&self, file: &mut FileState, fresh: bool) -> Vec<Field> {
-        let mut fields = Vec::new();
-        let before = |text: String| if fresh { Value::Absent } else { Value::Text(text) };
-        if let Some(mode) = self.mode
-            && (fresh || file.mode != mode)
-        {
-            let field =
-                Field { name: "mode".into(), before: before(octal(file.mode)), after: octal(mode).into() };
-            fields.push(field);
-            file.mode = mode;
-        }
-        for (name, wanted, actual, id) in [
-            ("owner", &self.owner, &mut file.owner, &mut file.uid),
-            ("group", &self.group, &mut file.group, &mut file.gid),
-        ] {
-            let Some(wanted) = wanted else { continue };
-            let number = wanted.parse::<u32>().ok();
-            if !fresh && (actual == wanted || (number.is_some() && number == *id)) {
-                continue;
-            }
-            fields.push(Field {
-                name: name.into(),
-                before: before(actual.clone()),
-                after: wanted.clone().into(),
-            });
-            actual.clone_from(wanted);
-            *id = if wanted == "root" { Some(0) } else { number };
-        }
-        fields
-    }
-
-    /// Returns a script that gives the path in the shell variable `$hw_to` these attributes.
-    ///
-    /// The owner first, for `chown` takes the setuid and setgid bits away (chown(2)); and the mode with five
-    /// digits, for with fewer `chmod` leaves those bits of a directory as they are (chmod(1)). `keep` is the
-    /// mode to give back after a change of owner when none is wanted.
-    pub fn set(&self, keep: Option<u32>) -> Script {
-        let mut script = Script::new();
-        let owner = match (&self.owner, &self.group) {
-            (Some(owner), Some(group)) => Some(format!("{owner}:{group}")),
-            (Some(owner), None) => Some(owner.clone()),
-            (None, Some(group)) => Some(format!(":{group}")),
-            (None, None) => None,
-        };
-        if let Some(owner) = &owner {
-            script = script.script(&sh!("chown -- {} \"$hw_to\"\n", owner));
-        }
-        let keep = keep.filter(|mode| owner.is_some() && mode & 0o6000 != 0);
-        if let Some(mode) = self.mode.or(keep) {
-            script = script.script(&sh!("chmod -- {} \"$hw_to\"\n", format!("{mode:05o}")));
-        }
-        script
-    }
-
-    /// Only those that are named in `fields`.
-    pub fn only(&self, fields: &[Field]) -> Self {
-        let named = |name: &str| fields.iter().any(|f| f.name == name);
-        Self {
-            mode: self.mode.filter(|_| named("mode")),
-            owner: self.owner.clone().filter(|_| named("owner")),
-            group: self.group.clone().filter(|_| named("group")),
-        }
-    }
-
-    /// The action that sets those of them that `fields` name on the path itself (the target if it is a link
-    /// that is followed).
-    pub fn action(&self, path: &str, fields: &[Field], after: &FileState) -> Option<Action> {
-        let set = self.only(fields);
-        if set == Self::default() {
-            return None;
-        }
-        // When only the owner differs, the bits that `chown` takes away have to come back.
-        let keep = self.mode.or(Some(after.mode));
-        let names: Vec<&str> =
-            [("mode", set.mode.is_some()), ("owner", set.owner.is_some()), ("group", set.group.is_some())]
-                .into_iter()
-                .filter_map(|(name, yes)| yes.then_some(name))
-                .collect();
-        let label = format!("set {} of {path}", join(&names));
-        Some(Action::new(label, sh!("set -e\nhw_to={}\n{}", path, set.set(keep))))
-    }
-}
-
-/// `a`, `a and b`, `a, b and c`.
-fn join(names: &[&str]) -> String {
-    match names.split_last() {
-        Some((last, rest)) if !rest.is_empty() => format!("{} and {last}", rest.join(", ")),
-        _ => names.concat(),
-    }
-}
-
 /// A mode as it is shown: `0755`.
 pub fn octal(mode: u32) -> String {
     format!("{mode:04o}")
@@ -678,5 +538,129 @@ pub fn word(kind: &FileKind) -> &str {
         FileKind::Directory => "directory",
         FileKind::Link(_) => "symbolic link",
         FileKind::Other(words) => words,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::process::Command;
+
+    fn ask(path: &str, depth: Depth) -> Result<Option<Found>, CheckError> {
+        let query = Query::new(path, depth);
+        let out = Command::new("sh").arg("-c").arg(query.probe().script.render()).output().unwrap();
+        let answer = Answer { code: out.status.code().unwrap(), stdout: out.stdout, stderr: out.stderr };
+        query.parse(&answer)
+    }
+
+    #[test]
+    fn asks_a_real_file_system() {
+        let dir = tempfile::tempdir().unwrap();
+        let at = |name: &str| dir.path().join(name).to_str().unwrap().to_owned();
+        std::fs::write(at("a b"), b"x\0\ny\n\n").unwrap();
+        std::os::unix::fs::symlink("a\n|b\n", at("link")).unwrap();
+        let file = |name: &str, depth| ask(&at(name), depth).unwrap().unwrap().file;
+
+        let content = file("a b", Depth::Content(100)).content;
+        assert_eq!(content, FileContent::Bytes(Arc::from(&b"x\0\ny\n\n"[..])));
+        let FileContent::Digest(sum, 6) = file("a b", Depth::Content(3)).content else {
+            panic!("larger than the limit: its digest")
+        };
+        assert_eq!(file("a b", Depth::Differing(sum.clone())).content, FileContent::Digest(sum, 6));
+        assert_eq!(file("link", Depth::Digest).kind, FileKind::Link("a\n|b\n".into()));
+        assert_eq!(file("", Depth::Digest).kind, FileKind::Directory);
+        assert_eq!(file("none", Depth::Digest), FileState::absent());
+        let missing = ask(&at("x/y/z"), Depth::Digest).unwrap().unwrap().missing_parents;
+        assert_eq!(missing, [at("x/y"), at("x")]);
+        assert!(
+            ask(&at("a b/x/y"), Depth::Digest).unwrap_err().to_string().contains("a b is not a directory")
+        );
+        let root = ask("/", Depth::Attributes).unwrap().unwrap().file;
+        assert_eq!((root.kind, root.uid), (FileKind::Directory, Some(0)));
+    }
+
+    #[test]
+    fn an_answer_that_makes_no_sense_is_none() {
+        for text in [
+            "",
+            "hello",
+            "absent x",
+            "regular file|9x|root|root|",
+            "directory|755|root",
+            "directory|755|root:x|root:0|",
+        ] {
+            let parsed = Query::new("/p", Depth::Attributes).parse(&Answer::new(0, text));
+            assert_eq!(parsed.unwrap(), None, "{text}");
+        }
+    }
+
+    /// What the probe says with this in place of the host's mounts, asked by every awk there is.
+    fn on(mounts: &str, path: &str, allow_remote: bool) -> String {
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join("mountinfo");
+        std::fs::write(&file, mounts).unwrap();
+        let query = Query { allow_remote, ..Query::new(path, Depth::Attributes) };
+        let script = query.probe().script.render();
+        let script = script.replace("/proc/self/mountinfo", file.to_str().unwrap());
+        let mut answers = Vec::new();
+        for awk in ["mawk", "gawk", "original-awk", "busybox awk"] {
+            let program = awk.split(' ').next().unwrap();
+            if !["/usr/bin", "/bin"].iter().any(|d| std::path::Path::new(d).join(program).exists()) {
+                continue;
+            }
+            let script = script.replace("q=$q awk", &format!("q=$q {awk}"));
+            let out = Command::new("sh").arg("-c").arg(script).env("LC_ALL", "C").output().unwrap();
+            answers.push(format!(
+                "{}{}",
+                String::from_utf8_lossy(&out.stdout),
+                String::from_utf8_lossy(&out.stderr)
+            ));
+        }
+        assert!(!answers.is_empty(), "no awk to test with");
+        answers.dedup();
+        assert_eq!(answers.len(), 1, "the awks differ: {answers:?}");
+        answers.remove(0).trim().to_owned()
+    }
+
+    #[test]
+    fn tells_network_file_systems_by_the_longest_mount_point() {
+        let mounts = r"21 1 8:1 / / rw - ext4 /dev/sda1 rw
+22 21 0:40 / /mnt/nfs rw shared:1 master:2 - nfs4 server:/x rw
+23 22 8:2 / /mnt/nfs/local rw - xfs /dev/sdb rw
+24 21 0:41 / /mnt/a\040b\134c rw shared:9 - cifs //server/x rw
+25 21 0:42 / /mnt/tab\011x rw - fuse.sshfs server: rw
+26 21 0:43 / /auto rw - autofs systemd-1 rw
+27 21 8:3 / /over rw - nfs server:/x rw
+28 27 8:4 / /over rw - ext4 /dev/sdc rw
+";
+        for (path, says) in [
+            ("/mnt/nfs", "remote nfs4"),
+            ("/mnt/nfs/x/y", "remote nfs4"),
+            ("/mnt/nfs/local/x", "absent 2"),
+            ("/mnt/nfsx", "absent 0"),
+            ("/mnt/a b\\c/x", "remote cifs"),
+            ("/mnt/a b", "absent 0"),
+            ("/mnt/tab\tx", "remote fuse.sshfs"),
+            ("/auto/home", "remote autofs"),
+            ("/over/x", "absent 1"),
+        ] {
+            assert_eq!(on(mounts, path, false), says, "{path}");
+        }
+        assert_eq!(on("21 1 0:1 / / rw - nfs server:/root rw\n", "/", false), "remote nfs");
+        assert_eq!(on("21 1 0:1 / / rw - nfs server:/root rw\n", "/nosuch/x", true), "absent 1");
+    }
+
+    #[test]
+    fn makes_paths_comparable() {
+        for (path, becomes) in [("/a//b/./c/", "/a/b/c"), ("/", "/"), ("/a b", "/a b")] {
+            let mut path = path.to_owned();
+            assert_eq!(normalise(&mut path, "path"), []);
+            assert_eq!(path, becomes);
+        }
+        for path in ["", "a", "/a/../b", "/a\0b"] {
+            assert_eq!(normalise(&mut path.to_owned(), "path").len(), 1, "{path:?}");
+        }
+        assert_eq!(parents("/a/b/c").collect::<Vec<_>>(), ["/a/b", "/a", "/"]);
+        assert_eq!(parents("/").count(), 0);
     }
 }

@@ -6,7 +6,8 @@ use std::sync::Arc;
 
 use sha2::{Digest as _, Sha256};
 
-use super::path::{Attributes, CONTENT_LIMIT};
+use super::attributes::Attributes;
+use super::path::CONTENT_LIMIT;
 use crate::model::{FileContent, FileState, Secret};
 use crate::sh;
 use crate::shell::Script;
@@ -14,6 +15,7 @@ use crate::step::{Action, Change, Field, Payload, Value};
 
 /// How content gets to its path.
 #[derive(Debug, Clone)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a key of its own in the playbook")]
 pub struct Put<'a> {
     /// Absolute path. It is a regular file or nothing, or a link that `force` lets go.
     pub path: &'a str,
@@ -146,8 +148,8 @@ case ${hw_sum%% *} in {}|{}) ;; *) hw_fail "$p was changed by someone else in th
         match (self.backup, hidden) {
             (false, _) => Script::new().raw("''"),
             // cron runs every file there, backups too, unless a dot hides it.
-            (true, true) => Script::new().raw(r#"$d/.${p##*/}.${HW_RUN_ID:-manual}.bak"#),
-            (true, false) => Script::new().raw(r#"$p.${HW_RUN_ID:-manual}.bak"#),
+            (true, true) => Script::new().raw("$d/.${p##*/}.${HW_RUN_ID:-manual}.bak"),
+            (true, false) => Script::new().raw("$p.${HW_RUN_ID:-manual}.bak"),
         }
     }
 
