@@ -21,14 +21,23 @@ pub fn available() -> Result<(), String> {
         return Err("the lab needs root".into());
     }
     let built = Command::new(script()).arg("is-built").stderr(Stdio::null()).status();
-    if built.is_ok_and(|s| s.success()) { Ok(()) } else { Err("nothing is built yet: run tests/lab/lab build".into()) }
+    if built.is_ok_and(|s| s.success()) {
+        Ok(())
+    } else {
+        Err("nothing is built yet: run tests/lab/lab build".into())
+    }
 }
 
 /// Runs a command of the lab, which must succeed.
 pub fn lab(args: &[&str]) -> String {
     let out = Command::new(script()).args(args).stdin(Stdio::null()).output().unwrap();
     let text = String::from_utf8_lossy(&out.stdout).into_owned();
-    assert!(out.status.success(), "lab {args:?}: {}\n{text}{}", out.status, String::from_utf8_lossy(&out.stderr));
+    assert!(
+        out.status.success(),
+        "lab {args:?}: {}\n{text}{}",
+        out.status,
+        String::from_utf8_lossy(&out.stderr)
+    );
     text
 }
 

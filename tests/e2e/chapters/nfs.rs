@@ -19,7 +19,10 @@ pub fn chapter(book: &mut Book) {
     book.check("plan on fresh hosts shows all that is missing and changes nothing", || {
         let ran = json(&["plan", SERVER, CLIENTS]).exits(2);
         assert!(ran.planned().iter().all(|(_, f)| f == "change" || f == "skipped" || f == "unchanged"));
-        assert!(ran.stdout.contains("\"predicted\":[{"), "units of packages that are not there yet are predicted");
+        assert!(
+            ran.stdout.contains("\"predicted\":[{"),
+            "units of packages that are not there yet are predicted"
+        );
         assert_eq!(on("143", "rpm -q nfs-utils >/dev/null || echo none"), "none");
         hostwright(&["plan", SERVER, CLIENTS]).exits(2).says("predicted").says(SHARE);
         plan = Some(ran);
@@ -29,7 +32,12 @@ pub fn chapter(book: &mut Book) {
         same(plan.as_ref().unwrap(), &ran);
     });
     book.check("the share is mounted on every client, now and at boot", || {
-        on("143", &format!("echo hello >{SHARE}/redis/proof && chmod 644 {SHARE}/redis/proof && chmod 755 {SHARE}/redis"));
+        on(
+            "143",
+            &format!(
+                "echo hello >{SHARE}/redis/proof && chmod 644 {SHARE}/redis/proof && chmod 755 {SHARE}/redis"
+            ),
+        );
         for client in ["144", "145", "146"] {
             assert!(on(client, "cat /proc/self/mounts").contains(&format!(":{SHARE} {SHARE} nfs4 ")));
             assert!(on(client, "cat /etc/fstab").contains(&format!("192.168.158.143:{SHARE} {SHARE} nfs")));
@@ -78,15 +86,20 @@ fn as_user(user: &str) -> tempfile::NamedTempFile {
 fn logins() {
     for user in ["admin", "fishy", "cshy", "chatty"] {
         let inventory = as_user(user);
-        with_inventory(inventory.path().to_str().unwrap(), &["plan", SERVER, CLIENTS]).exits(0).says("Nothing to do");
+        with_inventory(inventory.path().to_str().unwrap(), &["plan", SERVER, CLIENTS])
+            .exits(0)
+            .says("Nothing to do");
     }
     let password = temporary("ops-secret\n");
     let inventory = as_user("ops");
     let file = password.path().to_str().unwrap();
-    with_inventory(inventory.path().to_str().unwrap(), &["plan", "--become-password-file", file, SERVER, CLIENTS])
-        .exits(0)
-        .says("Nothing to do")
-        .never_says("ops-secret");
+    with_inventory(
+        inventory.path().to_str().unwrap(),
+        &["plan", "--become-password-file", file, SERVER, CLIENTS],
+    )
+    .exits(0)
+    .says("Nothing to do")
+    .never_says("ops-secret");
 }
 
 fn refused() {
@@ -98,7 +111,9 @@ fn refused() {
         .says("password")
         .never_says("not-the-password");
     with_inventory(ops.path().to_str().unwrap(), &["plan", SERVER]).exits(1).says("--become-password-file");
-    with_inventory(guest.path().to_str().unwrap(), &["plan", "--become-password-file", file, SERVER]).exits(1).says("sudo");
+    with_inventory(guest.path().to_str().unwrap(), &["plan", "--become-password-file", file, SERVER])
+        .exits(1)
+        .says("sudo");
 }
 
 fn unknown_key() {
@@ -113,7 +128,10 @@ fn unknown_key() {
 }
 
 fn full_disk() {
-    on("144", "mkdir -p /full /frozen && mount -t tmpfs -o size=64k none /full && mount -t tmpfs none /frozen && echo old >/full/file && echo old >/frozen/file && mount -o remount,ro /frozen");
+    on(
+        "144",
+        "mkdir -p /full /frozen && mount -t tmpfs -o size=64k none /full && mount -t tmpfs none /frozen && echo old >/full/file && echo old >/frozen/file && mount -o remount,ro /frozen",
+    );
     let content = "x".repeat(200_000);
     let playbook = |folder: &str| {
         temporary(&format!(
@@ -126,8 +144,16 @@ fn full_disk() {
     for (folder, why) in [("/full", "No space left"), ("/frozen", "Read-only file system")] {
         let playbook = playbook(folder);
         hostwright(&["apply", "--yes", playbook.path().to_str().unwrap()]).exits(1).says(why);
-        assert_eq!(on("144", &format!("cat {folder}/file; ls -A {folder}")), "old\nfile", "nothing half-written");
-        assert_eq!(on("145", &format!("cat /root/elsewhere{}", folder.replace('/', "-"))), "done", "others go on");
+        assert_eq!(
+            on("144", &format!("cat {folder}/file; ls -A {folder}")),
+            "old\nfile",
+            "nothing half-written"
+        );
+        assert_eq!(
+            on("145", &format!("cat /root/elsewhere{}", folder.replace('/', "-"))),
+            "done",
+            "others go on"
+        );
     }
     on("144", "umount /full /frozen");
 }
@@ -147,7 +173,9 @@ fn reboot() {
     let ran = json(&["plan", SERVER, CLIENTS]).exits(0);
     assert_eq!(ran.to_change(), [""; 0]);
     assert!(on("146", "cat /proc/self/mounts").contains(SHARE));
-    let playbook = temporary("title = \"Reboot\"\nhosts = \"worker-01\"\nbecome = true\n[[step]]\nname = \"Reboot now\"\nreboot = { when = \"always\" }\n");
+    let playbook = temporary(
+        "title = \"Reboot\"\nhosts = \"worker-01\"\nbecome = true\n[[step]]\nname = \"Reboot now\"\nreboot = { when = \"always\" }\n",
+    );
     let before = on("145", "cat /proc/sys/kernel/random/boot_id");
     hostwright(&["apply", "--yes", playbook.path().to_str().unwrap()]).exits(0);
     assert_ne!(on("145", "cat /proc/sys/kernel/random/boot_id"), before);
