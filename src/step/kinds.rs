@@ -191,6 +191,7 @@ macro_rules! kinds {
 
 kinds! {
     directory => Directory ("path"),
+    nfs_export => NfsExport,
 }
 
 /// The kind with this name.
