@@ -195,9 +195,10 @@ impl Step for NfsExport {
             Some(_) => exports::parse(&ours).into_iter().map(|(_, e)| e).collect(),
             None => tables.live.clone(),
         };
+        let now = Now { file, old, ours, others, live, tables };
         match self.state {
-            Existence::Absent => self.check_absent(&file, &old, &others, &live, &tables),
-            Existence::Present => self.check_present(readings, &file, &old, &ours, &others, &live, &tables),
+            Existence::Absent => self.check_absent(&now),
+            Existence::Present => self.check_present(readings, &now),
         }
     }
 
@@ -297,16 +298,8 @@ for f in /etc/exports /var/lib/nfs/etab; do if [ -e "$f" ]; then set -- "$@" "$f
         others
     }
 
-    fn check_present(
-        &self,
-        readings: &Readings,
-        file: &str,
-        old: &FileText,
-        ours: &str,
-        others: &[(String, usize, Entry)],
-        live: &[Entry],
-        tables: &Tables,
-    ) -> Result<Verdict, CheckError> {
+    fn check_present(&self, readings: &Readings, now: &Now) -> Result<Verdict, CheckError> {
+        let Now { file, old, ours, others, live, tables } = now;
         for (name, line, other) in others {
             if self.entries.iter().any(|e| e.client == other.client) {
                 return Err(CheckError::refused(
@@ -349,12 +342,12 @@ for f in /etc/exports /var/lib/nfs/etab; do if [ -e "$f" ]; then set -- "$@" "$f
             if missing.iter().any(|o| *o == "ro") {
                 disrupts.push(format!("{} can no longer write", entry.client));
             }
-            let now: Vec<String> = missing
+            let instead: Vec<String> = missing
                 .iter()
                 .map(|o| exports::instead_of(&there.options, o).unwrap_or_else(|| format!("no {o}")))
                 .collect();
             let wanted: Vec<&str> = missing.iter().map(|o| o.as_str()).collect();
-            change = change.field(name, now.join(","), wanted.join(","));
+            change = change.field(name, instead.join(","), wanted.join(","));
         }
         for stale in self.stale(live, others, tables) {
             if !self.entries.iter().any(|e| exports::covers(&e.client, &stale.client)) {
@@ -390,14 +383,8 @@ for f in /etc/exports /var/lib/nfs/etab; do if [ -e "$f" ]; then set -- "$@" "$f
         })
     }
 
-    fn check_absent(
-        &self,
-        file: &str,
-        old: &FileText,
-        others: &[(String, usize, Entry)],
-        live: &[Entry],
-        tables: &Tables,
-    ) -> Result<Verdict, CheckError> {
+    fn check_absent(&self, now: &Now) -> Result<Verdict, CheckError> {
+        let Now { file, old, others, live, tables, .. } = now;
         if let Some((name, line, other)) = others.first() {
             return Err(CheckError::refused(
                 format!("{name} line {line} exports {} to {} as well", other.path, other.client),
@@ -569,6 +556,18 @@ fn heading() -> String {
     "# Managed by hostwright (nfs_export): edits here are overwritten.\n".to_owned()
 }
 
+/// All that the check looks at.
+struct Now {
+    file: String,
+    old: FileText,
+    /// The text that belongs to this step: the whole file, or what is between its marks.
+    ours: String,
+    /// Entries for the same directory that are not this step's: file, line and entry.
+    others: Vec<(String, usize, Entry)>,
+    live: Vec<Entry>,
+    tables: Tables,
+}
+
 /// The text of the step's file, if it is there.
 struct FileText {
     text: Option<String>,
@@ -668,7 +667,7 @@ fn fresh_file() -> FileState {
         mode: parse_mode("0644").unwrap_or_default(),
         owner: "root".into(),
         group: "root".into(),
-        content: FileContent::Unread,
+        ..FileState::absent()
     }
 }
 
