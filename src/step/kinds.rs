@@ -192,6 +192,7 @@ macro_rules! kinds {
 kinds! {
     directory => Directory ("path"),
     file => File,
+    nfs_export => NfsExport,
 }
 
 /// The kind with this name.

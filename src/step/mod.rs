@@ -19,6 +19,7 @@ mod kinds;
 
 pub mod directory;
 pub mod file;
+pub mod nfs_export;
 
 pub use kinds::{Context, Invalid, KINDS, KindInfo, Parse, Problem, ReadFile, Validate, kind};
 
