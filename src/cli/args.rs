@@ -95,7 +95,14 @@ pub enum When {
 #[command(next_help_heading = "Inventory")]
 pub(super) struct Inventory {
     /// The inventory
-    #[arg(short, long, value_name = "FILE", env = "HOSTWRIGHT_INVENTORY", default_value = "inventory.toml", hide_env_values = true)]
+    #[arg(
+        short,
+        long,
+        value_name = "FILE",
+        env = "HOSTWRIGHT_INVENTORY",
+        default_value = "inventory.toml",
+        hide_env_values = true
+    )]
     pub(super) inventory: PathBuf,
     /// Set a variable; wins over inventory and playbooks
     #[arg(long = "var", value_name = "NAME=VALUE", value_parser = var)]

@@ -44,7 +44,8 @@ impl Log {
             Body::RunStarted { mode, hosts, plays, .. } => {
                 self.mode = *mode;
                 self.plays.clone_from(plays);
-                self.hosts = hosts.iter().map(|h| text::width(h.as_str())).filter(|w| *w <= HOST).max().unwrap_or(0);
+                self.hosts =
+                    hosts.iter().map(|h| text::width(h.as_str())).filter(|w| *w <= HOST).max().unwrap_or(0);
                 Vec::new()
             }
             Body::PlayStarted { play } => {

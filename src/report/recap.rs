@@ -56,7 +56,8 @@ impl Recap {
         if !detail.quiet {
             out.push(String::new());
         }
-        let tone = if summary.total.failed > 0 || !summary.unreachable.is_empty() { Tone::Bad } else { Tone::Good };
+        let tone =
+            if summary.total.failed > 0 || !summary.unreachable.is_empty() { Tone::Bad } else { Tone::Good };
         let line = self.result(summary);
         out.extend(text::wrap(&line, look.width, "", "").iter().map(|l| look.paint(tone, l)));
         out
@@ -68,7 +69,8 @@ impl Recap {
         for host in &self.hosts {
             let counts = summary.hosts.get(host).unwrap_or(&none);
             let counts = if summary.unreachable.contains(host) { None } else { Some(counts) };
-            let equal = rows.iter_mut().find(|(_, c)| self.hosts.len() > SINGLE && *c == counts && c.is_some());
+            let equal =
+                rows.iter_mut().find(|(_, c)| self.hosts.len() > SINGLE && *c == counts && c.is_some());
             match equal {
                 Some((hosts, _)) => hosts.push(host),
                 None => rows.push((vec![host], counts)),
@@ -93,10 +95,17 @@ impl Recap {
         for (label, (hosts, counts)) in labels.iter().zip(&rows) {
             let label = text::pad(&text::cut(label, names, look.ellipsis()), names);
             let Some(counts) = counts else {
-                let why = self.unreachable.get(hosts[0]).map(|w| format!(": {}", text::clean(w))).unwrap_or_default();
+                let why = self
+                    .unreachable
+                    .get(hosts[0])
+                    .map(|w| format!(": {}", text::clean(w)))
+                    .unwrap_or_default();
                 let room = look.width.map_or(usize::MAX, |w| w.saturating_sub(names + 2));
                 let words = format!("unreachable{why}");
-                out.push(format!("{label}  {}", look.paint(Tone::Bad, &text::cut(&words, room, look.ellipsis()))));
+                out.push(format!(
+                    "{label}  {}",
+                    look.paint(Tone::Bad, &text::cut(&words, room, look.ellipsis()))
+                ));
                 continue;
             };
             let mut line = label;
@@ -118,7 +127,8 @@ impl Recap {
         let mut failures: Vec<_> = self.failures.iter().collect();
         failures.sort_by_key(|f| order.get(&f.at.host));
         for f in failures {
-            let why = f.failure.as_ref().map(|w| format!(": {}", text::clean(&w.message))).unwrap_or_default();
+            let why =
+                f.failure.as_ref().map(|w| format!(": {}", text::clean(&w.message))).unwrap_or_default();
             let words = format!("{}  {} ({}){why}", f.at.host, text::clean(&f.name), f.place);
             out.extend(text::wrap(&words, look.width, "  ", "      "));
         }
@@ -150,7 +160,8 @@ impl Recap {
         } else if total.changed > 0 {
             format!("Done: {rest}")
         } else if total.unchanged > 0 {
-            let skipped = if total.skipped > 0 { format!(", {} skipped", total.skipped) } else { String::new() };
+            let skipped =
+                if total.skipped > 0 { format!(", {} skipped", total.skipped) } else { String::new() };
             let are = if total.unchanged == 1 { "is" } else { "are" };
             let steps = text::count(total.unchanged, "step");
             format!("Nothing to do: {steps} {are} as described on {}{skipped}", hosts(|c| c.unchanged))

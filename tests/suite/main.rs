@@ -3,5 +3,6 @@
 #![allow(clippy::unwrap_used, clippy::print_stderr, reason = "a test that cannot go on panics")]
 
 mod real_files;
+mod engine;
 mod steps;
 mod tidy;
