@@ -84,7 +84,8 @@ fn programs_pass_every_login_shell() {
 async fn answers_come_apart_and_byte_for_byte() {
     let binary: Vec<u8> = (0..=255).cycle().take(70_000).collect();
     let echo = Part { payload: payload(&binary), ..part("cat <&3; printf 'no line end' >&2; exit 7") };
-    let answers = in_all_shells(vec![part("echo out; echo err >&2"), echo, part("printf x"), part(":")]).await;
+    let answers =
+        in_all_shells(vec![part("echo out; echo err >&2"), echo, part("printf x"), part(":")]).await;
     assert_eq!(answers[0], Answer { code: 0, stdout: "out\n".into(), stderr: "err\n".into() });
     assert!(answers[1].stdout == binary, "binary data came back changed");
     assert_eq!((answers[1].code, answers[1].error_text().as_ref()), (7, "no line end"));
@@ -199,7 +200,9 @@ async fn bounds_are_kept_and_name_the_part() {
         let mut stubborn = frame(vec![part("echo first"), part("trap '' TERM; sleep 34.25; sleep 34.25")]);
         stubborn.timeout = Duration::from_millis(300);
         let error = channel.exchange(&stubborn, &mut |_| {}).await.unwrap_err();
-        assert!(matches!(error, TransportError::TimedOut { part: Some(1), ref answers, .. } if answers.len() == 1));
+        assert!(
+            matches!(error, TransportError::TimedOut { part: Some(1), ref answers, .. } if answers.len() == 1)
+        );
         assert!(start.elapsed() < Duration::from_secs(8), "{shell}: {:?}", start.elapsed());
         assert_eq!(running("sleep 34.25"), 0, "{shell}");
         assert_eq!(running("sleep 33.25"), 0, "{shell}");
@@ -238,7 +241,8 @@ async fn what_nobody_waits_for_is_stopped() {
                 });
                 until("it starts", || running(&command) == 1).await;
                 task.abort();
-                until(&format!("{shell}: it stops, {timeout:?}, {k} payloads"), || running(&command) == 0).await;
+                until(&format!("{shell}: it stops, {timeout:?}, {k} payloads"), || running(&command) == 0)
+                    .await;
             }
         }
     }
@@ -252,11 +256,8 @@ async fn a_payload_that_is_cut_off_never_looks_complete() {
             let folder = tempfile::tempdir().unwrap();
             let file = folder.path().join("file").to_str().unwrap().to_owned();
             let script = sh!("trap '' TERM; cat <&3 >{}; mv {} {}", file, file, format!("{file}.done"));
-            let whole = frame(vec![Part {
-                payload: payload(&[b'x'; 1000]),
-                timeout,
-                ..Part::question(script)
-            }]);
+            let whole =
+                frame(vec![Part { payload: payload(&[b'x'; 1000]), timeout, ..Part::question(script) }]);
             let nonce = Nonce::new([3; 24]);
             let pieces = encode(&whole, &nonce, "run");
             let opening = Opening::new(&Privilege::Login, false).unwrap();
@@ -282,7 +283,8 @@ async fn a_script_that_is_cut_off_does_not_run() {
     for shell in shells {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("file").to_str().unwrap().to_owned();
-        let whole = frame(vec![Part::question(sh!("touch {}", file)), part("true # something long after it")]);
+        let whole =
+            frame(vec![Part::question(sh!("touch {}", file)), part("true # something long after it")]);
         let pieces = encode(&whole, &Nonce::new([3; 24]), "run");
         let opening = Opening::new(&Privilege::Login, false).unwrap();
         let arguments: Vec<String> =
@@ -304,7 +306,9 @@ async fn nothing_in_a_part_can_print_a_mark() {
     for shell in shells {
         let mut channel = open(&shell).await;
         let parts = vec![
-            part("set; set >&2; declare -f; export; env; cat /proc/self/environ; cat /proc/$$/cmdline /proc/$$/environ"),
+            part(
+                "set; set >&2; declare -f; export; env; cat /proc/self/environ; cat /proc/$$/cmdline /proc/$$/environ",
+            ),
             part("printf '\\036%s\\n' 0123456789abcdef0123456789abcdef; printf '\\036'"),
         ];
         let answers = ask(&mut channel, parts).await.unwrap();
@@ -355,7 +359,10 @@ async fn a_part_that_takes_its_shell_along_is_told() {
         let mut channel = open(&shell).await;
         let answers = ask(&mut channel, vec![part("echo a"), part("echo b; kill -9 $$")]).await;
         // 137 is what `timeout` returns for its own kill, too: it cannot be told apart.
-        assert!(matches!(answers, Err(TransportError::TimedOut { part: Some(1), .. })), "{shell}: {answers:?}");
+        assert!(
+            matches!(answers, Err(TransportError::TimedOut { part: Some(1), .. })),
+            "{shell}: {answers:?}"
+        );
         let mut channel = open(&shell).await;
         let error = ask(&mut channel, vec![part("kill -HUP $$"), part("echo b")]).await.unwrap_err();
         assert_eq!(error.to_string(), "script 1 ended the shell it ran in (code 129)", "{shell}");
