@@ -3,6 +3,7 @@
 //! The library is there for the binary and its tests; its interface may change with every version.
 //! `ARCHITECTURE.md` is the map.
 
+pub mod cli;
 pub mod config;
 pub mod diagnostic;
 pub mod event;

@@ -1,0 +1,3 @@
+//! The command line, and what of the controller the rest needs.
+
+pub mod environment;
