@@ -8,6 +8,7 @@ mod address;
 pub mod document;
 mod environment;
 mod inventory;
+mod kinds;
 mod layer;
 mod lint;
 mod load;
@@ -23,5 +24,6 @@ mod table;
 mod template;
 
 pub use environment::Environment;
+pub use lint::{LINTS, Lint, lint};
 pub use load::{Loaded, MissingSecrets, Options, load, load_inventory};
 pub use secret::AGE_IDENTITY;

@@ -88,6 +88,11 @@ impl SecretStore {
         secret
     }
 
+    /// Whether one of the secrets read so far stands in `text`, in plain or encoded form.
+    pub(super) fn holds_one(&self, text: &str) -> bool {
+        self.redactor.redact(text) != text
+    }
+
     fn fetch(&self, source: &SecretSource, folder: &Path) -> Result<Secret, Unread> {
         let unread = |message: String, help: &str| Unread { message, help: help.into() };
         let read = |path: &str, help: &str| {
