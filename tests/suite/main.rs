@@ -5,5 +5,6 @@
 
 mod engine;
 mod real_files;
+mod config;
 mod steps;
 mod tidy;
