@@ -202,6 +202,11 @@ impl Readings {
         state
     }
 
+    /// As [`Readings::expected`], for a look that a verdict does not rest on unless it goes on to use it.
+    pub fn peek_expected(&self, resource: &Resource) -> Option<&State> {
+        self.expected.get(resource)
+    }
+
     /// Returns what an earlier planned step will leave at `path`, if one will.
     pub fn expected_file(&self, path: &str) -> Option<&FileState> {
         match self.expected(&Resource::here(Kind::Path, path)) {

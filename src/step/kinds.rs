@@ -191,6 +191,8 @@ macro_rules! kinds {
 
 kinds! {
     directory => Directory ("path"),
+    file => File,
+    nfs_export => NfsExport,
 }
 
 /// The kind with this name.

@@ -18,6 +18,8 @@ pub mod family;
 mod kinds;
 
 pub mod directory;
+pub mod file;
+pub mod nfs_export;
 
 pub use kinds::{Context, Invalid, KINDS, KindInfo, Parse, Problem, ReadFile, Validate, kind};
 

@@ -3,5 +3,7 @@
 #![allow(clippy::unwrap_used, clippy::print_stderr, reason = "a test that cannot go on panics")]
 
 mod report;
+mod real_files;
+mod engine;
 mod steps;
 mod tidy;

@@ -1,3 +1,7 @@
 //! What several kinds share. A module here is no kind of its own.
 
+pub mod attributes;
+pub mod config_file;
+pub mod exports;
 pub mod path;
+pub mod put;
