@@ -199,7 +199,7 @@ impl Target {
 /// How much of a change is shown.
 #[derive(Debug, Clone, Args)]
 pub(super) struct Diff {
-    /// Show fields and file differences of changes [default: in a plan]
+    /// Show file differences in a plan (the default), and each change again when it is applied
     #[arg(long, overrides_with = "no_diff", help_heading = "Output")]
     pub(super) diff: bool,
     /// Do not show file differences

@@ -196,7 +196,7 @@ impl Plan {
             if groups.is_empty() && (detail.quiet || self.counts[play] == Counts::default()) {
                 continue;
             }
-            let title = format!("{} ({})", text::clean(&info.title), info.name);
+            let title = format!("{} ({})", text::clean(&info.title), text::clean(&info.name));
             let counts = play_counts(&self.counts[play]);
             for (n, line) in
                 text::wrap(&format!("{title}: {counts}"), look.width, "", "  ").into_iter().enumerate()

@@ -9,6 +9,8 @@ use crate::model::HostName;
 
 /// Up to so many hosts have a line each; of more, those with equal counts share one.
 const SINGLE: usize = 24;
+/// Columns that a host's name gets at least, or the table becomes a list.
+const NAME: usize = 12;
 /// Failed steps listed again at the end.
 const FAILURES: usize = 20;
 /// Parts of a list of hosts before "and N more".
@@ -65,7 +67,7 @@ impl Recap {
 
     fn table(&self, summary: &Summary, look: Look, out: &mut Vec<String>) {
         let none = Counts::default();
-        let mut rows: Vec<(Vec<&HostName>, Option<&Counts>)> = Vec::new();
+        let mut rows: Vec<Row<'_>> = Vec::new();
         for host in &self.hosts {
             let counts = summary.hosts.get(host).unwrap_or(&none);
             let counts = if summary.unreachable.contains(host) { None } else { Some(counts) };
@@ -81,10 +83,13 @@ impl Recap {
             .iter()
             .map(|(hosts, _)| match hosts.len() {
                 1 => hosts[0].to_string(),
-                n => format!("{} ({n} hosts)", text::hosts(hosts, HOSTS)),
+                n => format!("{n} hosts: {}", text::hosts(hosts, HOSTS)),
             })
             .collect();
         let numbers: usize = columns.iter().map(|(word, ..)| word.len() + 2).sum();
+        if look.width.is_some_and(|w| w < numbers + NAME) {
+            return self.list(&labels, &rows, &columns, look, out);
+        }
         let room = look.width.map_or(60, |w| w.saturating_sub(numbers)).clamp(8, 60);
         let names = labels.iter().map(|l| text::width(l)).max().unwrap_or(0).clamp(4, room);
         let mut head = text::pad("host", names);
@@ -119,9 +124,35 @@ impl Recap {
         }
     }
 
+    /// The table where it has no room: a line, or as many as it takes, for each host.
+    fn list(
+        &self,
+        labels: &[String],
+        rows: &[Row<'_>],
+        columns: &[Column],
+        look: Look,
+        out: &mut Vec<String>,
+    ) {
+        for (label, (hosts, counts)) in labels.iter().zip(rows) {
+            let words = match counts {
+                None => {
+                    let why = self.unreachable.get(hosts[0]).map(|w| format!(": {}", text::clean(w)));
+                    format!("unreachable{}", why.unwrap_or_default())
+                }
+                Some(counts) => {
+                    let parts = columns.iter().map(|(word, _, pick)| (pick(counts), word));
+                    let parts: Vec<_> =
+                        parts.filter(|(n, _)| *n > 0).map(|(n, word)| format!("{n} {word}")).collect();
+                    if parts.is_empty() { "nothing done".into() } else { parts.join(", ") }
+                }
+            };
+            out.extend(text::wrap(&format!("{label}  {words}"), look.width, "", "    "));
+        }
+    }
+
     fn list_failures(&self, look: Look, out: &mut Vec<String>) {
         out.push(String::new());
-        out.push(look.paint(Tone::Strong, "Failed:"));
+        out.push(look.paint(Tone::Strong, "Failures:"));
         // In inventory order, as everywhere; each host's own in the order in which they happened.
         let order: HashMap<_, _> = self.hosts.iter().enumerate().map(|(n, h)| (h, n)).collect();
         let mut failures: Vec<_> = self.failures.iter().collect();
@@ -175,6 +206,9 @@ impl Recap {
         line
     }
 }
+
+/// Hosts with equal counts; no counts for one that could not be reached.
+type Row<'a> = (Vec<&'a HostName>, Option<&'a Counts>);
 
 type Column = (&'static str, Tone, fn(&Counts) -> usize);
 

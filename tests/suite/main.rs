@@ -3,6 +3,8 @@
 #![allow(clippy::unwrap_used, clippy::print_stderr, reason = "a test that cannot go on panics")]
 #![allow(unreachable_pub, missing_debug_implementations, reason = "nobody else uses a test")]
 
+mod report;
+mod real_files;
 mod engine;
 mod real_files;
 mod config;
