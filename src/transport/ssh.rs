@@ -75,7 +75,9 @@ impl Ssh {
             .process_group(0)
             .kill_on_drop(true)
             .spawn()
-            .map_err(|error| unreachable(format!("cannot start ssh: {error}"), "install the OpenSSH client"))?;
+            .map_err(|error| {
+                unreachable(format!("cannot start ssh: {error}"), "install the OpenSSH client")
+            })?;
         // `ssh` bounds connecting and the key exchange; the login that follows gets as long again.
         let bound = connect_timeout(login).unwrap_or(bound) * 2 + Duration::from_secs(1);
         match tokio::time::timeout(bound, ssh.wait()).await {
@@ -98,7 +100,9 @@ impl Connector for Ssh {
             loop {
                 match self.connect_once(&host.login).await {
                     Ok(connection) => {
-                        return Ok(Box::new(Shells::new(connection, self.settings.clone())) as Box<dyn Session>);
+                        return Ok(
+                            Box::new(Shells::new(connection, self.settings.clone())) as Box<dyn Session>
+                        );
                     }
                     Err(refused) => match pauses.next() {
                         Some(pause) if refused.again => tokio::time::sleep(jittered(*pause)).await,
@@ -219,9 +223,14 @@ impl Launch for Connection {
                 Ok(child) => child,
                 Err(_) if !self.stands().await => return Err(self.lost()),
                 Err(error) => {
-                    let why = std::error::Error::source(&error).map_or_else(|| error.to_string(), ToString::to_string);
-                    let hint = "the host's sshd allows too few sessions on a connection (MaxSessions), or none";
-                    return Err(shell_error(format!("cannot open a session on the connection: {why}"), Some(hint)));
+                    let why = std::error::Error::source(&error)
+                        .map_or_else(|| error.to_string(), ToString::to_string);
+                    let hint =
+                        "the host's sshd allows too few sessions on a connection (MaxSessions), or none";
+                    return Err(shell_error(
+                        format!("cannot open a session on the connection: {why}"),
+                        Some(hint),
+                    ));
                 }
             };
             let taken = (child.stdin().take(), child.stdout().take(), child.stderr().take());
