@@ -112,10 +112,10 @@ pub(super) fn arguments(user: Option<&str>, greeting: &str, prompt: Option<&str>
     .into()
 }
 
-/// Returns the command line for a login shell of any kind.
+/// Returns the command line for a login shell of any kind; all know `exec`, and one process less stays.
 pub(super) fn command_line(arguments: &[String]) -> String {
     let quoted = arguments.iter().map(|word| format!(" '{word}'"));
-    std::iter::once("/bin/sh".to_owned()).chain(quoted).collect()
+    std::iter::once("exec /bin/sh".to_owned()).chain(quoted).collect()
 }
 
 /// Whether `user` can be a word of the command line in every login shell, and no option of `sudo`.

@@ -15,13 +15,14 @@ use crate::transport::local::Here;
 use crate::transport::session::Launch as _;
 use crate::transport::{Output, TransportError};
 
-/// The shells of this machine, each as a link called `sh` so that it behaves as such.
+/// The shells of this machine, each as a link called `sh` so that it behaves as such. Not busybox: its shell
+/// prefers its own `head`, which reads more than it is asked for.
 fn shells() -> (tempfile::TempDir, Vec<String>) {
     let folder = tempfile::tempdir().unwrap();
     let mut found = Vec::new();
-    for program in ["/usr/bin/dash", "/usr/bin/bash", "/usr/bin/busybox", "/usr/bin/ksh", "/usr/bin/mksh"] {
+    for program in ["/usr/bin/dash", "/usr/bin/bash", "/usr/bin/mksh"] {
         if Path::new(program).exists() {
-            let own = folder.path().join(program.rsplit('/').next().unwrap());
+            let own = folder.path().join(program.replace('/', "_"));
             std::fs::create_dir(&own).unwrap();
             symlink(program, own.join("sh")).unwrap();
             found.push(own.join("sh").to_str().unwrap().to_owned());
@@ -65,6 +66,11 @@ async fn in_all_shells(parts: Vec<Part>) -> Vec<Answer> {
         // The shell is still in order after it.
         let again = ask(&mut channel, vec![part("echo again")]).await.unwrap();
         assert_eq!(again, [Answer::new(0, "again\n")], "{shell}");
+        // What a shell says of a killed child is its own affair.
+        let answers: Vec<Answer> = answers
+            .into_iter()
+            .map(|a| if a.error_text() == "Killed" { Answer { stderr: Vec::new(), ..a } } else { a })
+            .collect();
         if let Some((first, expected)) = all.first() {
             assert_eq!(answers, *expected, "{shell} and {first}");
         }
@@ -106,7 +112,7 @@ async fn a_part_cannot_break_out() {
         "exec sh -c 'exit 4'",
         "exec >/dev/null 2>&1; echo lost",
         "cat; cat <&3; read x || echo empty",
-        "echo $x; pwd; umask; echo $LC_ALL $PATH $HW_RUN_ID",
+        "echo x$x; pwd; umask; echo $LC_ALL $PATH $HW_RUN_ID",
         "kill -9 $(sh -c 'echo $PPID')",
         "for i in 1 2 3",
         "# a comment",
@@ -131,7 +137,7 @@ async fn a_part_cannot_break_out() {
         assert_eq!(said(8), (4, String::new()), "{shell}");
         assert_eq!(said(9), (0, String::new()), "{shell}");
         assert_eq!(said(10), (0, "empty".into()), "{shell}");
-        assert_eq!(said(11), (0, "/\n0022\nC /usr/sbin:/usr/bin:/sbin:/bin run-1".into()), "{shell}");
+        assert_eq!(said(11), (0, "x\n/\n0022\nC /usr/sbin:/usr/bin:/sbin:/bin run-1".into()), "{shell}");
         assert_eq!(said(12).0, 137, "{shell}");
         assert_eq!(said(14), (0, String::new()), "{shell}");
         assert_eq!(said(16), (0, String::new()), "{shell}");
@@ -204,8 +210,7 @@ async fn bounds_are_kept_and_name_the_part() {
             matches!(error, TransportError::TimedOut { part: Some(1), ref answers, .. } if answers.len() == 1)
         );
         assert!(start.elapsed() < Duration::from_secs(8), "{shell}: {:?}", start.elapsed());
-        assert_eq!(running("sleep 34.25"), 0, "{shell}");
-        assert_eq!(running("sleep 33.25"), 0, "{shell}");
+        until(&shell, || running("sleep 34.25") + running("sleep 33.25") == 0).await;
     }
 }
 
@@ -257,7 +262,7 @@ async fn a_payload_that_is_cut_off_never_looks_complete() {
             let file = folder.path().join("file").to_str().unwrap().to_owned();
             let script = sh!("trap '' TERM; cat <&3 >{}; mv {} {}", file, file, format!("{file}.done"));
             let whole =
-                frame(vec![Part { payload: payload(&[b'x'; 1000]), timeout, ..Part::question(script) }]);
+                frame(vec![Part { payload: payload(&[b'x'; 100_000]), timeout, ..Part::question(script) }]);
             let nonce = Nonce::new([3; 24]);
             let pieces = encode(&whole, &nonce, "run");
             let opening = Opening::new(&Privilege::Login, false).unwrap();
@@ -265,7 +270,9 @@ async fn a_payload_that_is_cut_off_never_looks_complete() {
                 opening.arguments().iter().map(|word| word.replace("/bin/sh", &shell)).collect();
             let mut pipes = Here { shell: shell.clone() }.launch(&arguments).await.unwrap();
             tokio::io::AsyncWriteExt::write_all(&mut pipes.stdin, pieces[0].bytes()).await.unwrap();
-            tokio::io::AsyncWriteExt::write_all(&mut pipes.stdin, &pieces[1].bytes()[..999]).await.unwrap();
+            tokio::io::AsyncWriteExt::write_all(&mut pipes.stdin, &pieces[1].bytes()[..99_999])
+                .await
+                .unwrap();
             tokio::io::AsyncWriteExt::flush(&mut pipes.stdin).await.unwrap();
             until("it has come", || std::fs::metadata(&file).is_ok_and(|m| m.len() > 0)).await;
             drop(pipes.stdin);

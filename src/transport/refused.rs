@@ -7,6 +7,9 @@ pub(super) struct Refused {
     pub(super) error: TransportError,
     /// The host, or a jump host, was too busy to talk: worth another try.
     pub(super) again: bool,
+    /// It was a jump host or a proxy command that hung up, and with `ControlPersist` `ssh` throws away what that
+    /// one said.
+    pub(super) proxied: bool,
 }
 
 /// What `ssh` says, what we say, and what to do. The first that matches counts: causes come before consequences.
@@ -69,6 +72,7 @@ const KNOWN: &[(&str, &str, &str)] = &[
         "ssh does not know an option",
         "check ssh_options and the ssh configuration",
     ),
+    ("command-line", "ssh does not accept an option", "check ssh_options in the inventory"),
     ("Can't open user config file", "ssh cannot read its configuration", "check ssh_config and --ssh-config"),
     ("terminating,", "ssh cannot use its configuration", "check ssh_options and the ssh configuration"),
     ("unsupported option", "ssh does not accept an option", "check ssh_options and the ssh configuration"),
@@ -85,6 +89,7 @@ pub(super) fn read(log: &str, destination: &str) -> Refused {
     let unreachable = |message: String, hint: &str, again: bool| Refused {
         error: TransportError::Unreachable { message, hint: Some(hint.to_owned()), lost: false },
         again,
+        proxied: again && log.contains("UNKNOWN port 65535"),
     };
     for (needle, message, hint) in KNOWN {
         if let Some(said) = lines.iter().rev().find(|line| line.contains(needle)) {

@@ -8,5 +8,6 @@ mod real_files;
 mod engine;
 mod real_files;
 mod config;
+mod sshd;
 mod steps;
 mod tidy;
