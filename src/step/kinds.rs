@@ -192,6 +192,9 @@ macro_rules! kinds {
 kinds! {
     directory => Directory ("path"),
     file => File,
+    line => Line,
+    block => Block,
+    link => Link,
 }
 
 /// The kind with this name.

@@ -1,5 +1,6 @@
 //! What several kinds share. A module here is no kind of its own.
 
 pub mod attributes;
+pub mod edit;
 pub mod path;
 pub mod put;
