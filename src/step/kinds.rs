@@ -193,6 +193,9 @@ kinds! {
     directory => Directory ("path"),
     file => File,
     nfs_export => NfsExport,
+    line => Line,
+    block => Block,
+    link => Link,
 }
 
 /// The kind with this name.

@@ -4,6 +4,7 @@
 #![allow(unreachable_pub, missing_debug_implementations, reason = "nobody else uses a test")]
 
 mod report;
+mod real_edits;
 mod real_files;
 mod engine;
 mod real_files;

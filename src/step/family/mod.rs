@@ -3,5 +3,6 @@
 pub mod attributes;
 pub mod config_file;
 pub mod exports;
+pub mod edit;
 pub mod path;
 pub mod put;
