@@ -192,6 +192,7 @@ macro_rules! kinds {
 kinds! {
     directory => Directory ("path"),
     nfs_export => NfsExport,
+    mount => Mount,
 }
 
 /// The kind with this name.

@@ -2,4 +2,6 @@
 
 pub mod config_file;
 pub mod exports;
+pub mod fstab;
+pub mod mounts;
 pub mod path;
