@@ -196,6 +196,7 @@ kinds! {
     line => Line,
     block => Block,
     link => Link,
+    mount => Mount,
 }
 
 /// The kind with this name.

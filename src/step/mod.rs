@@ -20,6 +20,7 @@ mod kinds;
 pub mod block;
 pub mod directory;
 pub mod file;
+pub mod mount;
 pub mod nfs_export;
 pub mod line;
 pub mod link;
