@@ -11,7 +11,7 @@ use crate::shell::Script;
 ///
 /// Equal probes of several steps are asked once. A script that could block (a network file system, a
 /// daemon) bounds itself with `timeout`; the whole exchange is bounded as well.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Probe {
     /// The script. `LC_ALL=C`, a fixed `PATH`, standard input is empty.
     pub script: Script,
