@@ -3,12 +3,11 @@
 #![allow(clippy::unwrap_used, clippy::print_stderr, reason = "a test that cannot go on panics")]
 #![allow(unreachable_pub, missing_debug_implementations, reason = "nobody else uses a test")]
 
-mod report;
+mod config;
+mod engine;
 mod real_edits;
 mod real_files;
-mod engine;
-mod real_files;
-mod config;
+mod report;
 mod sshd;
 mod steps;
 mod tidy;
