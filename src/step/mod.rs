@@ -19,6 +19,7 @@ mod kinds;
 
 pub mod block;
 pub mod directory;
+pub mod service;
 pub mod file;
 pub mod mount;
 pub mod nfs_export;

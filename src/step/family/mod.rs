@@ -7,4 +7,5 @@ pub mod edit;
 pub mod fstab;
 pub mod mounts;
 pub mod path;
+pub mod systemd;
 pub mod put;
