@@ -195,6 +195,12 @@ kinds! {
     line => Line,
     block => Block,
     link => Link,
+    command => Command ("run"),
+    script => Script ("source"),
+    wait => Wait,
+    reboot => Reboot ("when"),
+    assert => Assert ("that"),
+    fetch => Fetch,
 }
 
 /// The kind with this name.

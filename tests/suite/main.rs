@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used, clippy::print_stderr, reason = "a test that cannot go on panics")]
 
+mod real_commands;
 mod real_edits;
 mod real_files;
 mod steps;

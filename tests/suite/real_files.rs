@@ -154,6 +154,7 @@ impl Bench {
                 break;
             }
             if let Then::Save(file) = &action.then {
+                let file = self.local("").join(file);
                 std::fs::create_dir_all(file.parent().unwrap()).unwrap();
                 std::fs::write(file, &last.stdout).unwrap();
             }

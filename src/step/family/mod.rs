@@ -2,5 +2,6 @@
 
 pub mod attributes;
 pub mod edit;
+pub mod guards;
 pub mod path;
 pub mod put;
