@@ -128,13 +128,8 @@ impl Step for Wait {
         if text == "yes" {
             return Ok(Verdict::satisfied(what));
         }
-        if let Some(tools) = text.strip_prefix("tool ") {
-            return Err(CheckError::refused(
-                format!("cannot look whether {what}: none of {tools} is installed"),
-                "install one of them in an earlier step".to_owned(),
-            ));
-        }
-        let Some(why) = text.strip_prefix("no ") else {
+        let tools = text.strip_prefix("tool ");
+        let Some(why) = text.strip_prefix("no ").or(tools.map(|_| "not known")) else {
             return Err(CheckError::unreadable(&probe, answer, "expected `yes` or `no WHY`"));
         };
         let seconds = self.timeout.as_secs();
@@ -158,11 +153,17 @@ exit 1
         // One look may still be under way when the time is up.
         let bound = self.timeout + Duration::from_secs(2 * LOOK + 30);
         let action = Action::new(format!("wait until {what}"), script).timeout(bound);
-        Ok(Verdict::Drift(
-            Change::new(format!("wait until {what}"))
-                .field("now", why.to_owned(), Value::Text(what))
-                .action(action),
-        ))
+        let change = Change::new(format!("wait until {what}"))
+            .field("now", why.to_owned(), Value::Text(what.clone()))
+            .action(action);
+        Ok(match tools {
+            None => Verdict::Drift(change),
+            Some(tools) => Verdict::Unknown {
+                until: Resource::here(Kind::Command, tools.split(',').next().unwrap_or_default()),
+                then: Some(change),
+                otherwise: format!("cannot look whether {what}: none of {tools} is installed"),
+            },
+        })
     }
 
     fn provides(&self) -> Vec<Resource> {
@@ -231,7 +232,7 @@ impl Wait {
             sh!("{}hw_rc=$?; hw_is='it succeeds'; hw_not=\"exit code $hw_rc\"\n", guards::bounded(code))
         };
         sh!(
-            "hw_look() {\n{}if [ $hw_rc = 0 ]; then hw_yes={} hw_why=$hw_is; else hw_yes={} hw_why=$hw_not; fi\n[ $hw_yes = yes ] && echo yes || echo \"no $hw_why\"\n}",
+            "hw_look() {\n{}case $hw_rc in 124|137) echo \"no it hangs\"; return ;; esac\nif [ $hw_rc = 0 ]; then hw_yes={} hw_why=$hw_is; else hw_yes={} hw_why=$hw_not; fi\n[ $hw_yes = yes ] && echo yes || echo \"no $hw_why\"\n}",
             test,
             yes,
             no
