@@ -240,12 +240,12 @@ impl Wait {
     }
 
     fn look_http(&self, url: &str) -> Script {
-        let (curl, wget) = if self.insecure { ("-k", "--no-check-certificate") } else { ("-s", "-q") };
+        let (curl, wget) = if self.insecure { ("-sk", "--no-check-certificate") } else { ("-s", "--quiet") };
         sh!(
             r#"hw_look() {
 hw_want={}; hw_part={}
 if command -v curl >/dev/null; then
-  hw_body=$(curl -s {} -m {} -w '\n%{http_code}' {} 2>/dev/null); hw_rc=$?
+  hw_body=$(curl {} -m {} -w '\n%{http_code}' {} 2>/dev/null); hw_rc=$?
   hw_code=${hw_body##*
 }; hw_body=${hw_body%
 *}
@@ -289,6 +289,7 @@ fn connects(address: &str, port: u16) -> Script {
 if command -v bash >/dev/null; then timeout -k 1 {} bash -c 'exec 3<>"/dev/tcp/$0/$1"' "$hw_a" "$hw_p" 2>/dev/null; hw_rc=$?
 elif command -v nc >/dev/null; then timeout -k 1 {} nc -z "$hw_a" "$hw_p" >/dev/null 2>&1; hw_rc=$?
 else echo 'tool bash, nc'; return; fi
+[ $hw_rc = 0 ] || hw_rc=1
 hw_is='a connection comes about'; hw_not='no connection comes about'
 "#,
         address,
