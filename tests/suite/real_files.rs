@@ -628,7 +628,7 @@ fn without_rights_it_says_so_and_guesses_nothing() {
         std::fs::set_permissions(host.at("closed"), std::fs::Permissions::from_mode(0o700)).unwrap();
         match answers(r#"file = { path = "@/closed/f", content = "new" }"#) {
             Err(CheckError::Refused { message, .. }) => {
-                assert!(message.contains("cannot look into"), "{message}")
+                assert!(message.contains("cannot look into"), "{message}");
             }
             other => panic!("{other:?}"),
         }
