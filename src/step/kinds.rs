@@ -198,6 +198,12 @@ kinds! {
     block => Block,
     link => Link,
     mount => Mount,
+    command => Command ("run"),
+    script => Script ("source"),
+    wait => Wait,
+    reboot => Reboot ("when"),
+    assert => Assert ("that"),
+    fetch => Fetch,
 }
 
 /// The kind with this name.

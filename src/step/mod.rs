@@ -17,14 +17,20 @@ use crate::shell::Script;
 pub mod family;
 mod kinds;
 
+pub mod assert;
 pub mod block;
+pub mod command;
 pub mod directory;
 pub mod service;
+pub mod fetch;
 pub mod file;
 pub mod mount;
 pub mod nfs_export;
 pub mod line;
 pub mod link;
+pub mod reboot;
+pub mod script;
+pub mod wait;
 
 pub use kinds::{Context, Invalid, KINDS, KindInfo, Parse, Problem, ReadFile, Validate, kind};
 

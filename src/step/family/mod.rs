@@ -6,6 +6,7 @@ pub mod exports;
 pub mod edit;
 pub mod fstab;
 pub mod mounts;
+pub mod guards;
 pub mod path;
 pub mod systemd;
 pub mod put;
