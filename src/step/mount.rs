@@ -731,3 +731,70 @@ enum Now {
     /// Something else is mounted there.
     Other(String),
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Runs the action with a `mount` that says `said` and ends with `code`; returns its last line.
+    fn mount(said: &str, code: i32) -> (i32, String) {
+        let step = Mount {
+            path: "/mnt/not mounted".into(),
+            source: Some("srv:/data".into()),
+            fstype: "nfs".into(),
+            options: Some(vec!["hard".into(), "nofail".into()]),
+            boot: true,
+            guard: None,
+            state: Wanted::Mounted,
+            server_names: Vec::new(),
+        };
+        let dir = tempfile::tempdir().unwrap();
+        let fake = dir.path().join("mount");
+        let script = format!(
+            "#!/bin/sh\necho \"$*\" >{}/args\necho '{said}' >&2\nexit {code}\n",
+            dir.path().display()
+        );
+        std::fs::write(&fake, script).unwrap();
+        std::fs::set_permissions(&fake, std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
+        let out = std::process::Command::new("sh")
+            .env("PATH", format!("{}:/usr/bin:/bin", dir.path().display()))
+            .arg("-c")
+            .arg(step.mount().script.render())
+            .output()
+            .unwrap();
+        let args = std::fs::read_to_string(dir.path().join("args")).unwrap();
+        assert_eq!(args, "-t nfs -o hard,retry=0 -- srv:/data /mnt/not mounted\n");
+        let said = String::from_utf8(out.stderr).unwrap();
+        (out.status.code().unwrap(), said.lines().last().unwrap_or_default().to_owned())
+    }
+
+    #[test]
+    fn a_failed_mount_ends_with_a_hint() {
+        for (said, hint) in [
+            ("mount.nfs: access denied by server while mounting srv:/data", "does not export this path"),
+            ("mount.nfs: No route to host", "a firewall on the way rejects it"),
+            ("mount.nfs: Connection refused", "is nfs-server running?"),
+            ("mount.nfs: Connection timed out", "srv does not answer"),
+            (
+                "mount.nfs: mounting srv:/data failed, reason given by server: No such file or directory",
+                "srv has no such",
+            ),
+            ("mount.nfs: requested NFS version or transport protocol is not supported", "change vers="),
+            ("mount.nfs: Stale file handle", "exportfs -r there"),
+            ("mount.nfs: /mnt/x is busy or already mounted", "is mounted there already"),
+            ("mount: bad option; you might need a /sbin/mount.<type> helper program", "install the tools"),
+            ("mount.nfs: an incorrect mount option was specified", "not known to this host"),
+            ("mount.nfs: rpc.statd is not running but is required", "NFSv3 needs"),
+            ("mount.nfs: Failed to resolve server srv: Name or service not known", "use its address"),
+            ("mount: only root can do that, Operation not permitted", "become = true"),
+        ] {
+            let (code, last) = mount(said, 32);
+            assert_eq!(code, 32);
+            assert!(last.starts_with("hint: ") && last.contains(hint), "{said}: {last}");
+        }
+        // Killed by the bound, without a word.
+        assert!(mount("", 124).1.contains("does not answer"));
+        assert_eq!(mount("mount.nfs: something new", 32), (32, "mount.nfs: something new".into()));
+        assert_eq!(mount("", 0).0, 0);
+    }
+}

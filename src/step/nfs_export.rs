@@ -105,7 +105,7 @@ impl Validate for NfsExport {
         // One string may hold several, as a template over a group gives them: "10.0.0.1 10.0.0.2".
         if let [Client { spec, options: None }] = self.clients.as_slice()
             && !spec.contains(['(', ')'])
-            && spec.split_whitespace().count() > 1
+            && !spec.trim().is_empty()
         {
             let all = spec.split_whitespace().map(|s| Client { spec: s.to_owned(), options: None });
             self.clients = all.collect();
@@ -727,4 +727,60 @@ fn parse_tables(probe: &Probe, answer: &Answer) -> Result<Tables, CheckError> {
         tables.live = exports::parse_live(&text).ok_or_else(unreadable)?;
     }
     Ok(tables)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Runs the action with an `exportfs` that says `said` and ends with `code`.
+    fn reload(said: &str, code: i32) -> (i32, String) {
+        let step = NfsExport {
+            path: "/mnt/a b".into(),
+            clients: Vec::new(),
+            options: Vec::new(),
+            file: None,
+            state: Existence::Present,
+            entries: vec![Entry { path: "/mnt/a b".into(), client: "web".into(), options: Vec::new() }],
+        };
+        let dir = tempfile::tempdir().unwrap();
+        std::fs::write(dir.path().join("said"), said).unwrap();
+        let fake = dir.path().join("exportfs");
+        std::fs::write(&fake, format!("#!/bin/sh\ncat {}/said >&2\nexit {code}\n", dir.path().display()))
+            .unwrap();
+        std::fs::set_permissions(&fake, std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
+        let out = std::process::Command::new("sh")
+            .env("PATH", format!("{}:/usr/bin:/bin", dir.path().display()))
+            .arg("-c")
+            .arg(step.reload().script.render())
+            .output()
+            .unwrap();
+        (out.status.code().unwrap(), String::from_utf8(out.stderr).unwrap())
+    }
+
+    #[test]
+    fn what_exportfs_says_decides() {
+        let warning = "exportfs: /etc/exports.d/mnt-a_b.exports [1]: Neither 'subtree_check' or 'no_subtree_check' \
+                       specified for export \"web:/mnt/a b\".\n  Assuming default behaviour ('no_subtree_check').\n";
+        assert_eq!(reload("", 0), (0, String::new()));
+        assert_eq!(reload(warning, 0), (0, String::new()));
+        // Others' faults are told, and are not this step's.
+        let (code, said) = reload("exportfs: Failed to stat /nope: No such file or directory\n", 1);
+        assert_eq!(code, 0);
+        assert!(said.starts_with("exportfs: Failed to stat /nope"), "{said}");
+        for ours in [
+            "exportfs: Failed to stat /mnt/a b: No such file or directory",
+            "exportfs: /mnt/a b requires fsid= for NFS export",
+            "exportfs: /mnt/a b does not support NFS export",
+            "exportfs: Failed to resolve web",
+            "exportfs: /etc/exports.d/mnt-a_b.exports:2: unknown keyword \"x\"",
+        ] {
+            for code in [0, 1] {
+                assert_eq!(reload(ours, code).0, 1, "{ours}");
+            }
+        }
+        assert!(reload("exportfs: /mnt/a b requires fsid= for NFS export", 0).1.contains("hint: "));
+        assert_eq!(reload("", 1).0, 1, "failed without a word");
+        assert_eq!(reload("", 127).0, 127);
+    }
 }
