@@ -388,7 +388,7 @@ impl Mount {
             self.refuse_if_used(seen)?;
             change.summary = format!("unmount {} and mount it anew", self.path);
             change.disrupts = Some(format!("unmounts {}: what uses it loses it", self.path));
-            actions.push(self.unmount());
+            actions.push(mounts::unmount(&self.path));
         }
         let (after, unchanged) = self.wanted_fstab(fstab);
         if !unchanged {
@@ -432,7 +432,7 @@ impl Mount {
         if let Some(top) = seen.mounts.last() {
             self.refuse_if_used(seen)?;
             change = change.field("mounted", top.describe(), Value::Absent);
-            actions.push(self.unmount());
+            actions.push(mounts::unmount(&self.path));
         }
         if self.state == Wanted::Absent && !fstab.lines(&self.path).is_empty() {
             if change.fields.is_empty() {
@@ -598,56 +598,19 @@ impl Mount {
         change
     }
 
-    /// Unmounts, however often it is mounted; never lazily, for that leaves users on what seems gone.
-    fn unmount(&self) -> Action {
-        let script = sh!(
-            r#"p={}
-n=0
-while :; do
-  t=$(hw_e={} awk '$5 == ENVIRON["hw_e"] { for (i = 7; $i != "-"; i++); t = $(i + 1) } END { print t }' /proc/self/mountinfo)
-  case $t in
-  '') exit 0 ;;
-  autofs) said=$(systemctl stop "$(systemd-escape -p --suffix=automount -- "$p")" 2>&1) ;;
-  *) said=$(timeout -k 5 30 umount -- "$p" 2>&1) ;;
-  esac
-  code=$?
-  if [ "$code" = 0 ]; then
-    n=$((n + 1)); [ "$n" -lt 20 ] || { echo "$p is mounted again and again" >&2; exit 1; }
-    continue
-  fi
-  printf '%s\n' "$said" >&2
-  case $code:$said in
-  *busy*)
-    {}
-    echo "hint: end the processes listed as BUSY, then run again" >&2 ;;
-  124:*|137:*) echo "hint: umount did not end within 30 s: is the server reachable?" >&2 ;;
-  esac >&2
-  exit "$code"
-done"#,
-            self.path,
-            mounts::escape(&self.path),
-            Script::new().raw(mounts::HOLDERS)
-        );
-        Action::new(format!("unmount {}", self.path), script)
-    }
-
     fn make_mount_point(&self) -> Action {
         let guard = if self.guarded() {
             sh!("chown root:root -- \"$p\"\nchmod 0000 -- \"$p\"")
         } else {
             Script::new()
         };
-        let script =
-            sh!("p={}\n{}\nset -e\nmkdir -p -- \"$p\"\n{}", self.path, self.done_if_mounted(), guard);
+        let script = sh!(
+            "p={}\n{}\nset -e\nmkdir -p -- \"$p\"\n{}",
+            self.path,
+            mounts::done_if_mounted(&self.path),
+            guard
+        );
         Action::new(format!("make the mount point {}", self.path), script)
-    }
-
-    /// Ends a script that is run again after the mount was made.
-    fn done_if_mounted(&self) -> Script {
-        sh!(
-            r#"if hw_e={} awk '$5 == ENVIRON["hw_e"] { f = 1 } END { exit !f }' /proc/self/mountinfo; then exit 0; fi"#,
-            mounts::escape(&self.path)
-        )
     }
 
     fn mount(&self) -> Action {
@@ -687,7 +650,7 @@ esac >&2
 exit "$code""#,
             self.path,
             server,
-            self.done_if_mounted(),
+            mounts::done_if_mounted(&self.path),
             line.fstype,
             options,
             line.source
@@ -699,7 +662,7 @@ exit "$code""#,
         let script = sh!(
             "p={}\n{}\nsystemctl start \"$(systemd-escape -p --suffix=automount -- \"$p\")\"",
             self.path,
-            self.done_if_mounted()
+            mounts::done_if_mounted(&self.path)
         );
         Action::new(format!("start the automount of {}", self.path), script)
     }

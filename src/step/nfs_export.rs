@@ -5,13 +5,13 @@ use std::net::IpAddr;
 use serde::Deserialize;
 use serde::de::{self, Visitor};
 
-use super::family::exports::{self, Entry};
+use super::family::config_file;
+use super::family::exports::{self, Entry, Tables};
 use super::family::path::{self, CONTENT_LIMIT, Depth};
-use super::family::{config_file, path::parse_mode};
 use super::{Action, Change, Context, Invalid, Step, Validate, Value, Verdict};
 use crate::model::value::one_or_many;
 use crate::model::{FileContent, FileKind, FileState, Kind, Resource, State};
-use crate::probe::{Answer, CheckError, Probe, Readings};
+use crate::probe::{CheckError, Probe, Readings};
 use crate::sh;
 use crate::shell::Script;
 
@@ -177,7 +177,7 @@ impl Step for NfsExport {
 
     fn check(&self, readings: &Readings) -> Result<Verdict, CheckError> {
         let probe = self.tables_probe();
-        let tables = parse_tables(&probe, readings.of(&probe)?)?;
+        let tables = exports::parse_tables(&probe, readings.of(&probe)?)?;
         let file = self.file();
         let old = FileText::of(&file, path::read(readings, &file, Depth::Content(CONTENT_LIMIT))?)?;
         let mut others = self.others(readings, &tables, &file);
@@ -664,69 +664,11 @@ fn marks(path: &str) -> (String, String) {
 fn fresh_file() -> FileState {
     FileState {
         kind: FileKind::File,
-        mode: parse_mode("0644").unwrap_or_default(),
+        mode: 0o644,
         owner: "root".into(),
         group: "root".into(),
         ..FileState::absent()
     }
-}
-
-/// What the host answered about its exports.
-#[derive(Debug)]
-struct Tables {
-    tool: bool,
-    /// Host names of the step and what the resolver calls them.
-    names: Vec<(String, String)>,
-    files: Vec<(String, String)>,
-    live: Vec<Entry>,
-}
-
-impl Tables {
-    /// The names under which a client may be listed: exportfs replaces a host name by its canonical one.
-    fn names_of<'a>(&'a self, client: &'a str) -> Vec<&'a str> {
-        let canonical = self.names.iter().filter(|(n, _)| n == client).map(|(_, c)| c.as_str());
-        std::iter::once(client).chain(canonical).collect()
-    }
-}
-
-fn parse_tables(probe: &Probe, answer: &Answer) -> Result<Tables, CheckError> {
-    let unreadable = || CheckError::unreadable(probe, answer, "expected the files and the table of exports");
-    if answer.error_text().contains("ermission denied") {
-        return Err(CheckError::refused(
-            format!("cannot read the exports: {}", answer.error_text()),
-            "give the step the rights to read them, with `become = true`".to_owned(),
-        ));
-    }
-    let text = answer.text();
-    let mut lines = text.lines();
-    let tool = match lines.next() {
-        Some("TOOL yes") => true,
-        Some("TOOL no") => false,
-        _ => return Err(unreadable()),
-    };
-    if !answer.ok() {
-        return Err(unreadable());
-    }
-    let mut tables = Tables { tool, names: Vec::new(), files: Vec::new(), live: Vec::new() };
-    for line in lines {
-        if let Some(name) = line.strip_prefix("FILE ") {
-            tables.files.push((name.to_owned(), String::new()));
-        } else if let (Some(line), Some((_, text))) = (line.strip_prefix('|'), tables.files.last_mut()) {
-            text.push_str(line);
-            text.push('\n');
-        } else if let Some((name, canonical)) = line.strip_prefix("NAME ").and_then(|l| l.split_once(' ')) {
-            if !canonical.is_empty() {
-                tables.names.push((name.to_owned(), canonical.to_ascii_lowercase()));
-            }
-        } else if !line.starts_with("NAME ") {
-            return Err(unreadable());
-        }
-    }
-    if let Some(at) = tables.files.iter().position(|(name, _)| name == "/var/lib/nfs/etab") {
-        let (_, text) = tables.files.remove(at);
-        tables.live = exports::parse_live(&text).ok_or_else(unreadable)?;
-    }
-    Ok(tables)
 }
 
 #[cfg(test)]
