@@ -4,7 +4,7 @@ use std::ops::Range;
 use std::sync::OnceLock;
 
 use base64::Engine as _;
-use minijinja::value::{Kwargs, ValueKind};
+use minijinja::value::{Kwargs, Serde, ValueKind};
 use minijinja::{
     AutoEscape, Environment, Error, ErrorKind, Expression, Template, UndefinedBehavior, Value,
     syntax::SyntaxConfig,
@@ -144,6 +144,20 @@ impl Compiled {
     pub(super) fn expression(text: &str) -> Result<Self, Error> {
         let (at, code) = sole_expression(texts(), text).unwrap_or((0, text));
         Ok(Self::Expression(at, code.to_owned(), texts().compile_expression_owned(code.to_owned())?))
+    }
+}
+
+/// Evaluates the `until` of a step over the `result` of its last try.
+///
+/// # Errors
+/// What is wrong with the expression, a lower-case fragment: a key that `result` does not have, for example.
+pub fn until_holds(expression: &str, result: &crate::model::StepResult) -> Result<bool, String> {
+    let scope = Value::from_pairs([("result", Value::from(Serde(result)))]);
+    let compiled = texts().compile_expression(expression).map_err(|e| message(&e))?;
+    match compiled.eval(scope) {
+        Ok(value) if value.is_undefined() => Err(format!("`{expression}` is not defined")),
+        Ok(value) => Ok(value.is_true()),
+        Err(error) => Err(message(&error)),
     }
 }
 
@@ -304,3 +318,19 @@ pub(super) const FILTERS: [&str; 32] = [
     "trim",
     "upper",
 ];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::StepResult;
+
+    #[test]
+    fn until_looks_at_the_result_alone() {
+        let result = StepResult { code: Some(0), stdout: "node is ready".into(), ..StepResult::default() };
+        let holds = |expression: &str| until_holds(expression, &result);
+        assert_eq!(holds("result.code == 0 and 'ready' in result.stdout"), Ok(true));
+        assert_eq!(holds("'failed' in result.stdout"), Ok(false));
+        assert!(holds("result.cod == 0").is_err());
+        assert!(holds("vars.x").is_err());
+    }
+}
