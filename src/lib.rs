@@ -6,9 +6,13 @@
 pub mod cli;
 pub mod config;
 pub mod diagnostic;
+pub mod engine;
 pub mod event;
+pub mod facts;
 pub mod model;
+pub mod plan;
 pub mod probe;
+pub mod report;
 pub mod shell;
 pub mod step;
 pub mod transport;
