@@ -106,6 +106,11 @@ pub(super) fn written(playbooks: &[Playbook], out: &mut Vec<Diagnostic>) {
     }
 }
 
+/// Whether [`resolved`] looks at steps of this kind; others need not be kept.
+pub(super) fn looks_at(kind: &str) -> bool {
+    matches!(kind, "command" | "script" | "nfs_export" | "mount")
+}
+
 /// Lints on the resolved run.
 pub(super) fn resolved(run: &Resolved<'_>, out: &mut Vec<Diagnostic>) {
     commands::check_resolved(run, out);
