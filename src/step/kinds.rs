@@ -191,6 +191,7 @@ macro_rules! kinds {
 
 kinds! {
     directory => Directory ("path"),
+    package => Package ("names"),
 }
 
 /// The kind with this name.

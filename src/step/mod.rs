@@ -18,6 +18,8 @@ pub mod family;
 mod kinds;
 
 pub mod directory;
+pub mod package;
+pub mod repository;
 
 pub use kinds::{Context, Invalid, KINDS, KindInfo, Parse, Problem, ReadFile, Validate, kind};
 
