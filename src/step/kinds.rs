@@ -192,6 +192,19 @@ macro_rules! kinds {
 kinds! {
     directory => Directory ("path"),
     package => Package ("names"),
+    service => Service ("name"),
+    file => File,
+    nfs_export => NfsExport,
+    line => Line,
+    block => Block,
+    link => Link,
+    mount => Mount,
+    command => Command ("run"),
+    script => Script ("source"),
+    wait => Wait,
+    reboot => Reboot ("when"),
+    assert => Assert ("that"),
+    fetch => Fetch,
 }
 
 /// The kind with this name.

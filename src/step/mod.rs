@@ -10,16 +10,29 @@ use std::time::Duration;
 
 use serde::Serialize;
 
-use crate::model::{Resource, State};
+use crate::model::{HostName, Resource, State};
 use crate::probe::{CheckError, Probe, Readings};
 use crate::shell::Script;
 
 pub mod family;
 mod kinds;
 
+pub mod assert;
+pub mod block;
+pub mod command;
 pub mod directory;
 pub mod package;
 pub mod repository;
+pub mod service;
+pub mod fetch;
+pub mod file;
+pub mod mount;
+pub mod nfs_export;
+pub mod line;
+pub mod link;
+pub mod reboot;
+pub mod script;
+pub mod wait;
 
 pub use kinds::{Context, Invalid, KINDS, KindInfo, Parse, Problem, ReadFile, Validate, kind};
 
@@ -41,6 +54,15 @@ pub trait Step: fmt::Debug + Send + Sync {
     /// that provides one of these makes this step's readings stale once it has acted.
     fn needs(&self) -> Vec<Resource> {
         Vec::new()
+    }
+
+    /// Returns what no two hosts may change at the same time, although they do all else side by side
+    /// (the managers of a swarm join one by one, or the quorum may be lost).
+    ///
+    /// From the first action of such a step to the end of its verification, the engine lets no other host
+    /// act on a step that returns an equal resource. Checks go on side by side.
+    fn exclusive(&self) -> Option<Resource> {
+        None
     }
 
     /// Whether any action on the host may change the answers in ways nobody declares (the guards of a
@@ -212,6 +234,12 @@ pub struct Action {
     pub label: String,
     /// The script. It must be safe to run again after it was cut off. Exit code 0 is success.
     pub script: Script,
+    /// The host it runs on, by inventory name, if it is not the step's own (a node is drained on a manager).
+    /// The rights are the step's.
+    pub host: Option<HostName>,
+    /// Values that are read elsewhere right before it runs; they come before the payload on file
+    /// descriptor 3, each as one line.
+    pub borrowed: Vec<Borrowed>,
     /// Bytes that the script reads from file descriptor 3 (`cat <&3`), all of them.
     pub payload: Option<Payload>,
     /// Its bound on the host, unless the step sets `timeout`.
@@ -237,7 +265,29 @@ pub const ACTION_TIMEOUT: Duration = Duration::from_mins(5);
 impl Action {
     /// An action with the default bound.
     pub fn new(label: impl Into<String>, script: Script) -> Self {
-        Self { label: label.into(), script, payload: None, timeout: ACTION_TIMEOUT, then: Then::Nothing }
+        Self {
+            label: label.into(),
+            script,
+            host: None,
+            borrowed: Vec::new(),
+            payload: None,
+            timeout: ACTION_TIMEOUT,
+            then: Then::Nothing,
+        }
+    }
+
+    /// Runs it on another host of the inventory.
+    #[must_use]
+    pub fn on(mut self, host: HostName) -> Self {
+        self.host = Some(host);
+        self
+    }
+
+    /// Gives it a value that is read elsewhere right before it runs.
+    #[must_use]
+    pub fn borrow(mut self, value: Borrowed) -> Self {
+        self.borrowed.push(value);
+        self
     }
 
     /// Gives it bytes to read from file descriptor 3.
@@ -260,6 +310,26 @@ impl Action {
         self.then = then;
         self
     }
+}
+
+/// A value that an action needs and a plan cannot or must not hold: a join token, the id of a node that
+/// has only just joined.
+///
+/// Right before the action, at every try anew, the engine asks `from` (of the step's own host where it
+/// names none, wherever the action itself runs) and keeps the answer out of readings, events and journal.
+/// The exit code must be 0 and standard output, without the line breaks at its end, one line that is not
+/// empty; otherwise the action fails without being run: "cannot read WHAT on HOST" with the end of standard
+/// error. A secret is known to the redactor before the action is sent. The script of the action gets the
+/// values on file descriptor 3, in order and each with a line break (`IFS= read -r token <&3`), then the
+/// bytes of its payload, if it has one.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Borrowed {
+    /// What it is, for messages and plans (`worker join token`).
+    pub what: &'static str,
+    /// The question, and the host to ask.
+    pub from: Probe,
+    /// Whether it must be kept out of sight.
+    pub secret: bool,
 }
 
 /// Bytes on their way to a host; they never show.

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use hostwright::config::document;
 use hostwright::model::value::{Node, Value as TomlValue};
 use hostwright::model::{
-    FileContent, FileKind, FileState, Host, HostName, Kind, Login, Place, Resource, State,
+    FileContent, FileKind, FileState, Host, HostName, Kind, Login, Place, Resource, Scope, State,
 };
 use hostwright::probe::{Answer, CheckError, Readings};
 use hostwright::step::{self, Change, Context, Step, Value, Verdict};
@@ -25,7 +25,9 @@ fn every_case_has_its_verdict() {
         let (case, malformed) = document::parse(&text);
         assert!(malformed.is_empty(), "{}: {malformed:?}", path.display());
         let actual = run(&path, &case);
-        let wanted = string(&case, "verdict").unwrap_or_default();
+        // The verdict stands last, for people to read; to TOML it belongs to the last `[[answer]]`.
+        let wanted =
+            text.split_once("\nverdict = '''\n").map_or("", |(_, v)| v.trim_end().trim_end_matches("'''"));
         if actual.trim() == wanted.trim() {
             continue;
         }
@@ -169,7 +171,7 @@ fn run(path: &Path, case: &Node) -> String {
         readings.insert(probe, answer);
     }
     if let Some(TomlValue::Table(expected)) = case.entry("expected").map(|(_, n)| &n.value) {
-        for (key, value) in expected {
+        for (key, value) in expected.iter().filter(|(key, _)| key.name != "verdict") {
             expect(&mut readings, &key.name, value);
         }
     }
@@ -191,8 +193,16 @@ fn run(path: &Path, case: &Node) -> String {
     }
 }
 
-/// `[expected]` of a case: `"package nfs-utils" = "present"`, `"path /x" = "content of the file"`.
+/// `[expected]` of a case: `"package nfs-utils" = "present"`, `"path /x" = "content of the file"`,
+/// `"fleet swarm swarm" = "present"`, `"on manager-01 docker engine" = "present"`.
 fn expect(readings: &mut Readings, key: &str, value: &Node) {
+    let (scope, key) = if let Some(rest) = key.strip_prefix("fleet ") {
+        (Scope::Fleet, rest)
+    } else if let Some((host, rest)) = key.strip_prefix("on ").and_then(|k| k.split_once(' ')) {
+        (Scope::On(host.into()), rest)
+    } else {
+        (Scope::Here, key)
+    };
     let (kind, name) = key.split_once(' ').unwrap_or_else(|| panic!("{key:?} is not KIND NAME"));
     let kind: Kind =
         serde_json::from_value(kind.into()).unwrap_or_else(|_| panic!("no such kind of resource: {kind}"));
@@ -200,12 +210,20 @@ fn expect(readings: &mut Readings, key: &str, value: &Node) {
     let state = match (kind, text.as_str()) {
         (_, "present") => State::Present,
         (_, "absent") => State::Absent,
+        (Kind::Path, "directory") => State::File(FileState {
+            kind: FileKind::Directory,
+            mode: 0o755,
+            owner: "root".into(),
+            group: "root".into(),
+            ..FileState::absent()
+        }),
         (Kind::Path, content) => State::File(FileState {
             kind: FileKind::File,
             mode: 0o644,
             owner: "root".into(),
             group: "root".into(),
             content: FileContent::Bytes(content.as_bytes().into()),
+            ..FileState::absent()
         }),
         (Kind::Unit, words) => {
             let flag = |yes: &str, no: &str| {
@@ -217,7 +235,7 @@ fn expect(readings: &mut Readings, key: &str, value: &Node) {
         }
         (_, value) => State::Value(value.into()),
     };
-    readings.expect(Resource::here(kind, name), state);
+    readings.expect(Resource { scope, kind, name: name.into() }, state);
 }
 
 fn show_error(error: &CheckError) -> String {
@@ -270,9 +288,15 @@ fn show_change(change: &Change) -> String {
             step::Then::Nothing => String::new(),
             other => format!(" then {other:?}"),
         };
+        let host = action.host.as_ref().map(|h| format!(" on {h}")).unwrap_or_default();
+        let borrowed = action.borrowed.iter().fold(String::new(), |text, b| {
+            let from = b.from.host.as_ref().map_or_else(|| "own host".into(), ToString::to_string);
+            let secret = if b.secret { ", secret" } else { "" };
+            format!("{text} [{} of {from}{secret}: {}]", b.what, b.from.script)
+        });
         write!(
             out,
-            "\n  action {}{payload}{then}:\n    {}",
+            "\n  action {}{host}{borrowed}{payload}{then}:\n    {}",
             action.label,
             action.script.to_string().trim().replace('\n', "\n    ")
         )
