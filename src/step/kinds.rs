@@ -191,6 +191,7 @@ macro_rules! kinds {
 
 kinds! {
     directory => Directory ("path"),
+    package => Package ("names"),
     service => Service ("name"),
     file => File,
     nfs_export => NfsExport,

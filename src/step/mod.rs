@@ -21,6 +21,8 @@ pub mod assert;
 pub mod block;
 pub mod command;
 pub mod directory;
+pub mod package;
+pub mod repository;
 pub mod service;
 pub mod fetch;
 pub mod file;

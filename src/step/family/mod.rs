@@ -1,5 +1,6 @@
 //! What several kinds share. A module here is no kind of its own.
 
+pub mod packages;
 pub mod attributes;
 pub mod config_file;
 pub mod exports;
