@@ -191,6 +191,9 @@ macro_rules! kinds {
 
 kinds! {
     directory => Directory ("path"),
+    swarm_init => SwarmInit,
+    swarm_join => SwarmJoin,
+    swarm_node => SwarmNode,
 }
 
 /// The kind with this name.

@@ -18,6 +18,9 @@ pub mod family;
 mod kinds;
 
 pub mod directory;
+pub mod swarm_init;
+pub mod swarm_join;
+pub mod swarm_node;
 
 pub use kinds::{Context, Invalid, KINDS, KindInfo, Parse, Problem, ReadFile, Validate, kind};
 
