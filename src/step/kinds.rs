@@ -191,6 +191,7 @@ macro_rules! kinds {
 
 kinds! {
     directory => Directory ("path"),
+    docker_engine => DockerEngine,
     swarm_init => SwarmInit,
     swarm_join => SwarmJoin,
     swarm_node => SwarmNode,

@@ -18,6 +18,7 @@ pub mod family;
 mod kinds;
 
 pub mod directory;
+pub mod docker_engine;
 pub mod swarm_init;
 pub mod swarm_join;
 pub mod swarm_node;
