@@ -192,6 +192,9 @@ macro_rules! kinds {
 kinds! {
     directory => Directory ("path"),
     docker_engine => DockerEngine,
+    docker_image => DockerImage ("name"),
+    docker_network => DockerNetwork ("name"),
+    docker_volume => DockerVolume ("name"),
     swarm_init => SwarmInit,
     swarm_join => SwarmJoin,
     swarm_node => SwarmNode,

@@ -19,6 +19,9 @@ mod kinds;
 
 pub mod directory;
 pub mod docker_engine;
+pub mod docker_image;
+pub mod docker_network;
+pub mod docker_volume;
 pub mod swarm_init;
 pub mod swarm_join;
 pub mod swarm_node;
