@@ -191,9 +191,11 @@ macro_rules! kinds {
 
 kinds! {
     directory => Directory ("path"),
+    docker_config => DockerConfig,
     docker_engine => DockerEngine,
     docker_image => DockerImage ("name"),
     docker_network => DockerNetwork ("name"),
+    docker_secret => DockerSecret,
     docker_volume => DockerVolume ("name"),
     swarm_init => SwarmInit,
     swarm_join => SwarmJoin,

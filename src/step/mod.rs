@@ -18,9 +18,11 @@ pub mod family;
 mod kinds;
 
 pub mod directory;
+pub mod docker_config;
 pub mod docker_engine;
 pub mod docker_image;
 pub mod docker_network;
+pub mod docker_secret;
 pub mod docker_volume;
 pub mod swarm_init;
 pub mod swarm_join;
