@@ -205,6 +205,15 @@ kinds! {
     reboot => Reboot ("when"),
     assert => Assert ("that"),
     fetch => Fetch,
+    docker_config => DockerConfig,
+    docker_engine => DockerEngine,
+    docker_image => DockerImage ("name"),
+    docker_network => DockerNetwork ("name"),
+    docker_secret => DockerSecret,
+    docker_volume => DockerVolume ("name"),
+    swarm_init => SwarmInit,
+    swarm_join => SwarmJoin,
+    swarm_node => SwarmNode,
 }
 
 /// The kind with this name.

@@ -33,6 +33,15 @@ pub mod link;
 pub mod reboot;
 pub mod script;
 pub mod wait;
+pub mod docker_config;
+pub mod docker_engine;
+pub mod docker_image;
+pub mod docker_network;
+pub mod docker_secret;
+pub mod docker_volume;
+pub mod swarm_init;
+pub mod swarm_join;
+pub mod swarm_node;
 
 pub use kinds::{Context, Invalid, KINDS, KindInfo, Parse, Problem, ReadFile, Validate, kind};
 

@@ -8,6 +8,7 @@ pub mod edit;
 pub mod fstab;
 pub mod mounts;
 pub mod guards;
+pub mod docker;
 pub mod path;
 pub mod systemd;
 pub mod put;
