@@ -50,13 +50,14 @@ pub(super) enum Command {
 
 /// How things are shown: for every command.
 #[derive(Debug, Clone, Args)]
+#[expect(clippy::doc_markdown, reason = "the text is shown as it is")]
 #[command(next_help_heading = "Output")]
 pub(super) struct Output {
-    /// How progress and results are shown
-    #[arg(long, global = true, value_enum, default_value_t = Format::Auto)]
+    /// How progress and results are shown: auto (bars on a terminal, else plain), bars, plain or json
+    #[arg(long, global = true, value_enum, default_value_t = Format::Auto, hide_possible_values = true)]
     pub(super) format: Format,
-    /// Colour; auto looks at the terminal and at NO_COLOR
-    #[arg(long, global = true, value_enum, value_name = "WHEN", default_value_t = When::Auto)]
+    /// Colour: auto (on a terminal, unless NO_COLOR is set), always or never
+    #[arg(long, global = true, value_enum, value_name = "WHEN", default_value_t = When::Auto, hide_possible_values = true)]
     pub(super) color: When,
     /// Tell more: -v what is unchanged and skipped, -vv also each action and its output
     #[arg(short, long, global = true, action = ArgAction::Count, conflicts_with = "quiet")]
@@ -80,6 +81,7 @@ pub enum Format {
 }
 
 /// When colour is used.
+#[expect(clippy::doc_markdown, reason = "the text is shown as it is")]
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum When {
     /// On a terminal, unless NO_COLOR is set
@@ -92,18 +94,12 @@ pub enum When {
 
 /// Where the hosts come from.
 #[derive(Debug, Clone, Args)]
+#[expect(clippy::doc_markdown, reason = "the text is shown as it is")]
 #[command(next_help_heading = "Inventory")]
 pub(super) struct Inventory {
-    /// The inventory
-    #[arg(
-        short,
-        long,
-        value_name = "FILE",
-        env = "HOSTWRIGHT_INVENTORY",
-        default_value = "inventory.toml",
-        hide_env_values = true
-    )]
-    pub(super) inventory: PathBuf,
+    /// The inventory [env: HOSTWRIGHT_INVENTORY] [default: inventory.toml]
+    #[arg(short, long, value_name = "FILE")]
+    pub(super) inventory: Option<PathBuf>,
     /// Set a variable; wins over inventory and playbooks
     #[arg(long = "var", value_name = "NAME=VALUE", value_parser = var)]
     pub(super) vars: Vec<(String, String)>,
@@ -127,9 +123,9 @@ pub(super) struct Connection {
     /// Give up connecting to a host after this time ("10s", "1m")
     #[arg(long, value_name = "TIME", value_parser = duration)]
     pub(super) connect_timeout: Option<std::time::Duration>,
-    /// How many hosts are worked on at once
-    #[arg(long, value_name = "N", default_value_t = 20, value_parser = forks)]
-    pub(super) forks: usize,
+    /// How many hosts are worked on at once [default: the inventory's `forks`, or 20]
+    #[arg(long, value_name = "N", value_parser = forks)]
+    pub(super) forks: Option<usize>,
     /// Ask for the password that sudo wants, once for all hosts
     #[arg(short = 'K', long, conflicts_with = "become_password_file")]
     pub(super) ask_become_password: bool,
@@ -226,7 +222,7 @@ pub(super) struct Plan {
     #[command(flatten)]
     pub(super) diff: Diff,
     /// Plan changes that interrupt users, without `disruptive = true` on their steps
-    #[arg(long)]
+    #[arg(long, help_heading = "Changes")]
     pub(super) allow_disruptive: bool,
 }
 
@@ -235,10 +231,10 @@ pub(super) struct Apply {
     #[command(flatten)]
     pub(super) plan: Plan,
     /// Do not ask before the plan is applied
-    #[arg(short, long)]
+    #[arg(short, long, help_heading = "Changes")]
     pub(super) yes: bool,
     /// After the apply, plan again: everything must be as described
-    #[arg(long)]
+    #[arg(long, help_heading = "Changes")]
     pub(super) verify_twice: bool,
 }
 
@@ -257,7 +253,7 @@ pub(super) struct Run {
     #[command(flatten)]
     pub(super) connection: Connection,
     /// The command and its arguments; a single one is a line for the shell
-    #[arg(last = true, required = true, value_name = "COMMAND")]
+    #[arg(last = true, required = true, value_name = "COMMAND", help_heading = None)]
     pub(super) command: Vec<String>,
 }
 

@@ -127,12 +127,20 @@ pub struct Wanted {
     pub vars: Vec<(String, String)>,
     /// `-F` of `ssh`, in place of the inventory's.
     pub ssh_config: Option<PathBuf>,
+    /// No host is contacted: a secret that cannot be read here is no error.
+    pub offline: bool,
+}
+
+/// The inventory file: of the command line, the environment, or the usual one.
+fn path(inventory: &args::Inventory) -> PathBuf {
+    let variable = || std::env::var_os("HOSTWRIGHT_INVENTORY").filter(|v| !v.is_empty()).map(PathBuf::from);
+    inventory.inventory.clone().or_else(variable).unwrap_or_else(|| "inventory.toml".into())
 }
 
 impl Wanted {
     pub(super) fn hosts(inventory: &args::Inventory, pattern: &str) -> Self {
         Self {
-            inventory: inventory.inventory.clone(),
+            inventory: path(inventory),
             vars: inventory.vars.clone(),
             limit: Some(pattern.to_owned()),
             ..Self::default()
@@ -142,7 +150,7 @@ impl Wanted {
     pub(super) fn playbooks(inventory: &args::Inventory, selection: &args::Selection) -> Self {
         let args::Selection { playbooks, limit, tags, skip_tags, steps, start_at } = selection.clone();
         Self {
-            inventory: inventory.inventory.clone(),
+            inventory: path(inventory),
             vars: inventory.vars.clone(),
             playbooks,
             limit,
@@ -151,7 +159,13 @@ impl Wanted {
             steps,
             start_at,
             ssh_config: None,
+            offline: false,
         }
+    }
+
+    pub(super) fn offline(mut self) -> Self {
+        self.offline = true;
+        self
     }
 
     pub(super) fn over(mut self, connection: &args::Connection) -> Self {
@@ -163,8 +177,8 @@ impl Wanted {
 /// How hosts are reached and how many at once.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Reach {
-    /// Hosts worked on at once.
-    pub forks: usize,
+    /// Hosts worked on at once, if the command line says.
+    pub forks: Option<usize>,
     /// Bound of connecting and logging in; `ssh` decides where it is `None`.
     pub connect_timeout: Option<Duration>,
     /// Where the password for `sudo` comes from.

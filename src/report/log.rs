@@ -24,6 +24,7 @@ pub(crate) struct Log {
     recap: recap::Recap,
     /// The plan has been shown.
     planned: bool,
+    applied: bool,
 }
 
 impl Log {
@@ -37,6 +38,7 @@ impl Log {
             heading: None,
             recap: recap::Recap::default(),
             planned: false,
+            applied: false,
         }
     }
 
@@ -57,6 +59,7 @@ impl Log {
                 Vec::new()
             }
             Body::PlayStarted { play } => {
+                self.applied = true;
                 self.heading = Some(*play);
                 Vec::new()
             }
@@ -74,7 +77,8 @@ impl Log {
             }
             Body::ActionStarted { at, label } if self.detail.verbose > 1 => self.aside(&at.host, '>', label),
             Body::Output { at, line, .. } if self.detail.verbose > 1 => self.aside(&at.host, '|', line),
-            Body::RunFinished { summary } if self.mode == Mode::Apply => {
+            // Without an apply the plan has said it all.
+            Body::RunFinished { summary } if self.mode == Mode::Apply && self.applied => {
                 return self.recap.render(summary, self.look, self.detail);
             }
             _ => Vec::new(),

@@ -2,8 +2,9 @@
 
 #![allow(clippy::unwrap_used, clippy::print_stderr, reason = "a test that cannot go on panics")]
 
-mod report;
-mod real_files;
+mod cli;
 mod engine;
+mod real_files;
+mod report;
 mod steps;
 mod tidy;
