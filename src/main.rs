@@ -2,8 +2,8 @@
 
 use std::process::ExitCode;
 
-use hostwright::cli::{Real, Surroundings, start};
+use hostwright::cli::{Surroundings, start};
 
 fn main() -> ExitCode {
-    start(std::env::args_os(), Surroundings::look(), &Real).into()
+    start(std::env::args_os(), Surroundings::look()).into()
 }

@@ -3,12 +3,11 @@
 use serde_json::Value;
 
 use super::args::{Facts, Format, Run};
-use super::backend::Backend;
 use super::common::{self, Ready};
 use super::exit::Exit;
 use super::interrupt::Interrupts;
 use super::output;
-use super::settings::{Display, Wanted};
+use super::settings::{self, Display};
 use crate::engine::{self, Answers};
 use crate::event::{Body, Event, Mode, Summary, VERSION};
 use crate::model::{HostName, Privilege, Redactor};
@@ -17,10 +16,10 @@ use crate::report::{Reply, Said, Streams, blocks, lines};
 use crate::shell::Script;
 
 /// `run PATTERN -- COMMAND`.
-pub(super) async fn run(args: &Run, display: &Display, backend: &dyn Backend) -> std::io::Result<Exit> {
-    let wanted = Wanted::hosts(&args.inventory, args.target.pattern()).over(&args.connection);
+pub(super) async fn run(args: &Run, display: &Display) -> std::io::Result<Exit> {
+    let wanted = settings::of_hosts(&args.inventory, &args.target);
     let Ready { run, redactor, options, connector } =
-        match common::prepare(&wanted, &args.connection, display, backend) {
+        match common::prepare(wanted, &args.connection, display) {
             Ok(ready) => ready,
             Err(exit) => return Ok(exit),
         };
@@ -113,10 +112,10 @@ fn json(replies: &[Reply], summary: &Summary) -> String {
 }
 
 /// `facts PATTERN`.
-pub(super) async fn facts(args: &Facts, display: &Display, backend: &dyn Backend) -> std::io::Result<Exit> {
-    let wanted = Wanted::hosts(&args.inventory, args.target.pattern()).over(&args.connection);
+pub(super) async fn facts(args: &Facts, display: &Display) -> std::io::Result<Exit> {
+    let wanted = settings::of_hosts(&args.inventory, &args.target);
     let Ready { run, options, connector, .. } =
-        match common::prepare(&wanted, &args.connection, display, backend) {
+        match common::prepare(wanted, &args.connection, display) {
             Ok(ready) => ready,
             Err(exit) => return Ok(exit),
         };

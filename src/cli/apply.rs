@@ -5,25 +5,24 @@ use std::io::{BufRead as _, IsTerminal as _, Write as _};
 use tokio::sync::mpsc;
 
 use super::args::Apply;
-use super::backend::Backend;
 use super::common::{self, Ready};
 use super::exit::Exit;
 use super::interrupt::Interrupts;
-use super::settings::{Display, Wanted};
+use super::settings::{self, Display};
 use super::{output, plan};
 use crate::engine::Engine;
 use crate::event::{Counts, Mode, Summary};
 use crate::report::Driver;
 
-pub(super) async fn apply(args: &Apply, display: &Display, backend: &dyn Backend) -> std::io::Result<Exit> {
+pub(super) async fn apply(args: &Apply, display: &Display) -> std::io::Result<Exit> {
     let plan = &args.plan;
     let may_ask = std::io::stdin().is_terminal() && std::io::stderr().is_terminal();
     if !args.yes && !may_ask {
         let hint = "give --yes to apply without being asked, or use `plan` to see what would change";
         return Ok(output::complain("there is no terminal to ask on before the plan is applied", hint));
     }
-    let wanted = Wanted::playbooks(&plan.inventory, &plan.selection).over(&plan.connection);
-    let ready = match common::prepare(&wanted, &plan.connection, display, backend) {
+    let wanted = settings::of_playbooks(&plan.inventory, &plan.selection);
+    let ready = match common::prepare(wanted, &plan.connection, display) {
         Ok(ready) => ready.allow_disruptive(plan.allow_disruptive),
         Err(exit) => return Ok(exit),
     };
@@ -106,9 +105,10 @@ async fn verify(ready: Ready, display: &Display) -> std::io::Result<Exit> {
 async fn confirm(planned: &Summary, interrupts: &Interrupts) -> bool {
     let question = question(planned);
     let ask = tokio::task::spawn_blocking(move || {
-        let mut err = std::io::stderr().lock();
+        // The lock must not be held while the user thinks: others have something to say when interrupted.
+        let asked = std::io::stderr().lock().write_all(question.as_bytes());
         // Without a question there is no yes.
-        if err.write_all(question.as_bytes()).and_then(|()| err.flush()).is_err() {
+        if asked.is_err() {
             return false;
         }
         let mut answer = String::new();

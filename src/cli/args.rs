@@ -44,7 +44,7 @@ pub(super) enum Command {
     Hosts(Hosts),
     /// Show what is known of hosts
     Facts(Facts),
-    /// Explain a kind of step, or list all
+    /// Explain a kind of step or a lint, or list all
     Explain(Explain),
 }
 
@@ -102,13 +102,13 @@ pub(super) struct Inventory {
     pub(super) inventory: Option<PathBuf>,
     /// Set a variable; wins over inventory and playbooks
     #[arg(long = "var", value_name = "NAME=VALUE", value_parser = var)]
-    pub(super) vars: Vec<(String, String)>,
+    pub(super) vars: Vec<String>,
 }
 
 /// `NAME=VALUE`; the value may be empty and may hold `=`.
-fn var(text: &str) -> Result<(String, String), String> {
+fn var(text: &str) -> Result<String, String> {
     match text.split_once('=') {
-        Some((name, value)) if !name.is_empty() => Ok((name.to_owned(), value.to_owned())),
+        Some((name, _)) if !name.is_empty() => Ok(text.to_owned()),
         _ => Err("expected NAME=VALUE".into()),
     }
 }
@@ -179,17 +179,10 @@ pub(super) struct Selection {
 pub(super) struct Target {
     /// Which hosts ("workers:!node-3"); all of them without it
     #[arg(value_name = "PATTERN")]
-    pattern: Option<String>,
+    pub(super) pattern: Option<String>,
     /// The same as PATTERN
     #[arg(short, long, value_name = "PATTERN", conflicts_with = "pattern", help_heading = "Selection")]
-    limit: Option<String>,
-}
-
-impl Target {
-    /// The pattern; every host without one.
-    pub(super) fn pattern(&self) -> &str {
-        self.pattern.as_deref().or(self.limit.as_deref()).unwrap_or("*")
-    }
+    pub(super) limit: Option<String>,
 }
 
 /// How much of a change is shown.
@@ -277,7 +270,7 @@ pub(super) struct Facts {
 
 #[derive(Debug, Args)]
 pub(super) struct Explain {
-    /// A kind of step (`nfs_export`); all are listed without it
+    /// A kind of step (`nfs_export`) or a lint (`unguarded-command`); all are listed without it
     pub(super) topic: Option<String>,
 }
 
@@ -293,8 +286,8 @@ mod tests {
 
     #[test]
     fn variables_and_times() {
-        assert_eq!(var("a=b=c"), Ok(("a".into(), "b=c".into())));
-        assert_eq!(var("a="), Ok(("a".into(), String::new())));
+        assert_eq!(var("a=b=c"), Ok("a=b=c".into()));
+        assert_eq!(var("a="), Ok("a=".into()));
         assert!(var("=b").is_err() && var("a").is_err());
         assert_eq!(duration("90"), Ok(std::time::Duration::from_secs(90)));
         assert_eq!(duration("1m"), Ok(std::time::Duration::from_mins(1)));

@@ -1,14 +1,18 @@
 //! `check`: inventory and playbooks, without a host.
 
 use super::args::Check;
-use super::backend::Backend;
 use super::exit::Exit;
-use super::settings::{Display, Wanted};
+use super::settings::{self, Display};
 use super::{common, output};
+use crate::config::{MissingSecrets, Options};
 
-pub(super) fn check(args: &Check, display: &Display, backend: &dyn Backend) -> Exit {
-    let wanted = Wanted::playbooks(&args.inventory, &args.selection).offline();
-    let (run, _) = match common::load(&wanted, display, backend) {
+pub(super) fn check(args: &Check, display: &Display) -> Exit {
+    // A check also runs where no secret is.
+    let wanted = Options {
+        missing_secrets: MissingSecrets::Warning,
+        ..settings::of_playbooks(&args.inventory, &args.selection)
+    };
+    let (run, _) = match common::load(&wanted, display) {
         Ok(loaded) => loaded,
         Err(exit) => return exit,
     };

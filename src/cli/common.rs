@@ -4,15 +4,16 @@ use std::path::Path;
 use std::sync::Arc;
 
 use super::args::Connection;
-use super::backend::{Backend, Loaded};
+use super::environment::Controller;
 use super::exit::Exit;
 use super::output;
 use super::password::{PasswordError, password};
-use super::settings::{Display, Reach, Wanted};
+use super::settings::{Display, Reach};
+use crate::config::{self, Environment, Loaded};
 use crate::diagnostic::Severity;
 use crate::engine::Options;
 use crate::model::{Redactor, Run};
-use crate::transport::{Connector, Settings};
+use crate::transport::{Connector, Settings, System};
 
 /// Hosts worked on at once when nobody says.
 const FORKS: usize = 20;
@@ -34,12 +35,15 @@ impl Ready {
 }
 
 /// Reads what is wanted and tells of all mistakes; without a run, how to end.
-pub(super) fn load(wanted: &Wanted, display: &Display, backend: &dyn Backend) -> Result<(Run, Loaded), Exit> {
+pub(super) fn load(wanted: &config::Options, display: &Display) -> Result<(Run, Loaded), Exit> {
     if !Path::new(&wanted.inventory).exists() {
         let what = format!("there is no inventory at {}", wanted.inventory.display());
         return Err(output::complain(&what, "name it with -i FILE or HOSTWRIGHT_INVENTORY"));
     }
-    let mut loaded = backend.load(wanted);
+    let environment: Arc<dyn Environment> = Arc::new(Controller);
+    let alone = wanted.playbooks.is_empty();
+    let mut loaded =
+        if alone { config::load_inventory(wanted, &environment) } else { config::load(wanted, &environment) };
     let errors = loaded.diagnostics.iter().any(|d| d.severity == Severity::Error);
     if errors || !display.detail.quiet {
         output::diagnostics(&loaded.diagnostics, display.err);
@@ -52,14 +56,14 @@ pub(super) fn load(wanted: &Wanted, display: &Display, backend: &dyn Backend) ->
 
 /// Reads what is wanted and gets ready to reach its hosts.
 pub(super) fn prepare(
-    wanted: &Wanted,
+    mut wanted: config::Options,
     connection: &Connection,
     display: &Display,
-    backend: &dyn Backend,
 ) -> Result<Ready, Exit> {
-    let (run, loaded) = load(wanted, display, backend)?;
+    wanted.ssh_config.clone_from(&connection.ssh_config);
+    let (run, loaded) = load(&wanted, display)?;
     let reach = Reach::new(connection);
-    let mut redactor = loaded.redactor;
+    let redactor = loaded.redactor;
     // Asked for only once all else is known to be right.
     let become_password = password(&reach.password).map_err(|error| match error {
         PasswordError::Interrupted => Exit::Interrupted,
@@ -74,7 +78,7 @@ pub(super) fn prepare(
     let settings = Settings { connect_timeout: reach.connect_timeout, become_password, run_id: run_id() };
     let forks = reach.forks.or(loaded.forks).unwrap_or(FORKS);
     let options = Options { forks, ..Options::default() };
-    Ok(Ready { run, redactor, options, connector: backend.connector(settings) })
+    Ok(Ready { run, redactor, options, connector: Arc::new(System::new(settings)) })
 }
 
 /// A name for this run: when it started, to the second, and by which process. Sorts by time.

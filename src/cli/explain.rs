@@ -1,8 +1,9 @@
-//! `explain`: the document of a kind of step, or the list of all kinds.
+//! `explain`: the document of a kind of step or of a lint, or the list of all.
 
 use super::exit::Exit;
 use super::output;
 use super::settings::Display;
+use crate::config::{LINTS, Lint, lint};
 use crate::diagnostic::nearest;
 use crate::report::{Look, markdown, table};
 use crate::step::{self, KINDS, KindInfo};
@@ -54,27 +55,29 @@ const FAMILIES: &[(&str, &[&str])] = &[
 
 pub(super) fn explain(topic: Option<&str>, display: &Display) -> Exit {
     let Some(topic) = topic else {
-        output::data(&list(KINDS, display.out));
+        output::data(&list(KINDS, LINTS, display.out));
         return Exit::Done;
     };
-    let Some(kind) = step::kind(topic) else {
-        let what = format!("there is no kind of step `{topic}`");
-        let names: Vec<&str> = KINDS.iter().map(|k| k.name).collect();
-        let hint = match nearest(topic, names) {
-            Some(near) => format!("did you mean `{near}`?"),
-            None => "`hostwright explain` lists all kinds".into(),
-        };
-        return output::complain(&what, &hint);
+    let doc = match (step::kind(topic), lint(topic)) {
+        (Some(kind), _) => kind.doc.to_owned(),
+        (None, Some(lint)) => format!("# {}\n\n{}\n", lint.name, lint.doc.trim()),
+        (None, None) => {
+            let what = format!("there is no kind of step and no lint `{topic}`");
+            let names = KINDS.iter().map(|k| k.name).chain(LINTS.iter().map(|l| l.name));
+            let hint = match nearest(topic, names.collect::<Vec<&str>>()) {
+                Some(near) => format!("did you mean `{near}`?"),
+                None => "`hostwright explain` lists all".into(),
+            };
+            return output::complain(&what, &hint);
+        }
     };
     // On a pipe the document goes out as it is written, Markdown.
-    let text =
-        if display.out.width.is_some() { markdown(kind.doc, display.out) } else { kind.doc.to_owned() };
-    output::data(&text);
+    output::data(&if display.out.width.is_some() { markdown(&doc, display.out) } else { doc });
     Exit::Done
 }
 
 /// All kinds by family, with the first sentence of each one's document.
-fn list(kinds: &[KindInfo], look: Look) -> String {
+fn list(kinds: &[KindInfo], lints: &[Lint], look: Look) -> String {
     let mut out = Vec::new();
     let mut left: Vec<&KindInfo> = kinds.iter().collect();
     let width = kinds.iter().map(|k| k.name.len()).max().unwrap_or(0);
@@ -93,9 +96,10 @@ fn list(kinds: &[KindInfo], look: Look) -> String {
             out.push(String::new());
         }
     }
-    out.push(
-        "`hostwright explain KIND` shows a kind's keys, what it checks and changes, and an example.".into(),
-    );
+    let rows: Vec<_> = lints.iter().map(|lint| vec![lint.name.to_owned(), sentence(lint.doc)]).collect();
+    out.extend(table(&["Lints", ""], &rows, look));
+    out.push(String::new());
+    out.push("`hostwright explain NAME` shows all of it: keys, what is checked and changed, an example.".into());
     out.join("\n") + "\n"
 }
 
@@ -122,7 +126,7 @@ mod tests {
 
     #[test]
     fn every_kind_is_listed_once_with_a_sentence() {
-        let text = list(KINDS, Look::PLAIN);
+        let text = list(KINDS, LINTS, Look::PLAIN);
         for kind in KINDS {
             let lines: Vec<_> = text.lines().filter(|l| l.starts_with(&format!("{} ", kind.name))).collect();
             assert_eq!(lines.len(), 1, "{}: {lines:?}", kind.name);

@@ -1,16 +1,15 @@
 //! `hosts`: who is in the inventory.
 
 use super::args::{Format, Hosts};
-use super::backend::Backend;
 use super::exit::Exit;
-use super::settings::{Display, Wanted};
+use super::settings::{self, Display};
 use super::{common, output};
 use crate::model::Host;
 use crate::report::{Look, table};
 
-pub(super) fn hosts(args: &Hosts, display: &Display, backend: &dyn Backend) -> Exit {
-    let wanted = Wanted::hosts(&args.inventory, args.target.pattern()).offline();
-    let (run, _) = match common::load(&wanted, display, backend) {
+pub(super) fn hosts(args: &Hosts, display: &Display) -> Exit {
+    let wanted = settings::of_hosts(&args.inventory, &args.target);
+    let (run, _) = match common::load(&wanted, display) {
         Ok(loaded) => loaded,
         Err(exit) => return exit,
     };

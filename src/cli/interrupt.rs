@@ -19,7 +19,7 @@ pub(super) struct Interrupts {
 }
 
 impl Interrupts {
-    /// Starts to listen. What is going on is told through `events`, for the terminal is the reporter's.
+    /// Starts to listen. Where there is a reporter, the terminal is its own: it is told through `events`.
     pub(super) fn listen(events: Option<mpsc::Sender<Event>>) -> std::io::Result<Self> {
         let (trigger, cancel) = Cancel::new();
         let (told, level) = watch::channel(Level::None);
@@ -42,12 +42,14 @@ impl Interrupts {
                     }
                     Level::Kill => "interrupted again: running actions are stopped",
                 };
-                if let Some(events) = &events {
-                    let at_ms = u64::try_from(start.elapsed().as_millis()).unwrap_or(u64::MAX);
-                    let body = Body::Warning { host: None, message: message.into() };
-                    // A reporter that does not keep up must not hold the second Ctrl-C back.
-                    let _ = events.try_send(Event { at_ms, body });
-                }
+                let Some(events) = &events else {
+                    super::output::message(message);
+                    continue;
+                };
+                let at_ms = u64::try_from(start.elapsed().as_millis()).unwrap_or(u64::MAX);
+                let body = Body::Warning { host: None, message: message.into() };
+                // A reporter that does not keep up must not hold the second Ctrl-C back.
+                let _ = events.try_send(Event { at_ms, body });
             }
         });
         Ok(Self { task, level, cancel })

@@ -3,9 +3,9 @@
 mod adhoc;
 mod apply;
 mod args;
-mod backend;
 mod check;
 mod common;
+pub mod environment;
 mod exit;
 mod explain;
 mod hosts;
@@ -13,13 +13,10 @@ mod interrupt;
 mod output;
 mod password;
 mod plan;
-mod real;
 mod settings;
 mod start;
 
 pub use args::{Cli, Format, When};
-pub use backend::{Backend, Loaded};
 pub use exit::Exit;
-pub use real::Real;
-pub use settings::{Display, PasswordFrom, Reach, Surroundings, Wanted};
+pub use settings::{Display, PasswordFrom, Reach, Surroundings};
 pub use start::start;

@@ -5,7 +5,7 @@ use std::io::Write as _;
 use super::args::Format;
 use super::exit::Exit;
 use super::settings::Display;
-use crate::diagnostic::{Diagnostic, Severity};
+use crate::diagnostic::{self, Diagnostic, Style};
 use crate::event::Mode;
 use crate::report::{All, Bars, Json, Look, Plain, PlanText, Reporter, Streams};
 
@@ -55,13 +55,9 @@ pub(super) fn reporter(display: &Display, mode: Mode) -> Box<dyn Reporter> {
 
 /// Tells of mistakes in the user's files.
 pub(super) fn diagnostics(diagnostics: &[Diagnostic], look: Look) {
-    let _ = look;
-    for diagnostic in diagnostics {
-        let word = if diagnostic.severity == Severity::Error { "error" } else { "warning" };
-        message(&format!("{word}: {}", diagnostic.message));
-        if let Some(span) = &diagnostic.span {
-            message(&format!("  in {}", span.source.name));
-        }
-        diagnostic.help.iter().for_each(|help| message(&format!("  help: {help}")));
+    let style = Style { colour: look.color, width: look.width.unwrap_or(Style::default().width) };
+    let text = diagnostic::render(diagnostics, style);
+    if !text.is_empty() {
+        message(text.trim_end());
     }
 }

@@ -3,10 +3,9 @@
 use tokio::sync::mpsc;
 
 use super::args::Plan;
-use super::backend::Backend;
 use super::exit::Exit;
 use super::interrupt::Interrupts;
-use super::settings::{Display, Wanted};
+use super::settings::{self, Display};
 use super::{common, output};
 use crate::engine::Engine;
 use crate::event::{Mode, Summary};
@@ -15,9 +14,9 @@ use crate::report::Driver;
 /// Events between the engine and the display: enough that neither waits for the other at each one.
 pub(super) const EVENTS: usize = 1024;
 
-pub(super) async fn plan(args: &Plan, display: &Display, backend: &dyn Backend) -> std::io::Result<Exit> {
-    let wanted = Wanted::playbooks(&args.inventory, &args.selection).over(&args.connection);
-    let ready = match common::prepare(&wanted, &args.connection, display, backend) {
+pub(super) async fn plan(args: &Plan, display: &Display) -> std::io::Result<Exit> {
+    let wanted = settings::of_playbooks(&args.inventory, &args.selection);
+    let ready = match common::prepare(wanted, &args.connection, display) {
         Ok(ready) => ready.allow_disruptive(args.allow_disruptive),
         Err(exit) => return Ok(exit),
     };

@@ -5,13 +5,12 @@ use std::ffi::OsString;
 use clap::Parser as _;
 
 use super::args::{Cli, Command};
-use super::backend::Backend;
 use super::exit::Exit;
 use super::settings::{Display, Surroundings};
 use super::{adhoc, apply, check, explain, hosts, output, plan};
 
 /// Does what the command line says.
-pub fn start(line: impl IntoIterator<Item = OsString>, around: Surroundings, backend: &dyn Backend) -> Exit {
+pub fn start(line: impl IntoIterator<Item = OsString>, around: Surroundings) -> Exit {
     let cli = match Cli::try_parse_from(line) {
         Ok(cli) => cli,
         Err(error) => {
@@ -27,13 +26,13 @@ pub fn start(line: impl IntoIterator<Item = OsString>, around: Surroundings, bac
     };
     let display = Display::new(&cli.output, diff, around);
     match &cli.command {
-        Command::Check(args) => check::check(args, &display, backend),
-        Command::Hosts(args) => hosts::hosts(args, &display, backend),
+        Command::Check(args) => check::check(args, &display),
+        Command::Hosts(args) => hosts::hosts(args, &display),
         Command::Explain(args) => explain::explain(args.topic.as_deref(), &display),
-        Command::Plan(args) => wait(plan::plan(args, &display, backend)),
-        Command::Apply(args) => wait(apply::apply(args, &display, backend)),
-        Command::Run(args) => wait(adhoc::run(args, &display, backend)),
-        Command::Facts(args) => wait(adhoc::facts(args, &display, backend)),
+        Command::Plan(args) => wait(plan::plan(args, &display)),
+        Command::Apply(args) => wait(apply::apply(args, &display)),
+        Command::Run(args) => wait(adhoc::run(args, &display)),
+        Command::Facts(args) => wait(adhoc::facts(args, &display)),
     }
 }
 

@@ -119,7 +119,9 @@ impl Log {
             words = format!("{words}: {}", text::clean(&finished.reason));
         }
         if finished.outcome != Outcome::Skipped && finished.outcome != Outcome::Unchanged {
-            words = format!("{words}  ({})", text::duration(finished.took_ms));
+            // Not to be broken within.
+            let took = text::duration(finished.took_ms).replace(' ', "\u{a0}");
+            words = format!("{words}  ({took})");
         }
         let mut out = self.line(&finished.at.host, word, tone, &words);
         let indent = self.indent();
@@ -174,6 +176,7 @@ impl Log {
         let plain = format!("{host}  {word}");
         lines
             .into_iter()
+            .map(|line| line.replace('\u{a0}', " "))
             .map(|line| match line.strip_prefix(&plain) {
                 Some(rest) => format!("{host}  {}{rest}", self.look.paint(tone, word)),
                 None => line,

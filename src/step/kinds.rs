@@ -193,6 +193,10 @@ kinds! {
     directory => Directory ("path"),
     file => File,
     nfs_export => NfsExport,
+    line => Line,
+    block => Block,
+    link => Link,
+    mount => Mount,
 }
 
 /// The kind with this name.

@@ -208,10 +208,9 @@ impl Channel {
                 format!("the host's shell cannot run scripts: {}", shortened(&stderr)),
                 Some("the host needs /bin/sh and coreutils (timeout, head)"),
             )),
-            Outcome::Ended { part, code, .. } => Err(shell_error(
-                format!("script {} ended the shell it ran in (code {code})", part + 1),
-                None,
-            )),
+            Outcome::Ended { part, code, .. } => {
+                Err(shell_error(format!("script {} ended the shell it ran in (code {code})", part + 1), None))
+            }
         }
     }
 
@@ -260,7 +259,9 @@ impl Channel {
                 let code = code.map(|code| format!(" (code {code})")).unwrap_or_default();
                 shell_error(
                     format!("the shell on the host ended while it was in use{code}"),
-                    Some("something on the host stopped it: see its log (out of memory, reboot, killed sessions)"),
+                    Some(
+                        "something on the host stopped it: see its log (out of memory, reboot, killed sessions)",
+                    ),
                 )
             }
         }
@@ -286,7 +287,9 @@ impl Channel {
         };
         shell_error(
             format!("no shell came up on the host: {said}"),
-            Some("the login user needs a login shell that runs commands (not nologin, git-shell or a menu), and /bin/sh"),
+            Some(
+                "the login user needs a login shell that runs commands (not nologin, git-shell or a menu), and /bin/sh",
+            ),
         )
     }
 
@@ -337,8 +340,7 @@ fn shortened(text: &[u8]) -> String {
     const LONGEST: usize = 400;
     let text = String::from_utf8_lossy(text);
     let clean = |c: char| if c.is_control() { ' ' } else { c };
-    let words: Vec<String> =
-        text.split_whitespace().map(|word| word.chars().map(clean).collect()).collect();
+    let words: Vec<String> = text.split_whitespace().map(|word| word.chars().map(clean).collect()).collect();
     let line = words.join(" ");
     let skip = line.chars().count().saturating_sub(LONGEST);
     if skip == 0 { line } else { format!("… {}", line.chars().skip(skip).collect::<String>()) }

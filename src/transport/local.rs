@@ -25,7 +25,10 @@ impl Local {
 }
 
 impl Connector for Local {
-    fn connect<'a>(&'a self, _host: &'a Arc<Host>) -> BoxFuture<'a, Result<Box<dyn Session>, TransportError>> {
+    fn connect<'a>(
+        &'a self,
+        _host: &'a Arc<Host>,
+    ) -> BoxFuture<'a, Result<Box<dyn Session>, TransportError>> {
         let session = Shells::new(Here { shell: "/bin/sh".into() }, self.settings.clone());
         Box::pin(std::future::ready(Ok(Box::new(session) as Box<dyn Session>)))
     }

@@ -7,6 +7,9 @@ pub(super) struct Refused {
     pub(super) error: TransportError,
     /// The host, or a jump host, was too busy to talk: worth another try.
     pub(super) again: bool,
+    /// It was a jump host or a proxy command that hung up, and with `ControlPersist` `ssh` throws away what that
+    /// one said.
+    pub(super) proxied: bool,
 }
 
 /// What `ssh` says, what we say, and what to do. The first that matches counts: causes come before consequences.
@@ -23,7 +26,11 @@ const KNOWN: &[(&str, &str, &str)] = &[
         "log in once with `ssh` and compare the fingerprint, or collect keys with `ssh-keyscan`, or accept the keys \
          of new hosts with ssh_options = [\"StrictHostKeyChecking=accept-new\"] in the inventory",
     ),
-    ("Could not resolve hostname", "the name of {} cannot be resolved", "check `address` in the inventory, and DNS"),
+    (
+        "Could not resolve hostname",
+        "the name of {} cannot be resolved",
+        "check `address` in the inventory, and DNS",
+    ),
     (
         "Too many authentication failures",
         "{} refuses the login after too many keys",
@@ -39,8 +46,16 @@ const KNOWN: &[(&str, &str, &str)] = &[
         "{} has no encryption in common with this ssh",
         "an old host: see HostKeyAlgorithms, KexAlgorithms and Ciphers in ssh_config(5), for ssh_options",
     ),
-    ("Connection refused", "{} refuses the connection", "check that sshd runs there, and `port` in the inventory"),
-    ("No route to host", "there is no route to {}", "check that the host is up, and its address and firewall"),
+    (
+        "Connection refused",
+        "{} refuses the connection",
+        "check that sshd runs there, and `port` in the inventory",
+    ),
+    (
+        "No route to host",
+        "there is no route to {}",
+        "check that the host is up, and its address and firewall",
+    ),
     ("Network is unreachable", "there is no route to {}", "check the network of the controller"),
     (
         "timed out",
@@ -52,7 +67,12 @@ const KNOWN: &[(&str, &str, &str)] = &[
         "the path of the control socket is too long",
         "set XDG_RUNTIME_DIR or TMPDIR to a shorter path",
     ),
-    ("Bad configuration option", "ssh does not know an option", "check ssh_options and the ssh configuration"),
+    (
+        "Bad configuration option",
+        "ssh does not know an option",
+        "check ssh_options and the ssh configuration",
+    ),
+    ("command-line", "ssh does not accept an option", "check ssh_options in the inventory"),
     ("Can't open user config file", "ssh cannot read its configuration", "check ssh_config and --ssh-config"),
     ("terminating,", "ssh cannot use its configuration", "check ssh_options and the ssh configuration"),
     ("unsupported option", "ssh does not accept an option", "check ssh_options and the ssh configuration"),
@@ -69,12 +89,14 @@ pub(super) fn read(log: &str, destination: &str) -> Refused {
     let unreachable = |message: String, hint: &str, again: bool| Refused {
         error: TransportError::Unreachable { message, hint: Some(hint.to_owned()), lost: false },
         again,
+        proxied: again && log.contains("UNKNOWN port 65535"),
     };
     for (needle, message, hint) in KNOWN {
         if let Some(said) = lines.iter().rev().find(|line| line.contains(needle)) {
             let message = message.replace("{}", destination);
             // The rest of that line is noise for host keys, and the gist otherwise.
-            let message = if needle.starts_with(['R', 'H']) { message } else { format!("{message}: {}", gist(said)) };
+            let message =
+                if needle.starts_with(['R', 'H']) { message } else { format!("{message}: {}", gist(said)) };
             return unreachable(message, hint, false);
         }
     }

@@ -206,11 +206,7 @@ fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
 impl Scripted {
     /// Hosts are made by `make` when they are first connected to, and keep their state over connections.
     pub fn new(make: impl Fn(&Host) -> Double + Send + Sync + 'static) -> Self {
-        Self(Arc::new(Shared {
-            make: Box::new(make),
-            hosts: Mutex::default(),
-            unexpected: Mutex::default(),
-        }))
+        Self(Arc::new(Shared { make: Box::new(make), hosts: Mutex::default(), unexpected: Mutex::default() }))
     }
 
     /// Every host answers from its own copy of `table`.

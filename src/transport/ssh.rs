@@ -43,9 +43,9 @@ impl Ssh {
         Self { settings }
     }
 
-    async fn connect_once(&self, login: &Login) -> Result<Connection, refused::Refused> {
+    async fn connect_once(&self, login: &Login, persist: bool) -> Result<Connection, refused::Refused> {
         let destination = &login.address;
-        let final_error = |error| refused::Refused { error, again: false };
+        let final_error = |error| refused::Refused { error, again: false, proxied: false };
         let unreachable = |message: String, hint: &str| {
             final_error(TransportError::Unreachable { message, hint: Some(hint.to_owned()), lost: false })
         };
@@ -68,14 +68,16 @@ impl Ssh {
         let stderr = std::fs::OpenOptions::new().create(true).append(true).open(&log).map_err(cannot)?;
         let bound = self.settings.connect_timeout.unwrap_or(CONNECT_TIMEOUT);
         let mut ssh = Command::new("ssh")
-            .args(arguments(login, folder.path(), bound))
+            .args(arguments(login, folder.path(), bound, persist))
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(stderr)
             .process_group(0)
             .kill_on_drop(true)
             .spawn()
-            .map_err(|error| unreachable(format!("cannot start ssh: {error}"), "install the OpenSSH client"))?;
+            .map_err(|error| {
+                unreachable(format!("cannot start ssh: {error}"), "install the OpenSSH client")
+            })?;
         // `ssh` bounds connecting and the key exchange; the login that follows gets as long again.
         let bound = connect_timeout(login).unwrap_or(bound) * 2 + Duration::from_secs(1);
         match tokio::time::timeout(bound, ssh.wait()).await {
@@ -95,13 +97,19 @@ impl Connector for Ssh {
     fn connect<'a>(&'a self, host: &'a Arc<Host>) -> BoxFuture<'a, Result<Box<dyn Session>, TransportError>> {
         Box::pin(async move {
             let mut pauses = PAUSES.iter();
+            let mut persist = true;
             loop {
-                match self.connect_once(&host.login).await {
+                match self.connect_once(&host.login, persist).await {
                     Ok(connection) => {
-                        return Ok(Box::new(Shells::new(connection, self.settings.clone())) as Box<dyn Session>);
+                        return Ok(
+                            Box::new(Shells::new(connection, self.settings.clone())) as Box<dyn Session>
+                        );
                     }
                     Err(refused) => match pauses.next() {
-                        Some(pause) if refused.again => tokio::time::sleep(jittered(*pause)).await,
+                        Some(pause) if refused.again => {
+                            persist &= !refused.proxied;
+                            tokio::time::sleep(jittered(*pause)).await;
+                        }
                         _ => return Err(refused.error),
                     },
                 }
@@ -125,7 +133,10 @@ fn control_folder() -> io::Result<TempDir> {
 
 /// The arguments of the control master. Of an option given twice, the first counts (ssh_config(5)): first comes what
 /// we rely on, then what the inventory says, then what it may change.
-fn arguments(login: &Login, folder: &Path, connect_timeout: Duration) -> Vec<OsString> {
+///
+/// `persist`: a master whose controller was killed has no channels any more and ends after a minute. Without, it stays
+/// in that case, but tells what a jump host says (`ssh_proxy_connect` in OpenSSH's sshconnect.c).
+fn arguments(login: &Login, folder: &Path, connect_timeout: Duration, persist: bool) -> Vec<OsString> {
     let mut all: Vec<OsString> = Vec::new();
     let mut add = |words: &[&std::ffi::OsStr]| all.extend(words.iter().map(OsString::from));
     add(&["-M".as_ref(), "-f".as_ref(), "-N".as_ref(), "-T".as_ref()]);
@@ -138,8 +149,7 @@ fn arguments(login: &Login, folder: &Path, connect_timeout: Duration) -> Vec<OsS
         // Its forwardings are for people at a terminal; twenty masters cannot all listen on one port.
         "ClearAllForwardings=yes",
         "PermitLocalCommand=no",
-        // A master whose controller was killed has no channels any more and ends after so many seconds.
-        "ControlPersist=60",
+        if persist { "ControlPersist=60" } else { "ControlPersist=no" },
     ] {
         add(&["-o".as_ref(), option.as_ref()]);
     }
@@ -219,9 +229,14 @@ impl Launch for Connection {
                 Ok(child) => child,
                 Err(_) if !self.stands().await => return Err(self.lost()),
                 Err(error) => {
-                    let why = std::error::Error::source(&error).map_or_else(|| error.to_string(), ToString::to_string);
-                    let hint = "the host's sshd allows too few sessions on a connection (MaxSessions), or none";
-                    return Err(shell_error(format!("cannot open a session on the connection: {why}"), Some(hint)));
+                    let why = std::error::Error::source(&error)
+                        .map_or_else(|| error.to_string(), ToString::to_string);
+                    let hint =
+                        "the host's sshd allows too few sessions on a connection (MaxSessions), or none";
+                    return Err(shell_error(
+                        format!("cannot open a session on the connection: {why}"),
+                        Some(hint),
+                    ));
                 }
             };
             let taken = (child.stdin().take(), child.stdout().take(), child.stderr().take());
@@ -290,7 +305,7 @@ mod tests {
             ssh_options: vec!["ConnectTimeout=3".into(), "StrictHostKeyChecking=accept-new".into()],
             local: false,
         };
-        let words = arguments(&login, Path::new("/run/hw.x"), CONNECT_TIMEOUT);
+        let words = arguments(&login, Path::new("/run/hw.x"), CONNECT_TIMEOUT, true);
         let words: Vec<&str> = words.iter().map(|word| word.to_str().unwrap()).collect();
         assert_eq!(
             words.join(" "),

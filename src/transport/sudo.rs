@@ -84,8 +84,14 @@ mod tests {
             ("sudo: a password is required\n", "wants a password"),
             ("sudo: no tty present and no askpass program specified\n", "wants a password"),
             ("sudo: sorry, you must have a tty to run sudo\n", "must have a tty"),
-            ("bob is not in the sudoers file.  This incident will be reported.\n", "bob is not in the sudoers file"),
-            ("Sorry, user bob is not allowed to execute '/bin/sh -c x' as root on h.\n", "is not allowed to execute"),
+            (
+                "bob is not in the sudoers file.  This incident will be reported.\n",
+                "bob is not in the sudoers file",
+            ),
+            (
+                "Sorry, user bob is not allowed to execute '/bin/sh -c x' as root on h.\n",
+                "is not allowed to execute",
+            ),
             ("Sorry, user bob may not run sudo on h.\n", "may not run sudo"),
             ("sudo: unknown user: nobodyy\n", "unknown user"),
             ("Sorry, try again.\nsudo: no password was provided\n", "does not accept the password"),

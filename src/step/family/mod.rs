@@ -3,5 +3,8 @@
 pub mod attributes;
 pub mod config_file;
 pub mod exports;
+pub mod edit;
+pub mod fstab;
+pub mod mounts;
 pub mod path;
 pub mod put;

@@ -28,7 +28,8 @@ fn assert_as_planned(seen: &toy::Seen) {
 async fn nothing_to_do_costs_one_exchange_whatever_the_number_of_steps() {
     for steps in [1, 20, 300] {
         let keys: Vec<&'static str> = (0..steps).map(|n| &*format!("key{n}").leak()).collect();
-        let fleet = Fleet::new(&["a", "b", "c"], vec![]).play("p", keys.iter().map(|k| want(k, "1")).collect());
+        let fleet =
+            Fleet::new(&["a", "b", "c"], vec![]).play("p", keys.iter().map(|k| want(k, "1")).collect());
         for host in ["a", "b", "c"] {
             fleet.world.with(host, |h| h.keys.extend(keys.iter().map(|k| ((*k).into(), "1".into()))));
         }
@@ -119,7 +120,10 @@ async fn what_does_not_hold_has_failed_and_stops_the_host() {
     let seen = fleet.apply().await;
     let mut ended = seen.ended();
     ended.sort();
-    assert_eq!(ended[0], "a x: failed: did not hold: the actions succeeded, but the host is not as described after them");
+    assert_eq!(
+        ended[0],
+        "a x: failed: did not hold: the actions succeeded, but the host is not as described after them"
+    );
     assert_eq!(ended[1..], ["a y: skipped", "b x: changed", "b y: changed"]);
 }
 
@@ -165,7 +169,8 @@ async fn on_failure_lets_a_host_go_on_or_stops_all() {
 
 #[tokio::test]
 async fn a_host_that_failed_does_no_further_playbook_and_others_do() {
-    let fleet = Fleet::new(&["a", "b"], vec![]).play("p", vec![want("x", "1")]).play("q", vec![want("y", "1")]);
+    let fleet =
+        Fleet::new(&["a", "b"], vec![]).play("p", vec![want("x", "1")]).play("q", vec![want("y", "1")]);
     fleet.world.with("a", |h| h.fails.insert("x".into(), 9));
     let seen = fleet.apply().await;
     assert!(fleet.world.with("a", |h| h.keys.is_empty()));
@@ -185,7 +190,8 @@ async fn an_unreachable_host_is_not_a_failed_one_and_stops_nobody() {
 
 #[tokio::test]
 async fn missing_rights_are_a_failure_of_the_steps_that_want_them() {
-    let no_sudo = Faults { refuse_privilege: Some("guest is not in the sudoers file".into()), ..Faults::default() };
+    let no_sudo =
+        Faults { refuse_privilege: Some("guest is not in the sudoers file".into()), ..Faults::default() };
     let fleet = Fleet::new(&["a", "b"], vec![("a", no_sudo)]).play("p", vec![want("x", "1")]);
     let seen = fleet.plan().await;
     assert_eq!(seen.planned(), ["a x: error: guest is not in the sudoers file", "b x: change"]);
@@ -247,7 +253,8 @@ async fn a_step_waits_for_another_host_even_with_one_fork() {
     // `b` comes first and needs what `z` makes in an earlier step.
     let mut server = want("export", "1");
     server.hosts = Some(vec!["z"]);
-    let mut client = step("mount", Toy { key: "mount", value: "1", after: Some(("z", "export")), ..Toy::default() });
+    let mut client =
+        step("mount", Toy { key: "mount", value: "1", after: Some(("z", "export")), ..Toy::default() });
     client.hosts = Some(vec!["b"]);
     let mut fleet = Fleet::new(&["b", "z"], vec![]).play("p", vec![server, client]);
     fleet.options.forks = 1;

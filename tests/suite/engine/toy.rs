@@ -7,8 +7,8 @@ use std::time::Duration;
 use hostwright::engine::{Cancel, Engine, Options};
 use hostwright::event::{Body, Event, Forecast, Mode, Outcome, Summary};
 use hostwright::model::{
-    Batch, Host, HostName, Instance, Kind, Known, Login, OnFailure, Place, Play, Privilege, Redactor, ResolveError,
-    Resolved, Resource, Run, Scope, State, StepId, StepSource,
+    Batch, Host, HostName, Instance, Kind, Known, Login, OnFailure, Place, Play, Privilege, Redactor,
+    ResolveError, Resolved, Resource, Run, Scope, State, StepId, StepSource,
 };
 use hostwright::probe::{Answer, CheckError, Probe, Readings};
 use hostwright::sh;
@@ -97,7 +97,11 @@ impl Step for Toy {
 
     fn needs(&self) -> Vec<Resource> {
         let near = self.comes_with.map(|k| Resource::here(Kind::Path, k));
-        let far = self.after.map(|(h, k)| Resource { scope: Scope::On(h.into()), kind: Kind::Path, name: k.into() });
+        let far = self.after.map(|(h, k)| Resource {
+            scope: Scope::On(h.into()),
+            kind: Kind::Path,
+            name: k.into(),
+        });
         near.into_iter().chain(far).collect()
     }
 
@@ -176,7 +180,9 @@ impl StepSource for Written {
         &self.results
     }
     fn resolve(&self, _: &Host, known: &Known) -> Result<Resolved, ResolveError> {
-        if self.results.iter().any(|id| !known.results.get(id).is_some_and(|r| r.changed)) && !self.results.is_empty() {
+        if self.results.iter().any(|id| !known.results.get(id).is_some_and(|r| r.changed))
+            && !self.results.is_empty()
+        {
             return Ok(Resolved::Skipped("nothing changed before".into()));
         }
         Ok(Resolved::Steps(vec![Instance {
@@ -352,7 +358,8 @@ impl Fleet {
         let (_trigger, cancel) = Cancel::new();
         let connector = Arc::new(self.connector.clone());
         let mut engine =
-            Engine::new(run, mode, self.options.clone(), connector, Redactor::default(), sender, cancel).await;
+            Engine::new(run, mode, self.options.clone(), connector, Redactor::default(), sender, cancel)
+                .await;
         engine.gather().await;
         engine.plan().await;
         let gathered = engine.exchanges().await;
