@@ -18,11 +18,11 @@ use crate::shell::Script;
 /// `run PATTERN -- COMMAND`.
 pub(super) async fn run(args: &Run, display: &Display) -> std::io::Result<Exit> {
     let wanted = settings::of_hosts(&args.inventory, &args.target);
-    let Ready { run, redactor, options, connector } =
-        match common::prepare(wanted, &args.connection, display) {
-            Ok(ready) => ready,
-            Err(exit) => return Ok(exit),
-        };
+    let Ready { run, redactor, options, connector } = match common::prepare(wanted, &args.connection, display)
+    {
+        Ok(ready) => ready,
+        Err(exit) => return Ok(exit),
+    };
     let privilege = if args.r#become { Privilege::root() } else { Privilege::Login };
     let interrupts = Interrupts::listen(None)?;
     let cancel = interrupts.cancel.clone();
@@ -114,11 +114,10 @@ fn json(replies: &[Reply], summary: &Summary) -> String {
 /// `facts PATTERN`.
 pub(super) async fn facts(args: &Facts, display: &Display) -> std::io::Result<Exit> {
     let wanted = settings::of_hosts(&args.inventory, &args.target);
-    let Ready { run, options, connector, .. } =
-        match common::prepare(wanted, &args.connection, display) {
-            Ok(ready) => ready,
-            Err(exit) => return Ok(exit),
-        };
+    let Ready { run, options, connector, .. } = match common::prepare(wanted, &args.connection, display) {
+        Ok(ready) => ready,
+        Err(exit) => return Ok(exit),
+    };
     let interrupts = Interrupts::listen(None)?;
     let answers = engine::facts(&run.hosts, &options, connector, interrupts.cancel.clone()).await;
     let summary = summary(&answers, |_| true);

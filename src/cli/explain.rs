@@ -99,7 +99,9 @@ fn list(kinds: &[KindInfo], lints: &[Lint], look: Look) -> String {
     let rows: Vec<_> = lints.iter().map(|lint| vec![lint.name.to_owned(), sentence(lint.doc)]).collect();
     out.extend(table(&["Lints", ""], &rows, look));
     out.push(String::new());
-    out.push("`hostwright explain NAME` shows all of it: keys, what is checked and changed, an example.".into());
+    out.push(
+        "`hostwright explain NAME` shows all of it: keys, what is checked and changed, an example.".into(),
+    );
     out.join("\n") + "\n"
 }
 

@@ -21,14 +21,18 @@ struct Sandbox(tempfile::TempDir);
 impl Sandbox {
     fn new() -> Self {
         let sandbox = Self(tempfile::tempdir().unwrap());
-        sandbox.write("inventory.toml", "[hosts.here]\nconnection = \"local\"\n[hosts.gone]\naddress = \"127.0.0.1\"\nport = 1\n");
+        sandbox.write(
+            "inventory.toml",
+            "[hosts.here]\nconnection = \"local\"\n[hosts.gone]\naddress = \"127.0.0.1\"\nport = 1\n",
+        );
         let data = sandbox.path().join("data");
         sandbox.write(
             "site.toml",
             &format!(
-                "title = \"Site\"\nhosts = \"*\"\n[[step]]\nname = \"Data\"\ndirectory = {{ path = {data:?}, mode = \"0750\" }}\n\
-                [[step]]\nname = \"Greeting\"\nfile = {{ path = {:?}, content = \"hello\\nworld\\n\" }}\n",
-                data.join("hello")
+                "title = \"Site\"\nhosts = \"*\"\n[[step]]\nname = \"Data\"\ndirectory = {{ path = \"{}\", mode = \"0750\" }}\n\
+                [[step]]\nname = \"Greeting\"\nfile = {{ path = \"{}\", content = \"hello\\nworld\\n\" }}\n",
+                data.display(),
+                data.join("hello").display()
             ),
         );
         sandbox
@@ -79,18 +83,26 @@ fn from_the_first_plan_to_nothing_to_do() {
     assert!(err.contains("hint: give --yes"), "{err}");
     assert!(!sandbox.path().join("data").exists());
 
-    let (code, out, err) = sandbox.run(&[&["apply", "site.toml", "--yes", "--verify-twice"], &here[..]].concat());
+    let (code, out, err) =
+        sandbox.run(&[&["apply", "site.toml", "--yes", "--verify-twice"], &here[..]].concat());
     assert_eq!(code, 0, "{out}{err}");
-    assert!(out.ends_with("\n\nNothing to do: 2 steps are as described on 1 host.\n"), "planned again: {out}");
+    assert!(
+        out.ends_with("\n\nNothing to do: 2 steps are as described on 1 host.\n"),
+        "planned again: {out}"
+    );
     assert!(err.contains("here  changed    Data"), "{err}");
     assert!(err.contains("Done: 2 changed on 1 host (TIME).\n"), "{err}");
     assert_eq!(std::fs::read_to_string(sandbox.path().join("data/hello")).unwrap(), "hello\nworld\n");
 
     let (code, out, err) = sandbox.run(&[&["apply", "site.toml", "--yes"], &here[..]].concat());
-    let quiet = "Site (site): nothing to do, 2 unchanged\n\nNothing to do: 2 steps are as described on 1 host.\n";
+    let quiet =
+        "Site (site): nothing to do, 2 unchanged\n\nNothing to do: 2 steps are as described on 1 host.\n";
     assert_eq!((code, out.as_str(), err.as_str()), (0, quiet, ""));
     let (code, out, err) = sandbox.run(&["apply", "site.toml", "--yes", "-q", "--limit", "here"]);
-    assert_eq!((code, out.as_str(), err.as_str()), (0, "Nothing to do: 2 steps are as described on 1 host.\n", ""));
+    assert_eq!(
+        (code, out.as_str(), err.as_str()),
+        (0, "Nothing to do: 2 steps are as described on 1 host.\n", "")
+    );
 
     sandbox.write("data/hello", "hello\nmoon\n");
     let (code, out, _) = sandbox.run(&[&["plan", "site.toml"], &here[..]].concat());
@@ -120,13 +132,21 @@ fn a_host_that_is_gone_is_told_and_counts_less_than_a_failure() {
 #[test]
 fn json_lines_are_events_and_nothing_else() {
     let sandbox = Sandbox::new();
-    let (code, out, err) = sandbox.run(&["apply", "site.toml", "--yes", "--format", "json", "--limit", "here"]);
+    let (code, out, err) =
+        sandbox.run(&["apply", "site.toml", "--yes", "--format", "json", "--limit", "here"]);
     assert_eq!((code, err.as_str()), (0, ""));
-    let events: Vec<hostwright::event::Event> =
-        out.lines().map(|line| serde_json::from_str(line).unwrap_or_else(|e| panic!("{e}: {line}"))).collect();
-    let names: Vec<String> =
-        out.lines().map(|l| serde_json::from_str::<serde_json::Value>(l).unwrap()["event"].to_string()).collect();
-    assert_eq!((names.first().unwrap().as_str(), names.last().unwrap().as_str()), ("\"run_started\"", "\"run_finished\""));
+    let events: Vec<hostwright::event::Event> = out
+        .lines()
+        .map(|line| serde_json::from_str(line).unwrap_or_else(|e| panic!("{e}: {line}")))
+        .collect();
+    let names: Vec<String> = out
+        .lines()
+        .map(|l| serde_json::from_str::<serde_json::Value>(l).unwrap()["event"].to_string())
+        .collect();
+    assert_eq!(
+        (names.first().unwrap().as_str(), names.last().unwrap().as_str()),
+        ("\"run_started\"", "\"run_finished\"")
+    );
     assert!(events.windows(2).all(|pair| pair[0].at_ms <= pair[1].at_ms), "in the order of time");
 }
 
@@ -134,7 +154,10 @@ fn json_lines_are_events_and_nothing_else() {
 fn a_command_on_hosts() {
     let sandbox = Sandbox::new();
     let (code, out, err) = sandbox.run(&["run", "here", "--", "echo a; echo b; echo c >&2; exit 3"]);
-    assert_eq!((code, out.as_str(), err.as_str()), (1, "here | a\nhere | b\n", "here | c\nhere | exit code 3\n"));
+    assert_eq!(
+        (code, out.as_str(), err.as_str()),
+        (1, "here | a\nhere | b\n", "here | c\nhere | exit code 3\n")
+    );
     let (code, out, _) = sandbox.run(&["run", "here", "--", "echo", "a  b", "$HOME"]);
     assert_eq!((code, out.as_str()), (0, "here | a  b $HOME\n"));
     let (code, out, err) = sandbox.run(&["run", "--", "echo hi"]);
@@ -150,8 +173,7 @@ fn a_command_on_hosts() {
 fn a_reader_that_goes_away_is_no_error() {
     let sandbox = Sandbox::new();
     for line in [&["explain"][..], &["hosts"], &["plan", "site.toml", "--limit", "here"], &["--help"]] {
-        let mut child =
-            sandbox.command(line).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        let mut child = sandbox.command(line).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
         drop(child.stdout.take());
         let output = child.wait_with_output().unwrap();
         let err = String::from_utf8(output.stderr).unwrap();
