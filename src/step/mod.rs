@@ -21,15 +21,15 @@ pub mod assert;
 pub mod block;
 pub mod command;
 pub mod directory;
-pub mod service;
 pub mod fetch;
 pub mod file;
-pub mod mount;
-pub mod nfs_export;
 pub mod line;
 pub mod link;
+pub mod mount;
+pub mod nfs_export;
 pub mod reboot;
 pub mod script;
+pub mod service;
 pub mod wait;
 
 pub use kinds::{Context, Invalid, KINDS, KindInfo, Parse, Problem, ReadFile, Validate, kind};
