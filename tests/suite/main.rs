@@ -5,6 +5,7 @@
 
 mod config;
 mod engine;
+mod lints;
 mod real_commands;
 mod real_edits;
 mod real_files;

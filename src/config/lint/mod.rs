@@ -5,8 +5,6 @@
 mod commands;
 mod nfs;
 mod steps;
-#[cfg(test)]
-mod tests;
 
 use std::sync::Arc;
 

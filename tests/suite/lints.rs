@@ -1,15 +1,14 @@
 //! Cases of lints: `tests/config/lint/LINT.txt` holds playbooks and what is to be said of them.
 //!
-//! A case has sections that start with `== FILE`, the last one `== result`. `UPDATE_CASES=1 cargo test --lib
-//! config::lint` writes the results anew.
+//! A case has sections that start with `== FILE`, the last one `== result`. `UPDATE_CASES=1 cargo test
+//! --test suite lints` writes the results anew.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use super::{LINTS, lint};
-use crate::config::{Environment, Options, load};
-use crate::diagnostic::{self, Style};
+use hostwright::config::{Environment, LINTS, Options, lint, load};
+use hostwright::diagnostic::{self, Style};
 
 #[derive(Debug)]
 struct Files(BTreeMap<String, String>);
