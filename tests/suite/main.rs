@@ -6,6 +6,7 @@
 mod cli;
 mod config;
 mod engine;
+mod lints;
 mod real_commands;
 mod real_edits;
 mod real_files;
