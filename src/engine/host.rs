@@ -300,7 +300,12 @@ impl HostRun {
             }
         } else {
             match instance.step.check(&self.steps.readings) {
-                Ok(Verdict::Satisfied { reason }) => return Turn::new(Outcome::Unchanged, reason),
+                Ok(Verdict::Satisfied { reason }) => {
+                    // It was not so when the plan was made: what it waits for has come about since.
+                    let came = self.planned[n].change.as_ref().filter(|c| c.passive).map(ChangeView::from);
+                    let outcome = if came.is_some() { Outcome::Changed } else { Outcome::Unchanged };
+                    return Turn { change: came, ..Turn::new(outcome, reason) };
+                }
                 Ok(Verdict::Drift(change)) => change,
                 Ok(Verdict::Unknown { otherwise, until, .. }) => {
                     return Turn::failed(
