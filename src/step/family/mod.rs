@@ -1,13 +1,14 @@
 //! What several kinds share. A module here is no kind of its own.
 
-pub mod packages;
 pub mod attributes;
+pub mod centos_vault;
 pub mod config_file;
-pub mod exports;
 pub mod edit;
+pub mod exports;
 pub mod fstab;
-pub mod mounts;
 pub mod guards;
+pub mod mounts;
+pub mod packages;
 pub mod path;
-pub mod systemd;
 pub mod put;
+pub mod systemd;
