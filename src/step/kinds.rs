@@ -192,6 +192,8 @@ macro_rules! kinds {
 kinds! {
     directory => Directory ("path"),
     package => Package ("names"),
+    repository => Repository,
+    selinux_boolean => SelinuxBoolean,
     service => Service ("name"),
     file => File,
     nfs_export => NfsExport,
