@@ -582,15 +582,7 @@ pub(super) fn millis(duration: Duration) -> u64 {
 /// Why the step does not count as done yet, if its `until` says so.
 fn until_failure(instance: &Instance, result: &StepResult) -> Option<Failure> {
     let text = instance.until.as_ref()?;
-    let environment = minijinja::Environment::new();
-    let verdict = environment
-        .compile_expression(text)
-        .and_then(|expression| {
-            expression.eval(
-                minijinja::context! { result => minijinja::Value::from(minijinja::value::Serde(result)) },
-            )
-        })
-        .map(|value| value.is_true());
+    let verdict = crate::config::until_holds(text, result);
     match verdict {
         Ok(true) => None,
         Ok(false) => Some(Failure {

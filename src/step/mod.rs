@@ -37,12 +37,11 @@ pub mod package;
 pub mod reboot;
 pub mod repository;
 pub mod script;
+pub mod selinux_boolean;
 pub mod service;
 pub mod swarm_init;
 pub mod swarm_join;
 pub mod swarm_node;
-pub mod selinux_boolean;
-pub mod service;
 pub mod wait;
 
 pub use kinds::{Context, Invalid, KINDS, KindInfo, Parse, Problem, ReadFile, Validate, kind};

@@ -3,12 +3,11 @@
 pub mod attributes;
 pub mod centos_vault;
 pub mod config_file;
+pub mod docker;
 pub mod edit;
 pub mod exports;
 pub mod fstab;
 pub mod guards;
-pub mod docker;
-pub mod mounts;
 pub mod mounts;
 pub mod packages;
 pub mod path;
