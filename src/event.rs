@@ -393,3 +393,16 @@ impl Forecast {
         }
     }
 }
+
+impl std::iter::Sum for Counts {
+    fn sum<I: Iterator<Item = Self>>(counts: I) -> Self {
+        counts.fold(Self::default(), |a, b| Self {
+            unchanged: a.unchanged + b.unchanged,
+            changed: a.changed + b.changed,
+            would_change: a.would_change + b.would_change,
+            unknown: a.unknown + b.unknown,
+            skipped: a.skipped + b.skipped,
+            failed: a.failed + b.failed,
+        })
+    }
+}

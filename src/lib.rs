@@ -3,11 +3,16 @@
 //! The library is there for the binary and its tests; its interface may change with every version.
 //! `ARCHITECTURE.md` is the map.
 
+pub mod cli;
 pub mod config;
 pub mod diagnostic;
+pub mod engine;
 pub mod event;
+pub mod facts;
 pub mod model;
+pub mod plan;
 pub mod probe;
+pub mod report;
 pub mod shell;
 pub mod step;
 pub mod transport;

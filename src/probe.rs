@@ -1,8 +1,7 @@
 //! Questions to a host and what came back. A probe never changes anything and never blocks.
 
-use std::cell::RefCell;
 use std::collections::{BTreeSet, HashMap};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crate::model::{FileState, Kind, Privilege, Resource, State};
 use crate::shell::Script;
@@ -34,15 +33,16 @@ impl Probe {
         self
     }
 
-    fn key(&self) -> Key {
-        Key { host: self.host.clone(), privilege: self.privilege.clone(), text: self.script.render().into() }
+    fn key(&self, own: &Privilege) -> Key {
+        let privilege = self.privilege.clone().unwrap_or_else(|| own.clone());
+        Key { host: self.host.clone(), privilege, text: self.script.render().into() }
     }
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 struct Key {
     host: Option<crate::model::HostName>,
-    privilege: Option<Privilege>,
+    privilege: Privilege,
     text: Arc<str>,
 }
 
@@ -135,31 +135,43 @@ impl CheckError {
 }
 
 /// The answers to the probes of a host, and what earlier steps of the same plan are expected to leave.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug)]
 pub struct Readings {
     answers: HashMap<Key, Arc<Answer>>,
+    own: Mutex<Privilege>,
     expected: HashMap<Resource, State>,
-    used: RefCell<BTreeSet<Resource>>,
+    used: Mutex<BTreeSet<Resource>>,
+}
+
+impl Default for Readings {
+    fn default() -> Self {
+        Self {
+            answers: HashMap::new(),
+            own: Mutex::new(Privilege::Login),
+            expected: HashMap::new(),
+            used: Mutex::default(),
+        }
+    }
 }
 
 impl Readings {
-    /// Records the answer to `probe`, in place of an older one.
-    pub fn insert(&mut self, probe: &Probe, answer: Answer) {
-        self.answers.insert(probe.key(), Arc::new(answer));
+    /// Says whose rights are meant by a probe that leaves them to its step, from now on.
+    pub fn set_own_privilege(&self, privilege: &Privilege) {
+        *lock(&self.own) = privilege.clone();
     }
 
-    /// Takes over the answer that `other` has to `probe`; returns whether it had one.
-    pub fn copy(&mut self, probe: &Probe, other: &Self) -> bool {
-        let key = probe.key();
-        other.answers.get(&key).is_some_and(|answer| {
-            self.answers.insert(key, Arc::clone(answer));
-            true
-        })
+    fn key(&self, probe: &Probe) -> Key {
+        probe.key(&lock(&self.own))
+    }
+
+    /// Records the answer to `probe`, in place of an older one.
+    pub fn insert(&mut self, probe: &Probe, answer: Answer) {
+        self.answers.insert(self.key(probe), Arc::new(answer));
     }
 
     /// Whether `probe` has been answered.
     pub fn has(&self, probe: &Probe) -> bool {
-        self.answers.contains_key(&probe.key())
+        self.answers.contains_key(&self.key(probe))
     }
 
     /// Returns the answer to `probe`.
@@ -168,7 +180,7 @@ impl Readings {
     /// [`CheckError::NotAsked`] when the step did not list it in its probes.
     pub fn of(&self, probe: &Probe) -> Result<&Answer, CheckError> {
         self.answers
-            .get(&probe.key())
+            .get(&self.key(probe))
             .map(|a| &**a)
             .ok_or_else(|| CheckError::NotAsked(probe.script.to_string()))
     }
@@ -185,9 +197,14 @@ impl Readings {
     pub fn expected(&self, resource: &Resource) -> Option<&State> {
         let state = self.expected.get(resource);
         if state.is_some() {
-            self.used.borrow_mut().insert(resource.clone());
+            lock(&self.used).insert(resource.clone());
         }
         state
+    }
+
+    /// As [`Readings::expected`], for a look that a verdict does not rest on unless it goes on to use it.
+    pub fn peek_expected(&self, resource: &Resource) -> Option<&State> {
+        self.expected.get(resource)
     }
 
     /// Returns what an earlier planned step will leave at `path`, if one will.
@@ -200,11 +217,16 @@ impl Readings {
 
     /// The expected states that were used since the last call: on them a verdict rests.
     pub fn take_used(&self) -> BTreeSet<Resource> {
-        self.used.take()
+        std::mem::take(&mut *lock(&self.used))
     }
 
     /// Forgets all that was expected.
     pub fn clear_expected(&mut self) {
         self.expected.clear();
     }
+}
+
+/// Nothing that holds one of these locks can leave the value half-changed.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -178,6 +178,10 @@ pub struct FileState {
     pub owner: String,
     /// Group's name, or number where it has no name.
     pub group: String,
+    /// Owner's number, where it is known: not for a name that a planned step will set.
+    pub uid: Option<u32>,
+    /// Group's number, where it is known.
+    pub gid: Option<u32>,
     /// The bytes of a regular file, as far as they are known.
     pub content: FileContent,
 }

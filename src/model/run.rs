@@ -71,6 +71,10 @@ pub trait StepSource: fmt::Debug + Send + Sync {
     fn kind(&self) -> &'static str;
     /// Where it is written.
     fn place(&self) -> &Place;
+    /// The further name under which its result is known (`register`).
+    fn register(&self) -> Option<&StepId> {
+        None
+    }
     /// Whether it runs only when notified.
     fn is_handler(&self) -> bool;
     /// Whether it is meant for this host (the step's own `hosts`, `--step`, tags, `--start-at`).

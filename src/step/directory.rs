@@ -2,9 +2,10 @@
 
 use serde::Deserialize;
 
-use super::family::path::{self, Depth};
-use super::{Action, Change, Context, Invalid, Step, Validate, Verdict};
-use crate::model::{FileContent, FileKind, FileState, Kind, Resource, State};
+use super::family::attributes::Attributes;
+use super::family::path::{self, Depth, Found, Query};
+use super::{Action, Change, Context, Invalid, Step, Validate, Value, Verdict};
+use crate::model::{FileKind, FileState, Kind, Resource, State};
 use crate::probe::{CheckError, Probe, Readings};
 use crate::sh;
 
@@ -20,6 +21,10 @@ pub struct Directory {
     state: Existence,
     #[serde(default)]
     purge: bool,
+    #[serde(default)]
+    follow: bool,
+    #[serde(default)]
+    allow_remote: bool,
 }
 
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
@@ -30,20 +35,38 @@ enum Existence {
     Absent,
 }
 
+/// A system cannot do without these; `purge` on one is a slip of the hand.
+const KEEP: [&str; 21] = [
+    "/", "/bin", "/boot", "/dev", "/etc", "/home", "/lib", "/lib64", "/media", "/mnt", "/opt", "/proc",
+    "/root", "/run", "/sbin", "/srv", "/sys", "/tmp", "/usr", "/var", "/var/lib",
+];
+
 impl Validate for Directory {
     fn validate(&mut self, _: &Context<'_>) -> Vec<Invalid> {
-        let mut invalid = Vec::new();
-        if !self.path.starts_with('/') {
-            invalid.push(Invalid::new("path", format!("{:?} is not an absolute path", self.path)));
-        }
-        if self.path.len() > 1 {
-            self.path.truncate(self.path.trim_end_matches('/').len().max(1));
-        }
-        if let Some(mode) = &self.mode
-            && path::parse_mode(mode).is_none()
-        {
+        let mut invalid = path::normalise(&mut self.path, "path");
+        invalid.extend(Attributes::validate(
+            self.mode.as_deref(),
+            self.owner.as_deref(),
+            self.group.as_deref(),
+        ));
+        if self.state == Existence::Absent {
+            if KEEP.contains(&self.path.as_str()) {
+                invalid.push(Invalid::new("path", format!("{} belongs to the system", self.path)));
+            }
+            for (key, set) in [
+                ("mode", self.mode.is_some()),
+                ("owner", self.owner.is_some()),
+                ("group", self.group.is_some()),
+            ] {
+                if set {
+                    invalid
+                        .push(Invalid::new(key, format!("`{key}` has no meaning with `state = \"absent\"`")));
+                }
+            }
+        } else if self.purge {
             invalid.push(
-                Invalid::new("mode", format!("{mode:?} is not a mode")).help("write it in octal: \"0755\""),
+                Invalid::new("purge", "`purge` goes with `state = \"absent\"` alone")
+                    .help("to empty a directory, remove it in one step and make it in the next"),
             );
         }
         invalid
@@ -52,42 +75,37 @@ impl Validate for Directory {
 
 impl Step for Directory {
     fn probes(&self) -> Vec<Probe> {
-        vec![path::probe(&self.path, Depth::Attributes)]
+        vec![self.query().probe()]
     }
 
     fn check(&self, readings: &Readings) -> Result<Verdict, CheckError> {
-        let now = path::read(readings, &self.path, Depth::Attributes)?;
-        let here = Resource::here(Kind::Path, &self.path);
-        match (self.state, &now.kind) {
+        let found = self.query().read(readings)?;
+        match (self.state, &found.file.kind) {
             (Existence::Absent, FileKind::Absent) => Ok(Verdict::satisfied("not there")),
-            (Existence::Absent, FileKind::Directory) => {
-                let script =
-                    if self.purge { sh!("rm -rf -- {}", self.path) } else { sh!("rmdir -- {}", self.path) };
-                let summary =
-                    if self.purge { "remove with all its content" } else { "remove (must be empty)" };
-                Ok(Verdict::Drift(
-                    Change::new(format!("{summary}: {}", self.path))
-                        .field("state", "present", super::Value::Absent)
-                        .action(Action::new(format!("remove {}", self.path), script))
-                        .expect(here, State::Absent),
-                ))
-            }
-            (_, FileKind::Absent | FileKind::Directory) => Ok(self.present(&now, here)),
+            (Existence::Absent, FileKind::Directory) => self.remove(&found, readings),
+            (_, FileKind::Absent | FileKind::Directory) => Ok(self.present(&found)),
             (_, other) => Err(CheckError::refused(
-                format!("{} is not a directory but a {}", self.path, word(other)),
-                "move it away by hand: it may hold data".to_owned(),
+                format!("{} is not a directory but a {}", self.path, path::word(other)),
+                match other {
+                    FileKind::Link(target) => {
+                        format!("it points to {target}: set `follow = true` if that is meant")
+                    }
+                    _ => "move it away by hand: it may hold data".to_owned(),
+                },
             )),
         }
     }
 
     fn provides(&self) -> Vec<Resource> {
-        vec![Resource::here(Kind::Path, &self.path)]
+        if self.state == Existence::Absent {
+            return Vec::new();
+        }
+        let parents = path::parents(&self.path).filter(|p| *p != "/");
+        std::iter::once(&*self.path).chain(parents).map(|p| Resource::here(Kind::Path, p)).collect()
     }
 
     fn needs(&self) -> Vec<Resource> {
-        let user = self.owner.iter().map(|name| Resource::here(Kind::User, name));
-        let group = self.group.iter().map(|name| Resource::here(Kind::Group, name));
-        user.chain(group).collect()
+        self.query().needs()
     }
 
     fn as_any(&self) -> &dyn std::any::Any {
@@ -96,59 +114,79 @@ impl Step for Directory {
 }
 
 impl Directory {
-    fn present(&self, now: &FileState, here: Resource) -> Verdict {
-        let mut change = Change::new(format!("set mode and owner of {}", self.path));
-        let mut after = now.clone();
-        if now.kind == FileKind::Absent {
-            change = Change::new(format!("make {}", self.path))
-                .field("state", super::Value::Absent, "present")
-                .action(Action::new(format!("make {}", self.path), sh!("mkdir -p -- {}", self.path)));
-            after = FileState {
-                kind: FileKind::Directory,
-                mode: 0o755,
-                owner: "root".into(),
-                group: "root".into(),
-                content: FileContent::Unread,
-            };
+    fn query(&self) -> Query<'_> {
+        let depth = match (self.state, self.purge) {
+            (Existence::Absent, false) => Depth::Entries,
+            _ => Depth::Attributes,
+        };
+        Query {
+            follow: self.follow,
+            allow_remote: self.allow_remote,
+            owner: self.owner.as_deref(),
+            group: self.group.as_deref(),
+            ..Query::new(&self.path, depth)
         }
-        let fresh = now.kind == FileKind::Absent;
-        if let Some(mode) = self.mode.as_deref().and_then(path::parse_mode)
-            && (fresh || now.mode != mode)
-        {
-            let before = if fresh { super::Value::Absent } else { format!("{:04o}", now.mode).into() };
-            let text = format!("{mode:04o}");
-            change = change
-                .field("mode", before, text.clone())
-                .action(Action::new("set its mode", sh!("chmod -- {} {}", text, self.path)));
-            after.mode = mode;
-        }
-        for (name, wanted, actual) in
-            [("owner", &self.owner, &mut after.owner), ("group", &self.group, &mut after.group)]
-        {
-            let Some(wanted) = wanted else { continue };
-            if !fresh && actual == wanted {
-                continue;
-            }
-            let before = if fresh { super::Value::Absent } else { actual.clone().into() };
-            let spec = if name == "owner" { wanted.clone() } else { format!(":{wanted}") };
-            change = change
-                .field(name, before, wanted.clone())
-                .action(Action::new(format!("set its {name}"), sh!("chown -- {} {}", spec, self.path)));
-            actual.clone_from(wanted);
-        }
-        if change.fields.is_empty() {
-            return Verdict::satisfied(format!("{:04o} {}:{}", now.mode, now.owner, now.group));
-        }
-        Verdict::Drift(change.expect(here, State::File(after)))
     }
-}
 
-fn word(kind: &FileKind) -> &str {
-    match kind {
-        FileKind::Absent => "missing path",
-        FileKind::File => "file",
-        FileKind::Directory => "directory",
-        FileKind::Link(_) => "symbolic link",
-        FileKind::Other(words) => words,
+    fn present(&self, found: &Found) -> Verdict {
+        let now = &found.file;
+        let here = Resource::here(Kind::Path, &self.path);
+        let wanted = Attributes::new(self.mode.as_deref(), self.owner.as_deref(), self.group.as_deref());
+        if now.kind == FileKind::Directory {
+            let mut after = now.clone();
+            let fields = wanted.difference(&mut after, false);
+            if fields.is_empty() {
+                let reason = format!("{} {}:{}", path::octal(now.mode), now.owner, now.group);
+                return Verdict::satisfied(reason);
+            }
+            let action = wanted.action(&self.path, &fields, &after);
+            let change = Change::new(action.as_ref().map_or_else(String::new, |a| a.label.clone()))
+                .fields(fields)
+                .actions(action)
+                .expect(here, State::File(after));
+            return found.drift(&self.path, change, true);
+        }
+        let mut after = FileState::fresh(FileKind::Directory);
+        let fields = wanted.difference(&mut after, true);
+        // The mask of the login is not known: a hardened host has 077.
+        let make = sh!("umask 022; mkdir -p -- {}", self.path);
+        let mut change = Change::new(format!("make {}", self.path))
+            .field("state", Value::Absent, "present")
+            .action(Action::new(format!("make {}", self.path), make))
+            .actions(wanted.action(&self.path, &fields, &after))
+            .fields(fields);
+        for parent in found.missing_parents.iter().rev() {
+            let folder = State::File(FileState::fresh(FileKind::Directory));
+            change = change.expect(Resource::here(Kind::Path, parent), folder);
+        }
+        found.drift(&self.path, change.expect(here, State::File(after)), true)
+    }
+
+    fn remove(&self, found: &Found, readings: &Readings) -> Result<Verdict, CheckError> {
+        let path = &self.path;
+        let stays = |name: &&String| {
+            let inside = Resource::here(Kind::Path, &format!("{path}/{name}"));
+            readings.peek_expected(&inside).is_none_or(|_| readings.expected(&inside) != Some(&State::Absent))
+        };
+        let left: Vec<&String> = found.entries.iter().filter(stays).collect();
+        if let Some(first) = left.first() {
+            let more = if left.len() > 1 { format!(" and {} more", left.len() - 1) } else { String::new() };
+            return Err(CheckError::refused(
+                format!("{path} is not empty: it holds {first}{more}"),
+                "remove that first, or set `purge = true` to remove it with all its content".to_owned(),
+            ));
+        }
+        let (summary, script) = if self.purge {
+            // What is mounted below stays, and makes it fail.
+            ("remove with all its content", sh!("rm -rf --one-file-system -- {}", path))
+        } else {
+            ("remove (it is empty)", sh!("[ ! -e {} ] || rmdir -- {}", path, path))
+        };
+        Ok(Verdict::Drift(
+            Change::new(format!("{summary}: {path}"))
+                .field("state", "present", Value::Absent)
+                .action(Action::new(format!("remove {path}"), script))
+                .expect(Resource::here(Kind::Path, path), State::Absent),
+        ))
     }
 }

@@ -191,6 +191,7 @@ macro_rules! kinds {
 
 kinds! {
     directory => Directory ("path"),
+    file => File,
 }
 
 /// The kind with this name.

@@ -18,6 +18,7 @@ pub mod family;
 mod kinds;
 
 pub mod directory;
+pub mod file;
 
 pub use kinds::{Context, Invalid, KINDS, KindInfo, Parse, Problem, ReadFile, Validate, kind};
 

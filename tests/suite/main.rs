@@ -2,4 +2,6 @@
 
 #![allow(clippy::unwrap_used, clippy::print_stderr, reason = "a test that cannot go on panics")]
 
+mod real_files;
 mod steps;
+mod tidy;

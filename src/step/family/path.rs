@@ -1,15 +1,19 @@
-//! What is at a path: the one question that `file`, `directory`, `link`, `line` and `block` share, and
-//! the careful ways to put something there.
+//! What is at a path: the one question that `file`, `directory`, `link`, `line` and `block` share.
+//!
+//! How something is put there is in [`super::put`].
 
+use std::fmt::Write as _;
 use std::sync::Arc;
+use std::time::Duration;
 
+use super::super::{Change, Invalid, Verdict};
 use crate::model::{FileContent, FileKind, FileState, Kind, Resource, State};
 use crate::probe::{Answer, CheckError, Probe, Readings};
 use crate::sh;
 use crate::shell::Script;
 
 /// How much of a regular file a probe asks for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Depth {
     /// Kind, mode, owner and group.
     Attributes,
@@ -17,58 +21,383 @@ pub enum Depth {
     Digest,
     /// And the content itself, if it has at most so many bytes; its digest otherwise.
     Content(u32),
+    /// And its digest; and the content itself if its digest (lower-case hexadecimal) is another one and
+    /// it has at most [`CONTENT_LIMIT`] bytes.
+    Differing(String),
+    /// And, for a directory, the names in it, up to [`ENTRIES_LIMIT`].
+    Entries,
 }
 
-/// Text files up to this size are shown and edited whole.
+/// Text files up to this size, in bytes, are shown and edited whole.
 pub const CONTENT_LIMIT: u32 = 1 << 20;
 
-/// Asks what is at `path`.
-///
-/// The answer is one line `KIND|MODE|OWNER|GROUP|LINK` of `stat` (GNU coreutils: `%F|%a|%U|%G`), then for a
-/// regular file, as far as asked, a line `DIGEST SIZE` or `CONTENT SIZE` and its bytes. A path on a
-/// network file system is never touched, for the server may be dead: `remote FSTYPE`.
+/// So many names of a directory are asked for, to tell whether it will be empty.
+pub const ENTRIES_LIMIT: u32 = 200;
+
+/// How long a network file system has to answer before a step with `allow_remote = true` gives up.
+pub const REMOTE_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// A question about a path.
+#[derive(Debug, Clone)]
+pub struct Query<'a> {
+    /// Absolute path.
+    pub path: &'a str,
+    /// How much is asked.
+    pub depth: Depth,
+    /// Ask about the target of a symbolic link.
+    pub follow: bool,
+    /// Ask even on a network file system, if that answers in time.
+    pub allow_remote: bool,
+    /// An owner that is wanted: if it is not the owner now, ask whether there is such a user.
+    pub owner: Option<&'a str>,
+    /// A group that is wanted, as `owner`.
+    pub group: Option<&'a str>,
+}
+
+/// What there is at a path, and what stands in the way of putting something there.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Found {
+    /// What is there.
+    pub file: FileState,
+    /// The innermost parts of the path that are missing and must be there first, innermost first.
+    pub missing_parents: Vec<String>,
+    /// The wanted owner and group, as far as the host does not know them.
+    pub missing_accounts: Vec<Resource>,
+    /// The names in a directory, if they were asked for.
+    pub entries: Vec<String>,
+    /// An earlier planned step puts something here, and it is not known what.
+    pub vague: bool,
+}
+
+/// Asks what is at `path`, with the plain options.
 pub fn probe(path: &str, depth: Depth) -> Probe {
-    let content = match depth {
-        Depth::Attributes => Script::new(),
-        Depth::Digest => sh!("hw_digest"),
-        Depth::Content(limit) => sh!(
-            r#"if [ "$hw_size" -le {} ]; then echo "CONTENT $hw_size"; cat -- "$p"; else hw_digest; fi"#,
-            limit
-        ),
-    };
-    Probe::new(sh!(
-        r#"p={}
-hw_digest() { hw_sum=$(sha256sum <"$p") || exit 4; echo "DIGEST ${hw_sum%% *} $hw_size"; }
-hw_fs=$(awk -v p="$p/" '{
-  m = $5; gsub(/\\040/, " ", m); gsub(/\\011/, "\t", m); gsub(/\\134/, "\\", m)
-  for (i = 7; $i != "-"; i++); s = (m == "/" ? "/" : m "/")
-  if (index(p, s) == 1 && length(s) >= best) { best = length(s); type = $(i + 1) }
-} END { print type }' /proc/self/mountinfo)
-case $hw_fs in nfs|nfs4|cifs|smb3|ceph|fuse.*|9p) echo "remote $hw_fs"; exit 0 ;; esac
-if [ ! -e "$p" ] && [ ! -L "$p" ]; then echo absent; exit 0; fi
-hw_at=$(stat -c '%F|%a|%U|%G|%s' -- "$p") || exit 3
-hw_size=${hw_at##*|}; hw_at=${hw_at%|*}
-if [ -L "$p" ]; then echo "$hw_at|$(readlink -- "$p")"; exit 0; fi
-echo "$hw_at|"
-if [ -f "$p" ]; then {}; fi"#,
-        path,
-        if content.is_empty() { sh!(":") } else { content }
-    ))
+    Query::new(path, depth).probe()
 }
 
 /// Reads the answer to [`probe`], or what an earlier step of the plan will leave at the path.
 pub fn read(readings: &Readings, path: &str, depth: Depth) -> Result<FileState, CheckError> {
-    if let Some(file) = readings.expected_file(path) {
-        return Ok(file.clone());
+    Query::new(path, depth).read(readings).map(|found| found.file)
+}
+
+impl<'a> Query<'a> {
+    /// Asks about `path` itself, and never on a network file system.
+    pub fn new(path: &'a str, depth: Depth) -> Self {
+        Self { path, depth, follow: false, allow_remote: false, owner: None, group: None }
     }
-    if readings.expected(&Resource::here(Kind::Path, path)) == Some(&State::Absent) {
-        return Ok(FileState::absent());
+
+    /// The probe.
+    ///
+    /// The answer has first, where wanted accounts are missing, lines `!user NAME` and `!group NAME`; then one
+    /// line `KIND|MODE|OWNER:UID|GROUP:GID|LINK` of `stat` (GNU coreutils: `%F|%a|%U:%u|%G:%g`); then for a regular
+    /// file, as far as asked, a line `DIGEST SUM SIZE` or `CONTENT SIZE` and its bytes; for a directory
+    /// `ENTRIES ` and its names, each ended by `/`. Where nothing is: `absent N`, N levels of parents missing.
+    ///
+    /// A path on a network file system is not touched, for the server may be dead and whoever asks then
+    /// sleeps for ever: `remote FSTYPE`. proc(5) says how `mountinfo` escapes blanks in paths.
+    pub fn probe(&self) -> Probe {
+        let remote = if self.allow_remote {
+            sh!(
+                r#"timeout -s KILL {} stat -- "$hw_at" >/dev/null 2>&1 || { hw_rc=$?; [ "$hw_rc" -lt 124 ] || { echo "dead $hw_fs"; exit 0; }; }"#,
+                REMOTE_TIMEOUT.as_secs()
+            )
+        } else {
+            sh!(r#"echo "remote $hw_fs"; exit 0"#)
+        };
+        let follow = if self.follow {
+            sh!(
+                r#"if [ -L "$p" ]; then
+  p=$(timeout -s KILL {} readlink -f -- "$p") || { echo dangling; exit 0; }
+  q=$(printf '%s' "$p" | sed 's/\\/\\134/g; s/ /\\040/g; s/	/\\011/g')
+  hw_where
+fi
+"#,
+                REMOTE_TIMEOUT.as_secs()
+            )
+        } else {
+            Script::new()
+        };
+        Probe::new(sh!(
+            r#"p={}; q={}
+hw_where() {
+  hw_fs=$(q=$q awk 'BEGIN { q = ENVIRON["q"] "/" } $5 == "/" || index(q, $5 "/") == 1 {
+    if (length($5) >= n) { n = length($5); for (i = 7; $i != "-"; i++); fs = $(i + 1) }
+  } END { print fs }' /proc/self/mountinfo)
+  case $hw_fs in nfs|nfs4|cifs|smb3|smbfs|ceph|lustre|afs|glusterfs|fuse.*|9p|autofs)
+    hw_at=$p; {} ;;
+  esac
+}
+hw_where
+{}if [ ! -e "$p" ] && [ ! -L "$p" ]; then
+  hw_n=0; hw_d=$p
+  while hw_d=${hw_d%/*}; [ -n "$hw_d" ] && [ ! -e "$hw_d" ] && [ ! -L "$hw_d" ]; do hw_n=$((hw_n + 1)); done
+  [ -d "${hw_d:-/}" ] || { echo "blocked $hw_n"; exit 0; }
+  [ -x "${hw_d:-/}" ] || { echo "denied $hw_n"; exit 0; }
+  {}echo "absent $hw_n"; exit 0
+fi
+hw_at=$(stat -c '%s|%F|%a|%U:%u|%G:%g' -- "$p") || exit 3
+hw_size=${hw_at%%|*}; hw_at=${hw_at#*|}
+{}if [ -L "$p" ]; then printf '%s|' "$hw_at"; readlink -n -- "$p"; exit; fi
+echo "$hw_at|"
+{}"#,
+            self.path,
+            mountinfo_form(self.path),
+            remote,
+            follow,
+            self.accounts(),
+            self.accounts(),
+            self.depth_script()
+        ))
     }
-    let probe = probe(path, depth);
-    let answer = readings.of(&probe)?;
-    parse(path, answer)?.ok_or_else(|| {
-        CheckError::unreadable(&probe, answer, "expected the kind, mode, owner and group of the path")
-    })
+
+    /// Costs a process only where the owner is another one than wanted.
+    fn accounts(&self) -> Script {
+        let mut script = Script::new();
+        if let Some(owner) = self.owner.filter(|o| !is_number(o) && *o != "root") {
+            script = script.script(&sh!(
+                r#"hw_u={}; case ${hw_at-} in *"|$hw_u:"*"|"*) ;; *) timeout 10 getent passwd "$hw_u" >/dev/null; [ $? != 2 ] || echo "!user $hw_u" ;; esac
+"#,
+                owner
+            ));
+        }
+        if let Some(group) = self.group.filter(|g| !is_number(g) && *g != "root") {
+            script = script.script(&sh!(
+                r#"hw_g={}; hw_o=${hw_at-}; case ${hw_o##*|} in "$hw_g:"*) ;; *) timeout 10 getent group "$hw_g" >/dev/null; [ $? != 2 ] || echo "!group $hw_g" ;; esac
+"#,
+                group
+            ));
+        }
+        script
+    }
+
+    fn depth_script(&self) -> Script {
+        let digest = r#"hw_sum=$(sha256sum <"$p") || exit 4; hw_sum=${hw_sum%% *}"#;
+        let digest = Script::new().raw(digest);
+        match &self.depth {
+            Depth::Attributes => Script::new(),
+            Depth::Digest => sh!(r#"if [ -f "$p" ]; then {}; echo "DIGEST $hw_sum $hw_size"; fi"#, digest),
+            Depth::Content(limit) => sh!(
+                r#"if [ -f "$p" ]; then
+  if [ "$hw_size" -le {} ]; then echo "CONTENT $hw_size"; cat -- "$p" || exit 4
+  else {}; echo "DIGEST $hw_sum $hw_size"; fi
+fi"#,
+                *limit,
+                digest
+            ),
+            Depth::Differing(sum) => sh!(
+                r#"if [ -f "$p" ]; then
+  {}
+  if [ "$hw_sum" = {} ] || [ "$hw_size" -gt {} ]; then echo "DIGEST $hw_sum $hw_size"
+  else echo "CONTENT $hw_size"; cat -- "$p" || exit 4; fi
+fi"#,
+                digest,
+                sum,
+                CONTENT_LIMIT
+            ),
+            Depth::Entries => sh!(
+                r#"if [ -d "$p" ]; then
+  printf 'ENTRIES '; hw_n=0
+  for hw_e in "$p"/* "$p"/.[!.]* "$p"/..?*; do
+    { [ -e "$hw_e" ] || [ -L "$hw_e" ]; } || continue
+    printf '%s/' "${hw_e##*/}"; hw_n=$((hw_n + 1)); [ "$hw_n" -lt {} ] || break
+  done
+fi"#,
+                ENTRIES_LIMIT
+            ),
+        }
+    }
+
+    /// Reads the answer, or what earlier steps of the plan will leave at the path and around it.
+    pub fn read(&self, readings: &Readings) -> Result<Found, CheckError> {
+        let here = Resource::here(Kind::Path, self.path);
+        match readings.peek_expected(&here) {
+            Some(State::File(file)) => {
+                readings.expected(&here);
+                let vague = self.follow && matches!(file.kind, FileKind::Link(_));
+                return Ok(Found { vague, ..Found::of(file.clone()) });
+            }
+            Some(State::Absent) => {
+                readings.expected(&here);
+                return Ok(Found::of(FileState::absent()));
+            }
+            _ => {}
+        }
+        // The nearest folder that a planned step touches decides: what is in a removed one is gone.
+        let gone = parents(self.path)
+            .map(|p| Resource::here(Kind::Path, p))
+            .find(|p| readings.peek_expected(p).is_some())
+            .filter(|p| readings.peek_expected(p) == Some(&State::Absent));
+        let probe = self.probe();
+        let answer = readings.of(&probe)?;
+        let mut found = self.parse(answer)?.ok_or_else(|| {
+            CheckError::unreadable(&probe, answer, "expected the kind, mode, owner and group of the path")
+        })?;
+        if let Some(gone) = gone {
+            readings.expected(&gone);
+            found = Found::of(FileState::absent());
+            found.missing_parents = parents(self.path)
+                .take_while(|p| gone.name.rsplit_once('/').is_none_or(|(up, _)| up != *p))
+                .map(str::to_owned)
+                .collect();
+        } else if found.file.kind == FileKind::Absent && readings.expected(&here) == Some(&State::Present) {
+            found.vague = true;
+        }
+        found.missing_parents.retain(|p| {
+            let expected = readings.expected(&Resource::here(Kind::Path, p));
+            matches!(expected, None | Some(State::Absent))
+        });
+        found
+            .missing_accounts
+            .retain(|account| !matches!(readings.expected(account), Some(State::Present | State::Value(_))));
+        Ok(found)
+    }
+
+    /// Returns what the check relies on beside the path: its accounts, its folders and their mounts.
+    pub fn needs(&self) -> Vec<Resource> {
+        let mut needs = vec![Resource::here(Kind::Path, self.path), Resource::here(Kind::Mount, self.path)];
+        for parent in parents(self.path) {
+            needs.push(Resource::here(Kind::Path, parent));
+            needs.push(Resource::here(Kind::Mount, parent));
+        }
+        needs.extend(self.owner.filter(|o| !is_number(o)).map(|o| Resource::here(Kind::User, o)));
+        needs.extend(self.group.filter(|g| !is_number(g)).map(|g| Resource::here(Kind::Group, g)));
+        needs
+    }
+
+    fn parse(&self, answer: &Answer) -> Result<Option<Found>, CheckError> {
+        let path = self.path;
+        if answer.code == 3 || answer.code == 4 {
+            return Err(CheckError::refused(
+                format!("cannot read {path}: {}", answer.error_text()),
+                "give the step the rights to read it, with `become = true`".to_owned(),
+            ));
+        }
+        let mut missing_accounts = Vec::new();
+        let mut rest: &[u8] = &answer.stdout;
+        let line = loop {
+            let end = rest.iter().position(|&b| b == b'\n').unwrap_or(rest.len());
+            let Ok(line) = std::str::from_utf8(&rest[..end]) else { return Ok(None) };
+            match (line.strip_prefix("!user "), line.strip_prefix("!group ")) {
+                (Some(user), _) => missing_accounts.push(Resource::here(Kind::User, user)),
+                (_, Some(group)) => missing_accounts.push(Resource::here(Kind::Group, group)),
+                _ => break line,
+            }
+            rest = rest.get(end + 1..).unwrap_or_default();
+        };
+        if !answer.ok() {
+            return Ok(None);
+        }
+        self.refuse(line)?;
+        if line == "absent" || line.starts_with("absent ") {
+            let levels = line.strip_prefix("absent").unwrap_or_default().trim();
+            let Ok(levels) = levels.parse().or_else(|e| if levels.is_empty() { Ok(0usize) } else { Err(e) })
+            else {
+                return Ok(None);
+            };
+            let missing_parents = parents(path).take(levels).map(str::to_owned).collect();
+            return Ok(Some(Found { missing_parents, missing_accounts, ..Found::of(FileState::absent()) }));
+        }
+        let Some(mut file) = parse_attributes(line) else { return Ok(None) };
+        let body = rest.get(line.len() + 1..).unwrap_or_default();
+        let mut entries = Vec::new();
+        match &mut file.kind {
+            FileKind::Link(target) if !body.is_empty() => {
+                // A target with a line break in it.
+                let _ = write!(target, "\n{}", String::from_utf8_lossy(body));
+            }
+            FileKind::Directory => {
+                let names = String::from_utf8_lossy(body.strip_prefix(b"ENTRIES ").unwrap_or_default());
+                entries = names.split_terminator('/').map(str::to_owned).collect();
+            }
+            FileKind::File => {
+                let Some(content) = parse_content(body) else { return Ok(None) };
+                file.content = content;
+            }
+            _ => {}
+        }
+        Ok(Some(Found { missing_accounts, entries, ..Found::of(file) }))
+    }
+
+    fn refuse(&self, line: &str) -> Result<(), CheckError> {
+        let path = self.path;
+        let above = |n: &str| {
+            let n = n.parse().unwrap_or(0);
+            parents(path).nth(n).unwrap_or("/").to_owned()
+        };
+        let (message, hint) = if let Some(fs) = line.strip_prefix("remote ") {
+            (
+                format!("{path} is on a network file system ({fs})"),
+                "manage it on the server, where it is local; or set `allow_remote = true`, where the kind has it"
+                    .to_owned(),
+            )
+        } else if let Some(fs) = line.strip_prefix("dead ") {
+            (
+                format!(
+                    "{path} is on a network file system ({fs}) that does not answer within {} s",
+                    REMOTE_TIMEOUT.as_secs()
+                ),
+                "see whether its server is up".to_owned(),
+            )
+        } else if let Some(n) = line.strip_prefix("denied ") {
+            (
+                format!("cannot look into {}, so it is not known whether {path} is there", above(n)),
+                "give the step the rights to read it, with `become = true`".to_owned(),
+            )
+        } else if let Some(n) = line.strip_prefix("blocked ") {
+            (
+                format!("{} is not a directory, so {path} cannot be there", above(n)),
+                "move it away by hand: it may hold data".to_owned(),
+            )
+        } else if line == "dangling" {
+            (
+                format!("the symbolic link {path} leads nowhere, or to a file system that does not answer"),
+                "make the folder it points into, or remove the link".to_owned(),
+            )
+        } else {
+            return Ok(());
+        };
+        Err(CheckError::refused(message, hint))
+    }
+}
+
+impl Found {
+    fn of(file: FileState) -> Self {
+        Self {
+            file,
+            missing_parents: Vec::new(),
+            missing_accounts: Vec::new(),
+            entries: Vec::new(),
+            vague: false,
+        }
+    }
+
+    /// The verdict that `change` to `path` is wanted: it must wait for its folder and for its owner if they
+    /// are not there yet.
+    ///
+    /// `makes_parents`: the change itself makes the folder.
+    pub fn drift(&self, path: &str, change: Change, makes_parents: bool) -> Verdict {
+        if let Some(parent) = self.missing_parents.first().filter(|_| !makes_parents) {
+            return Verdict::Unknown {
+                until: Resource::here(Kind::Path, parent),
+                otherwise: format!("{path} cannot be made: there is no directory {parent}"),
+                then: Some(change),
+            };
+        }
+        if let Some(account) = self.missing_accounts.first() {
+            return Verdict::Unknown {
+                until: account.clone(),
+                otherwise: format!("{path} cannot get its owner: there is no {account}"),
+                then: Some(change),
+            };
+        }
+        if self.vague {
+            return Verdict::Unknown {
+                until: Resource::here(Kind::Path, path),
+                otherwise: format!("what will be at {path} is not known"),
+                then: Some(change),
+            };
+        }
+        Verdict::Drift(change)
+    }
 }
 
 impl FileState {
@@ -79,43 +408,103 @@ impl FileState {
             mode: 0,
             owner: String::new(),
             group: String::new(),
+            uid: None,
+            gid: None,
+            content: FileContent::Unread,
+        }
+    }
+
+    /// Something just made by root, with the usual mask.
+    pub fn fresh(kind: FileKind) -> Self {
+        let mode = match kind {
+            FileKind::Directory => 0o755,
+            FileKind::Link(_) => 0o777,
+            _ => 0o644,
+        };
+        Self {
+            kind,
+            mode,
+            owner: "root".into(),
+            group: "root".into(),
+            uid: Some(0),
+            gid: Some(0),
             content: FileContent::Unread,
         }
     }
 }
 
-fn parse(path: &str, answer: &Answer) -> Result<Option<FileState>, CheckError> {
-    if answer.code == 3 || answer.code == 4 {
-        return Err(CheckError::refused(
-            format!("cannot read {path}: {}", answer.error_text()),
-            "give the step the rights to read it, with `become = true`".to_owned(),
-        ));
+/// A mode as it is shown: `0755`.
+pub fn octal(mode: u32) -> String {
+    format!("{mode:04o}")
+}
+
+/// The path's folders, innermost first, `/` last; none for `/` itself.
+pub fn parents(path: &str) -> impl Iterator<Item = &str> {
+    std::iter::successors(Some(path), |p| match p.rsplit_once('/') {
+        Some(("", "")) | None => None,
+        Some(("", _)) => Some("/"),
+        Some((up, _)) => Some(up),
+    })
+    .skip(1)
+}
+
+/// Checks that `path` is an absolute one and takes needless slashes out of it.
+pub fn normalise(path: &mut String, key: &str) -> Vec<Invalid> {
+    if !path.starts_with('/') {
+        return vec![Invalid::new(key, format!("{path:?} is not an absolute path"))];
     }
-    let line_end = answer.stdout.iter().position(|&b| b == b'\n').unwrap_or(answer.stdout.len());
-    let (line, rest) = answer.stdout.split_at(line_end);
-    let Ok(line) = std::str::from_utf8(line) else { return Ok(None) };
-    if let Some(fs) = line.strip_prefix("remote ") {
-        return Err(CheckError::refused(
-            format!("{path} is on a network file system ({fs})"),
-            "manage it on the server, where it is local".to_owned(),
-        ));
+    if path.contains('\0') {
+        return vec![Invalid::new(key, "a path cannot hold a NUL byte")];
     }
-    if line == "absent" && answer.ok() {
-        return Ok(Some(FileState::absent()));
+    let parts: Vec<&str> = path.split('/').filter(|p| !p.is_empty() && *p != ".").collect();
+    if parts.contains(&"..") {
+        return vec![
+            Invalid::new(key, format!("{path:?} has `..` in it"))
+                .help("write the path without it, so that steps on the same path can be told"),
+        ];
     }
+    *path = format!("/{}", parts.join("/"));
+    Vec::new()
+}
+
+/// The path as `/proc/self/mountinfo` writes it.
+fn mountinfo_form(path: &str) -> String {
+    // `/` itself ends up empty, so that `q/` begins with every mount point.
+    path.trim_end_matches('/').chars().fold(String::new(), |mut out, c| {
+        match c {
+            ' ' | '\t' | '\n' | '\\' => {
+                let _ = write!(out, "\\{:03o}", u32::from(c));
+            }
+            _ => out.push(c),
+        }
+        out
+    })
+}
+
+fn is_number(text: &str) -> bool {
+    !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit())
+}
+
+fn parse_attributes(line: &str) -> Option<FileState> {
     let fields: Vec<&str> = line.splitn(5, '|').collect();
-    let ([kind, mode, owner, group, target], true) = (fields.as_slice(), answer.ok()) else {
-        return Ok(None);
-    };
-    let Ok(mode) = u32::from_str_radix(mode, 8) else { return Ok(None) };
+    let [kind, mode, owner, group, target] = fields.as_slice() else { return None };
+    let mode = u32::from_str_radix(mode, 8).ok()?;
     let kind = match *kind {
         "regular file" | "regular empty file" => FileKind::File,
         "directory" => FileKind::Directory,
         "symbolic link" => FileKind::Link((*target).to_owned()),
         other => FileKind::Other(other.to_owned()),
     };
-    let Some(content) = parse_content(rest.get(1..).unwrap_or_default()) else { return Ok(None) };
-    Ok(Some(FileState { kind, mode, owner: (*owner).into(), group: (*group).into(), content }))
+    let (owner, uid) = parse_account(owner)?;
+    let (group, gid) = parse_account(group)?;
+    Some(FileState { kind, mode, owner, group, uid, gid, content: FileContent::Unread })
+}
+
+/// `NAME:NUMBER`; `stat` says `UNKNOWN` for a number without a name.
+fn parse_account(text: &str) -> Option<(String, Option<u32>)> {
+    let Some((name, number)) = text.split_once(':') else { return Some((text.to_owned(), None)) };
+    let id = number.parse().ok()?;
+    Some((if name == "UNKNOWN" { number.to_owned() } else { name.to_owned() }, Some(id)))
 }
 
 fn parse_content(bytes: &[u8]) -> Option<FileContent> {
@@ -126,9 +515,8 @@ fn parse_content(bytes: &[u8]) -> Option<FileContent> {
     let line = std::str::from_utf8(&bytes[..end]).ok()?;
     if let Some(digest) = line.strip_prefix("DIGEST ") {
         let (sum, size) = digest.split_once(' ')?;
-        return (sum.len() == 64)
-            .then_some(())
-            .and_then(|()| Some(FileContent::Digest(sum.to_owned(), size.parse().ok()?)));
+        let sum = (sum.len() == 64).then(|| sum.to_owned())?;
+        return Some(FileContent::Digest(sum, size.parse().ok()?));
     }
     let size: usize = line.strip_prefix("CONTENT ")?.parse().ok()?;
     let content = bytes[end + 1..].get(..size)?;
@@ -142,18 +530,27 @@ pub fn parse_mode(text: &str) -> Option<u32> {
     u32::from_str_radix(digits, 8).ok().filter(|m| *m <= 0o7777)
 }
 
+/// A kind of thing at a path, as a word in a sentence.
+pub fn word(kind: &FileKind) -> &str {
+    match kind {
+        FileKind::Absent => "missing path",
+        FileKind::File => "file",
+        FileKind::Directory => "directory",
+        FileKind::Link(_) => "symbolic link",
+        FileKind::Other(words) => words,
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::process::Command;
 
-    fn ask(path: &str, depth: Depth) -> Result<Option<FileState>, CheckError> {
-        let out = std::process::Command::new("sh")
-            .arg("-c")
-            .arg(probe(path, depth).script.render())
-            .output()
-            .unwrap();
+    fn ask(path: &str, depth: Depth) -> Result<Option<Found>, CheckError> {
+        let query = Query::new(path, depth);
+        let out = Command::new("sh").arg("-c").arg(query.probe().script.render()).output().unwrap();
         let answer = Answer { code: out.status.code().unwrap(), stdout: out.stdout, stderr: out.stderr };
-        parse(path, &answer)
+        query.parse(&answer)
     }
 
     #[test]
@@ -161,24 +558,109 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let at = |name: &str| dir.path().join(name).to_str().unwrap().to_owned();
         std::fs::write(at("a b"), b"x\0\ny\n\n").unwrap();
-        std::os::unix::fs::symlink("a b", at("link")).unwrap();
+        std::os::unix::fs::symlink("a\n|b\n", at("link")).unwrap();
+        let file = |name: &str, depth| ask(&at(name), depth).unwrap().unwrap().file;
 
-        let file = ask(&at("a b"), Depth::Content(100)).unwrap().unwrap();
-        assert_eq!(file.kind, FileKind::File);
-        assert_eq!(file.content, FileContent::Bytes(Arc::from(&b"x\0\ny\n\n"[..])));
-        let FileContent::Digest(sum, 6) = ask(&at("a b"), Depth::Content(3)).unwrap().unwrap().content else {
+        let content = file("a b", Depth::Content(100)).content;
+        assert_eq!(content, FileContent::Bytes(Arc::from(&b"x\0\ny\n\n"[..])));
+        let FileContent::Digest(sum, 6) = file("a b", Depth::Content(3)).content else {
             panic!("larger than the limit: its digest")
         };
-        assert_eq!(sum.len(), 64);
-        assert_eq!(ask(&at("link"), Depth::Digest).unwrap().unwrap().kind, FileKind::Link("a b".into()));
-        assert_eq!(ask(&at(""), Depth::Digest).unwrap().unwrap().kind, FileKind::Directory);
-        assert_eq!(ask(&at("none"), Depth::Digest).unwrap().unwrap(), FileState::absent());
+        assert_eq!(file("a b", Depth::Differing(sum.clone())).content, FileContent::Digest(sum, 6));
+        assert_eq!(file("link", Depth::Digest).kind, FileKind::Link("a\n|b\n".into()));
+        assert_eq!(file("", Depth::Digest).kind, FileKind::Directory);
+        assert_eq!(file("none", Depth::Digest), FileState::absent());
+        let missing = ask(&at("x/y/z"), Depth::Digest).unwrap().unwrap().missing_parents;
+        assert_eq!(missing, [at("x/y"), at("x")]);
+        assert!(
+            ask(&at("a b/x/y"), Depth::Digest).unwrap_err().to_string().contains("a b is not a directory")
+        );
+        let root = ask("/", Depth::Attributes).unwrap().unwrap().file;
+        assert_eq!((root.kind, root.uid), (FileKind::Directory, Some(0)));
     }
 
     #[test]
     fn an_answer_that_makes_no_sense_is_none() {
-        for text in ["", "hello", "regular file|9x|root|root|", "directory|755|root"] {
-            assert_eq!(parse("/p", &Answer::new(0, text)).unwrap(), None, "{text}");
+        for text in [
+            "",
+            "hello",
+            "absent x",
+            "regular file|9x|root|root|",
+            "directory|755|root",
+            "directory|755|root:x|root:0|",
+        ] {
+            let parsed = Query::new("/p", Depth::Attributes).parse(&Answer::new(0, text));
+            assert_eq!(parsed.unwrap(), None, "{text}");
         }
+    }
+
+    /// What the probe says with this in place of the host's mounts, asked by every awk there is.
+    fn on(mounts: &str, path: &str, allow_remote: bool) -> String {
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join("mountinfo");
+        std::fs::write(&file, mounts).unwrap();
+        let query = Query { allow_remote, ..Query::new(path, Depth::Attributes) };
+        let script = query.probe().script.render();
+        let script = script.replace("/proc/self/mountinfo", file.to_str().unwrap());
+        let mut answers = Vec::new();
+        for awk in ["mawk", "gawk", "original-awk", "busybox awk"] {
+            let program = awk.split(' ').next().unwrap();
+            if !["/usr/bin", "/bin"].iter().any(|d| std::path::Path::new(d).join(program).exists()) {
+                continue;
+            }
+            let script = script.replace("q=$q awk", &format!("q=$q {awk}"));
+            let out = Command::new("sh").arg("-c").arg(script).env("LC_ALL", "C").output().unwrap();
+            answers.push(format!(
+                "{}{}",
+                String::from_utf8_lossy(&out.stdout),
+                String::from_utf8_lossy(&out.stderr)
+            ));
+        }
+        assert!(!answers.is_empty(), "no awk to test with");
+        answers.dedup();
+        assert_eq!(answers.len(), 1, "the awks differ: {answers:?}");
+        answers.remove(0).trim().to_owned()
+    }
+
+    #[test]
+    fn tells_network_file_systems_by_the_longest_mount_point() {
+        let mounts = r"21 1 8:1 / / rw - ext4 /dev/sda1 rw
+22 21 0:40 / /mnt/nfs rw shared:1 master:2 - nfs4 server:/x rw
+23 22 8:2 / /mnt/nfs/local rw - xfs /dev/sdb rw
+24 21 0:41 / /mnt/a\040b\134c rw shared:9 - cifs //server/x rw
+25 21 0:42 / /mnt/tab\011x rw - fuse.sshfs server: rw
+26 21 0:43 / /auto rw - autofs systemd-1 rw
+27 21 8:3 / /over rw - nfs server:/x rw
+28 27 8:4 / /over rw - ext4 /dev/sdc rw
+";
+        for (path, says) in [
+            ("/mnt/nfs", "remote nfs4"),
+            ("/mnt/nfs/x/y", "remote nfs4"),
+            ("/mnt/nfs/local/x", "absent 2"),
+            ("/mnt/nfsx", "absent 0"),
+            ("/mnt/a b\\c/x", "remote cifs"),
+            ("/mnt/a b", "absent 0"),
+            ("/mnt/tab\tx", "remote fuse.sshfs"),
+            ("/auto/home", "remote autofs"),
+            ("/over/x", "absent 1"),
+        ] {
+            assert_eq!(on(mounts, path, false), says, "{path}");
+        }
+        assert_eq!(on("21 1 0:1 / / rw - nfs server:/root rw\n", "/", false), "remote nfs");
+        assert_eq!(on("21 1 0:1 / / rw - nfs server:/root rw\n", "/nosuch/x", true), "absent 1");
+    }
+
+    #[test]
+    fn makes_paths_comparable() {
+        for (path, becomes) in [("/a//b/./c/", "/a/b/c"), ("/", "/"), ("/a b", "/a b")] {
+            let mut path = path.to_owned();
+            assert_eq!(normalise(&mut path, "path"), []);
+            assert_eq!(path, becomes);
+        }
+        for path in ["", "a", "/a/../b", "/a\0b"] {
+            assert_eq!(normalise(&mut path.to_owned(), "path").len(), 1, "{path:?}");
+        }
+        assert_eq!(parents("/a/b/c").collect::<Vec<_>>(), ["/a/b", "/a", "/"]);
+        assert_eq!(parents("/").count(), 0);
     }
 }

@@ -1,0 +1,300 @@
+//! The command line as `clap` reads it. Nothing but `settings` and the commands look at these types.
+
+use std::path::PathBuf;
+
+use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum};
+
+/// Brings a fleet of Linux hosts to a described state over plain ssh.
+#[derive(Debug, Parser)]
+#[command(
+    name = "hostwright",
+    version,
+    max_term_width = 100,
+    disable_help_subcommand = true,
+    after_help = EXIT_CODES,
+)]
+pub struct Cli {
+    #[command(subcommand)]
+    pub(super) command: Command,
+    #[command(flatten)]
+    pub(super) output: Output,
+}
+
+const EXIT_CODES: &str = "\
+Exit codes:
+  0    nothing to do, or all of it done
+  1    a step failed (or, in a plan, cannot work)
+  2    plan found differences
+  3    bad input or usage
+  4    a host was unreachable, and nothing failed
+  5    another run holds the lock of a host
+  130  interrupted";
+
+#[derive(Debug, Subcommand)]
+pub(super) enum Command {
+    /// Check inventory and playbooks without contacting any host
+    Check(Check),
+    /// Show what an apply would change; changes nothing
+    Plan(Plan),
+    /// Plan, ask, apply and verify
+    Apply(Apply),
+    /// Run a command on hosts
+    Run(Run),
+    /// List the hosts of the inventory
+    Hosts(Hosts),
+    /// Show what is known of hosts
+    Facts(Facts),
+    /// Explain a kind of step, or list all
+    Explain(Explain),
+}
+
+/// How things are shown: for every command.
+#[derive(Debug, Clone, Args)]
+#[command(next_help_heading = "Output")]
+pub(super) struct Output {
+    /// How progress and results are shown
+    #[arg(long, global = true, value_enum, default_value_t = Format::Auto)]
+    pub(super) format: Format,
+    /// Colour; auto looks at the terminal and at NO_COLOR
+    #[arg(long, global = true, value_enum, value_name = "WHEN", default_value_t = When::Auto)]
+    pub(super) color: When,
+    /// Tell more: -v what is unchanged and skipped, -vv also each action and its output
+    #[arg(short, long, global = true, action = ArgAction::Count, conflicts_with = "quiet")]
+    pub(super) verbose: u8,
+    /// Tell only failures and the result
+    #[arg(short, long, global = true)]
+    pub(super) quiet: bool,
+}
+
+/// The form of progress and results.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Format {
+    /// Bars on a terminal, plain lines elsewhere
+    Auto,
+    /// A line per busy host that is drawn anew
+    Bars,
+    /// A line for each thing worth keeping
+    Plain,
+    /// JSON lines on standard output
+    Json,
+}
+
+/// When colour is used.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum When {
+    /// On a terminal, unless NO_COLOR is set
+    Auto,
+    /// Always
+    Always,
+    /// Never
+    Never,
+}
+
+/// Where the hosts come from.
+#[derive(Debug, Clone, Args)]
+#[command(next_help_heading = "Inventory")]
+pub(super) struct Inventory {
+    /// The inventory
+    #[arg(short, long, value_name = "FILE", env = "HOSTWRIGHT_INVENTORY", default_value = "inventory.toml", hide_env_values = true)]
+    pub(super) inventory: PathBuf,
+    /// Set a variable; wins over inventory and playbooks
+    #[arg(long = "var", value_name = "NAME=VALUE", value_parser = var)]
+    pub(super) vars: Vec<(String, String)>,
+}
+
+/// `NAME=VALUE`; the value may be empty and may hold `=`.
+fn var(text: &str) -> Result<(String, String), String> {
+    match text.split_once('=') {
+        Some((name, value)) if !name.is_empty() => Ok((name.to_owned(), value.to_owned())),
+        _ => Err("expected NAME=VALUE".into()),
+    }
+}
+
+/// How hosts are reached.
+#[derive(Debug, Clone, Args)]
+#[command(next_help_heading = "Connection")]
+pub(super) struct Connection {
+    /// Configuration file for ssh, in place of ~/.ssh/config
+    #[arg(long, value_name = "FILE")]
+    pub(super) ssh_config: Option<PathBuf>,
+    /// Give up connecting to a host after this time ("10s", "1m")
+    #[arg(long, value_name = "TIME", value_parser = duration)]
+    pub(super) connect_timeout: Option<std::time::Duration>,
+    /// How many hosts are worked on at once
+    #[arg(long, value_name = "N", default_value_t = 20, value_parser = forks)]
+    pub(super) forks: usize,
+    /// Ask for the password that sudo wants, once for all hosts
+    #[arg(short = 'K', long, conflicts_with = "become_password_file")]
+    pub(super) ask_become_password: bool,
+    /// Read the password that sudo wants from a file; "-" is standard input
+    #[arg(long, value_name = "FILE")]
+    pub(super) become_password_file: Option<PathBuf>,
+}
+
+fn forks(text: &str) -> Result<usize, String> {
+    match text.parse() {
+        Ok(n @ 1..=10_000) => Ok(n),
+        _ => Err("expected a number from 1 to 10000".into()),
+    }
+}
+
+/// A number of seconds, or text such as `90s`, `5m`, `1h 30m`.
+fn duration(text: &str) -> Result<std::time::Duration, String> {
+    let seconds = text.parse().ok().map(std::time::Duration::from_secs);
+    seconds
+        .or_else(|| text.parse::<jiff::SignedDuration>().ok().and_then(|d| d.try_into().ok()))
+        .filter(|d| !d.is_zero())
+        .ok_or_else(|| "expected a time such as 10, \"10s\" or \"1m\"".into())
+}
+
+/// Which playbooks, hosts and steps.
+#[derive(Debug, Clone, Args)]
+#[command(next_help_heading = "Selection")]
+pub(super) struct Selection {
+    /// Playbooks, or folders of playbooks, which run in file-name order
+    #[arg(required = true, value_name = "PLAYBOOK", help_heading = None)]
+    pub(super) playbooks: Vec<PathBuf>,
+    /// Only these hosts ("workers:!node-3")
+    #[arg(short, long, value_name = "PATTERN")]
+    pub(super) limit: Option<String>,
+    /// Only steps with one of these tags
+    #[arg(long, value_name = "TAG", value_delimiter = ',')]
+    pub(super) tags: Vec<String>,
+    /// No steps with one of these tags
+    #[arg(long, value_name = "TAG", value_delimiter = ',')]
+    pub(super) skip_tags: Vec<String>,
+    /// Only this step; can be given several times
+    #[arg(long = "step", value_name = "ID")]
+    pub(super) steps: Vec<String>,
+    /// Begin with this step
+    #[arg(long, value_name = "ID", conflicts_with = "steps")]
+    pub(super) start_at: Option<String>,
+}
+
+/// Which hosts, for commands without a playbook.
+#[derive(Debug, Clone, Args)]
+pub(super) struct Target {
+    /// Which hosts ("workers:!node-3"); all of them without it
+    #[arg(value_name = "PATTERN")]
+    pattern: Option<String>,
+    /// The same as PATTERN
+    #[arg(short, long, value_name = "PATTERN", conflicts_with = "pattern", help_heading = "Selection")]
+    limit: Option<String>,
+}
+
+impl Target {
+    /// The pattern; every host without one.
+    pub(super) fn pattern(&self) -> &str {
+        self.pattern.as_deref().or(self.limit.as_deref()).unwrap_or("*")
+    }
+}
+
+/// How much of a change is shown.
+#[derive(Debug, Clone, Args)]
+pub(super) struct Diff {
+    /// Show fields and file differences of changes [default: in a plan]
+    #[arg(long, overrides_with = "no_diff", help_heading = "Output")]
+    pub(super) diff: bool,
+    /// Do not show file differences
+    #[arg(long, overrides_with = "diff", help_heading = "Output")]
+    pub(super) no_diff: bool,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct Check {
+    #[command(flatten)]
+    pub(super) selection: Selection,
+    #[command(flatten)]
+    pub(super) inventory: Inventory,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct Plan {
+    #[command(flatten)]
+    pub(super) selection: Selection,
+    #[command(flatten)]
+    pub(super) inventory: Inventory,
+    #[command(flatten)]
+    pub(super) connection: Connection,
+    #[command(flatten)]
+    pub(super) diff: Diff,
+    /// Plan changes that interrupt users, without `disruptive = true` on their steps
+    #[arg(long)]
+    pub(super) allow_disruptive: bool,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct Apply {
+    #[command(flatten)]
+    pub(super) plan: Plan,
+    /// Do not ask before the plan is applied
+    #[arg(short, long)]
+    pub(super) yes: bool,
+    /// After the apply, plan again: everything must be as described
+    #[arg(long)]
+    pub(super) verify_twice: bool,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct Run {
+    #[command(flatten)]
+    pub(super) target: Target,
+    /// Run it as root, through sudo
+    #[arg(short, long)]
+    pub(super) r#become: bool,
+    /// Stop the command after this time
+    #[arg(long, value_name = "TIME", value_parser = duration, default_value = "60s")]
+    pub(super) timeout: std::time::Duration,
+    #[command(flatten)]
+    pub(super) inventory: Inventory,
+    #[command(flatten)]
+    pub(super) connection: Connection,
+    /// The command and its arguments; a single one is a line for the shell
+    #[arg(last = true, required = true, value_name = "COMMAND")]
+    pub(super) command: Vec<String>,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct Hosts {
+    #[command(flatten)]
+    pub(super) target: Target,
+    #[command(flatten)]
+    pub(super) inventory: Inventory,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct Facts {
+    #[command(flatten)]
+    pub(super) target: Target,
+    #[command(flatten)]
+    pub(super) inventory: Inventory,
+    #[command(flatten)]
+    pub(super) connection: Connection,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct Explain {
+    /// A kind of step (`nfs_export`); all are listed without it
+    pub(super) topic: Option<String>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory as _;
+
+    #[test]
+    fn clap_finds_no_contradiction() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn variables_and_times() {
+        assert_eq!(var("a=b=c"), Ok(("a".into(), "b=c".into())));
+        assert_eq!(var("a="), Ok(("a".into(), String::new())));
+        assert!(var("=b").is_err() && var("a").is_err());
+        assert_eq!(duration("90"), Ok(std::time::Duration::from_secs(90)));
+        assert_eq!(duration("1m"), Ok(std::time::Duration::from_mins(1)));
+        assert!(duration("0").is_err() && duration("soon").is_err() && duration("-3s").is_err());
+    }
+}

@@ -1,0 +1,449 @@
+//! Sending a change: its actions, its verification and the next questions in as few exchanges as can be.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use super::apply::interrupted;
+use super::asking::{failure_of, privilege_of};
+use super::gather::{insert, target};
+use super::handlers;
+use super::host::{HostRun, Turn};
+use crate::event::{Body, ChangeView, Outcome};
+use crate::model::{Failure, Instance, Privilege, Secret, StepResult};
+use crate::plan::failure_of as check_failure;
+use crate::probe::{Answer, Probe};
+use crate::sh;
+use crate::step::{Action, Change, Payload, Then, Verdict};
+use crate::transport::{Frame, Output, Part, TransportError};
+
+/// How long to wait between two tries to reach a host that restarts.
+const RECONNECT_PAUSE: Duration = Duration::from_secs(2);
+
+/// Actions that can go in one frame.
+struct Group<'a> {
+    actions: Vec<&'a Action>,
+}
+
+impl HostRun {
+    /// Makes a change and verifies it.
+    pub(super) async fn act(&mut self, n: usize, instance: &Instance, change: &Change) -> Turn {
+        let view = ChangeView::from(change);
+        self.shared.links[self.own].changed();
+        for host in change.actions.iter().filter_map(|a| a.host.as_ref()) {
+            if let Some(other) = target(&self.shared.links, self.own, Some(host)) {
+                self.shared.links[other].changed();
+            }
+        }
+        self.touched(n, instance, change);
+        let groups = groups(&change.actions);
+        let mut verified = Vec::new();
+        let mut last = Answer::default();
+        for (g, group) in groups.iter().enumerate() {
+            let along = if g + 1 == groups.len() { self.along(n, instance, group) } else { Vec::new() };
+            match self.send(n, instance, group, g == 0, &along).await {
+                Ok((answer, answers)) => {
+                    last = answer;
+                    verified = along.into_iter().zip(answers).collect();
+                }
+                Err(turn) => return Turn { change: Some(view), ..turn },
+            }
+        }
+        let result = StepResult {
+            changed: true,
+            code: Some(last.code),
+            stdout: last.text().into_owned(),
+            stderr: last.error_text().into_owned(),
+            ..StepResult::default()
+        };
+        self.notify(&instance.notify);
+        let turn = match self.verify(n, instance, change, verified).await {
+            Ok(reason) => Turn { result, ..Turn::new(Outcome::Changed, reason) },
+            Err(turn) => turn,
+        };
+        if instance.handler && turn.outcome == Outcome::Changed {
+            self.cross_out(n, instance).await;
+        }
+        Turn { change: Some(view), ..turn }
+    }
+
+    /// The probes that travel with the last actions: the step's own, then those of the next steps.
+    fn along(&self, n: usize, instance: &Instance, group: &Group<'_>) -> Vec<(usize, Probe)> {
+        if group.actions.iter().any(|a| a.then != Then::Nothing || a.host.is_some()) {
+            return Vec::new();
+        }
+        let own = |slot: usize| {
+            let Some(other) = self.steps.slots[slot].instance() else { return Vec::new() };
+            let probes = other.step.probes();
+            let fits = |p: &Probe| p.host.is_none() && privilege_of(p, other) == instance.privilege;
+            if probes.iter().all(fits) { probes.into_iter().map(|p| (slot, p)).collect() } else { Vec::new() }
+        };
+        let mut along = own(n);
+        // Without its own verification the next steps' questions must wait: they are only good after it.
+        if !along.is_empty() {
+            along.extend(self.ask_along(n).into_iter().flat_map(own));
+        }
+        along
+    }
+
+    /// Sends a group of actions with the probes behind them. Returns the last action's answer and those of
+    /// the probes.
+    async fn send(
+        &mut self,
+        n: usize,
+        instance: &Instance,
+        group: &Group<'_>,
+        first: bool,
+        along: &[(usize, Probe)],
+    ) -> Result<(Answer, Vec<Answer>), Turn> {
+        let mut parts = Vec::new();
+        let host = group.actions.first().and_then(|a| a.host.clone());
+        let play = self.steps.slots[n].play;
+        let fresh: Vec<_> =
+            instance.notify.iter().filter(|id| !self.is_notified_before(play, id)).cloned().collect();
+        if first && host.is_none() && !fresh.is_empty() {
+            let name = &self.shared.run.plays[play].name;
+            let note = Part { stop_on_failure: true, ..Part::question(handlers::note(name, &fresh)) };
+            parts.push((note, "note the handlers that are due".to_owned()));
+        }
+        for action in &group.actions {
+            let payload = self.payload(instance, action).await?;
+            let timeout = instance.timeout.unwrap_or(action.timeout);
+            let part = Part {
+                script: action.script.clone(),
+                payload,
+                timeout: Some(timeout),
+                stop_on_failure: true,
+                stream: matches!(action.then, Then::Nothing),
+            };
+            parts.push((part, action.label.clone()));
+        }
+        let labels: Vec<String> = parts.iter().map(|(_, label)| label.clone()).collect();
+        let mut parts: Vec<Part> = parts.into_iter().map(|(part, _)| part).collect();
+        parts.extend(along.iter().map(|(_, probe)| Part::question(probe.script.clone())));
+        let bound =
+            parts.iter().filter_map(|p| p.timeout).sum::<Duration>() + self.shared.options.probe_timeout;
+        let at = self.at(n);
+        if let Some(label) = labels.first() {
+            self.shared.events.send(Body::ActionStarted { at: at.clone(), label: label.clone() }).await;
+        }
+        let position = target(&self.shared.links, self.own, host.as_ref()).ok_or_else(|| {
+            Turn::failed(Failure::new("the host that this step acts on is not in the inventory"))
+        })?;
+        let reboot = group.actions.iter().find_map(|a| match a.then {
+            Then::Reboot(bound) => Some(bound),
+            _ => None,
+        });
+        let boot_id = match reboot {
+            Some(_) => Some(self.boot_id(&instance.privilege).await.map_err(|e| self.lost(self.own, &e))?),
+            None => None,
+        };
+        let frame = Frame { privilege: instance.privilege.clone(), parts, timeout: bound };
+        let events = self.shared.events.clone();
+        let mut current = 0;
+        let mut output = |line: Output<'_>| {
+            if line.part >= labels.len() {
+                return;
+            }
+            if line.part != current {
+                current = line.part;
+                events.offer(Body::ActionStarted { at: at.clone(), label: labels[current].clone() });
+            }
+            let line_text = line.line.to_owned();
+            events.offer(Body::Output { at: at.clone(), line: line_text, stderr: line.stderr });
+        };
+        let link = Arc::clone(&self.shared.links[position]);
+        let exchanged = tokio::select! {
+            exchanged = link.exchange(frame, &mut output) => exchanged,
+            () = self.shared.cancel.killed() => return Err(Turn::failed(interrupted())),
+        };
+        let mut answers = match (exchanged, reboot, boot_id) {
+            // The answer may still have come, or the connection broke off first: both are fine.
+            (Ok(answers), Some(bound), Some(old)) => {
+                if answers.iter().all(Answer::ok) {
+                    self.wait_for_boot(&instance.privilege, &old, bound).await?;
+                }
+                answers
+            }
+            (Err(TransportError::Unreachable { lost: true, .. }), Some(bound), Some(old)) => {
+                self.wait_for_boot(&instance.privilege, &old, bound).await?;
+                vec![Answer::default(); labels.len()]
+            }
+            (Err(error), ..) => return Err(self.not_sent(n, instance, position, &labels, &error).await),
+            (Ok(answers), ..) => answers,
+        };
+        if let Some(failed) = answers.iter().take(labels.len()).position(|a| !a.ok()) {
+            let noted = labels.len() - group.actions.len();
+            let script = failed.checked_sub(noted).map(|a| group.actions[a].script.to_string());
+            return Err(Turn {
+                result: StepResult {
+                    failed: true,
+                    code: Some(answers[failed].code),
+                    stdout: answers[failed].text().into_owned(),
+                    stderr: answers[failed].error_text().into_owned(),
+                    ..StepResult::default()
+                },
+                ..Turn::failed(action_failure(&labels[failed], script, &answers[failed]))
+            });
+        }
+        if answers.len() < labels.len() {
+            return Err(Turn::failed(Failure::new("the host answered fewer actions than it was sent")));
+        }
+        let rest = answers.split_off(labels.len());
+        if let Some(Action { then: Then::Save(path), .. }) = group.actions.last() {
+            save(path, &answers[labels.len() - 1].stdout).await.map_err(|error| {
+                let failure = Failure::from_error(&error);
+                Turn::failed(Failure {
+                    causes: vec![failure.message],
+                    ..Failure::new(format!("failed to write {}", path.display()))
+                })
+            })?;
+        }
+        Ok((answers.pop().unwrap_or_default(), rest))
+    }
+
+    /// What an action gets on file descriptor 3: the values it borrows, a line each, then its payload.
+    async fn payload(&self, instance: &Instance, action: &Action) -> Result<Option<Payload>, Turn> {
+        if action.borrowed.is_empty() {
+            return Ok(action.payload.clone());
+        }
+        let mut bytes = Vec::new();
+        for borrowed in &action.borrowed {
+            let host = borrowed.from.host.as_ref();
+            let name = host.unwrap_or(&self.steps.host.name).clone();
+            let cannot = |output: String, hint: Option<String>| {
+                Turn::failed(Failure {
+                    output,
+                    hint,
+                    ..Failure::new(format!("cannot read {} on {name}", borrowed.what))
+                })
+            };
+            let Some(position) = target(&self.shared.links, self.own, host) else {
+                return Err(cannot("it is not in the inventory".into(), None));
+            };
+            let privilege = privilege_of(&borrowed.from, instance);
+            let parts = vec![Part::question(borrowed.from.script.clone())];
+            let frame = Frame { privilege, parts, timeout: self.shared.options.probe_timeout };
+            let answer = self.shared.links[position].exchange(frame, &mut |_| {}).await;
+            let answer = match answer {
+                Ok(mut answers) => answers.pop().unwrap_or_default(),
+                Err(error) => {
+                    let failure = failure_of(&error);
+                    return Err(cannot(failure.message, failure.hint));
+                }
+            };
+            let value = answer.text().trim_end_matches(['\r', '\n']).to_owned();
+            if !answer.ok() || value.is_empty() || value.contains('\n') {
+                return Err(cannot(answer.error_text().into_owned(), None));
+            }
+            if borrowed.secret {
+                self.shared.events.learn(&Secret::new(value.clone()));
+            }
+            bytes.extend_from_slice(value.as_bytes());
+            bytes.push(b'\n');
+        }
+        bytes.extend(action.payload.iter().flat_map(|p| p.0.iter().copied()));
+        Ok(Some(Payload(bytes.into())))
+    }
+
+    /// Asks the step's probes again, unless they came with the actions; returns the reason why it holds.
+    async fn verify(
+        &mut self,
+        n: usize,
+        instance: &Instance,
+        change: &Change,
+        answers: Vec<((usize, Probe), Answer)>,
+    ) -> Result<String, Turn> {
+        if change.always {
+            self.take_in(n, answers);
+            return Ok(String::new());
+        }
+        let came_along = answers.iter().any(|((slot, _), _)| *slot == n);
+        self.take_in(n, answers);
+        if !came_along {
+            self.ask(&[n]).await?;
+        }
+        self.steps.readings.set_own_privilege(&instance.privilege);
+        match instance.step.check(&self.steps.readings) {
+            Ok(Verdict::Satisfied { reason }) => Ok(reason),
+            Ok(Verdict::Drift(still)) => {
+                let fields: Vec<_> = still.fields.iter().map(|f| f.name.clone()).collect();
+                let still = if fields.is_empty() {
+                    still.summary
+                } else {
+                    format!("still differs in {}", fields.join(", "))
+                };
+                Err(Turn::failed(
+                    Failure {
+                        causes: vec![still],
+                        ..Failure::new("did not hold: the actions succeeded, but the host is not as described after them")
+                    }
+                    .hint("something else on the host may manage the same thing, or it takes effect later: see `retries`"),
+                ))
+            }
+            Ok(Verdict::Unknown { otherwise, .. }) => {
+                Err(Turn::failed(Failure { causes: vec![otherwise], ..Failure::new("did not hold") }))
+            }
+            Err(error) => Err(Turn::failed(check_failure(&error))),
+        }
+    }
+
+    fn take_in(&mut self, own: usize, answers: Vec<((usize, Probe), Answer)>) {
+        let mut later = Vec::new();
+        for ((slot, probe), answer) in answers {
+            insert(&mut self.steps, slot, &probe, answer);
+            if slot != own && !later.contains(&slot) {
+                later.push(slot);
+            }
+        }
+        for slot in later {
+            self.answered(slot);
+        }
+    }
+
+    /// The actions could not be sent, or their answer did not come back.
+    async fn not_sent(
+        &mut self,
+        n: usize,
+        instance: &Instance,
+        host: usize,
+        labels: &[String],
+        error: &TransportError,
+    ) -> Turn {
+        match error {
+            TransportError::TimedOut { after, part, answers } => {
+                let label = part.and_then(|p| labels.get(p)).or_else(|| labels.get(answers.len()));
+                let what = label.map_or("the verification", String::as_str);
+                Turn::failed(
+                    Failure::new(format!(
+                        "`{what}` did not end within {} s and was stopped",
+                        after.as_secs()
+                    ))
+                    .hint("raise the step's `timeout`, or see on the host what it waits for"),
+                )
+            }
+            // The connection broke off in the middle: see what came of it.
+            TransportError::Unreachable { lost: true, .. } if host == self.own => {
+                if !self.shared.stopped() && self.ask(&[n]).await.is_ok() {
+                    self.steps.readings.set_own_privilege(&instance.privilege);
+                    if let Ok(Verdict::Satisfied { reason }) = instance.step.check(&self.steps.readings) {
+                        self.notify(&instance.notify);
+                        let reason = format!("{reason} (the connection broke off and was made again)");
+                        return Turn::new(Outcome::Changed, reason);
+                    }
+                    let failure = failure_of(error);
+                    return Turn::failed(
+                        Failure {
+                            causes: vec![failure.message],
+                            ..Failure::new("the connection broke off during the step")
+                        }
+                        .hint("run it again: what is done already is left alone"),
+                    );
+                }
+                self.lost(host, error)
+            }
+            _ => self.lost(host, error),
+        }
+    }
+
+    async fn boot_id(&self, privilege: &Privilege) -> Result<String, TransportError> {
+        let parts = vec![Part::question(sh!("cat /proc/sys/kernel/random/boot_id"))];
+        let frame = Frame { privilege: privilege.clone(), parts, timeout: Duration::from_secs(15) };
+        let answers = self.shared.links[self.own].exchange(frame, &mut |_| {}).await?;
+        Ok(answers.first().map(|a| a.text().into_owned()).unwrap_or_default())
+    }
+
+    async fn wait_for_boot(&mut self, privilege: &Privilege, old: &str, bound: Duration) -> Result<(), Turn> {
+        let deadline = Instant::now() + bound;
+        loop {
+            self.shared.links[self.own].close().await;
+            tokio::select! {
+                () = tokio::time::sleep(RECONNECT_PAUSE) => {}
+                () = self.shared.cancel.killed() => return Err(Turn::failed(interrupted())),
+            }
+            let asked = tokio::time::timeout_at(deadline, self.boot_id(privilege)).await;
+            match asked {
+                Ok(Ok(id)) if !id.is_empty() && id != old => return Ok(()),
+                _ if Instant::now() < deadline => {}
+                _ => {
+                    self.steps.unreachable = true;
+                    return Err(Turn::unreachable(
+                        Failure::new(format!("did not come back within {} s of its reboot", bound.as_secs()))
+                            .hint("look at its console, or raise the step's `timeout`"),
+                    ));
+                }
+            }
+        }
+    }
+
+    async fn cross_out(&mut self, n: usize, instance: &Instance) {
+        let slot = &self.steps.slots[n];
+        let (play, id) = (slot.play, slot.source.id().clone());
+        let name = Arc::clone(&self.shared.run.plays[play].name);
+        self.steps.pending.retain(|(p, pending)| *p != play || *pending != id);
+        let parts = vec![Part::question(handlers::cross_out(&name, &id))];
+        let bound = self.shared.options.probe_timeout;
+        let frame = Frame { privilege: instance.privilege.clone(), parts, timeout: bound };
+        let crossed = self.shared.links[self.own].exchange(frame, &mut |_| {}).await;
+        if !crossed.is_ok_and(|answers| answers.iter().all(Answer::ok)) {
+            let message =
+                format!("handler `{id}` has run, but could not be crossed out: it will run once more");
+            let host = Some(self.steps.host.name.clone());
+            self.shared.events.send(Body::Warning { host, message }).await;
+        }
+    }
+}
+
+/// Splits actions into groups that can go in one frame: an action with an after-effect, with borrowed values
+/// or for another host goes alone.
+fn groups(actions: &[Action]) -> Vec<Group<'_>> {
+    let mut groups: Vec<Group<'_>> = Vec::new();
+    let alone = |a: &Action| a.then != Then::Nothing || a.host.is_some() || !a.borrowed.is_empty();
+    for action in actions {
+        match groups.last_mut() {
+            Some(group) if !alone(action) && !group.actions.iter().any(|a| alone(a)) => {
+                group.actions.push(action);
+            }
+            _ => groups.push(Group { actions: vec![action] }),
+        }
+    }
+    groups
+}
+
+/// How much of what a failed action printed is kept.
+const OUTPUT_LINES: usize = 20;
+
+fn action_failure(label: &str, script: Option<String>, answer: &Answer) -> Failure {
+    let mut lines: Vec<String> = Vec::new();
+    for bytes in [&answer.stdout, &answer.stderr] {
+        lines.extend(String::from_utf8_lossy(bytes).lines().map(str::to_owned));
+    }
+    // An action may end what it says with what to do.
+    let hint = lines.iter().rev().find_map(|l| l.strip_prefix("hint: ").map(str::to_owned));
+    lines.retain(|l| !l.starts_with("hint: ") && !l.trim().is_empty());
+    let start = lines.len().saturating_sub(OUTPUT_LINES);
+    let message = match answer.code {
+        124 | 137 => format!("`{label}` did not end in time and was stopped"),
+        127 => format!("`{label}` failed: a program it needs is not there"),
+        code => format!("`{label}` failed with exit code {code}"),
+    };
+    Failure {
+        message,
+        causes: Vec::new(),
+        command: script.map(|s| s.chars().take(1000).collect()),
+        code: Some(answer.code),
+        output: lines[start..].join("\n"),
+        hint,
+    }
+}
+
+async fn save(path: &std::path::Path, bytes: &[u8]) -> std::io::Result<()> {
+    let folder = path.parent().unwrap_or_else(|| std::path::Path::new("."));
+    tokio::fs::create_dir_all(folder).await?;
+    let mut name = path.file_name().unwrap_or_default().to_owned();
+    name.push(".part");
+    let part = path.with_file_name(name);
+    tokio::fs::write(&part, bytes).await?;
+    tokio::fs::rename(&part, path).await
+}

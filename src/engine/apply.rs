@@ -1,0 +1,165 @@
+//! The second part of a run: playbook after playbook, batch after batch, the hosts of a batch side by side.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use tokio::sync::{Mutex, Semaphore, watch};
+use tokio::task::JoinSet;
+
+use super::cancel::Level;
+use super::host::HostRun;
+use super::{Engine, Options};
+use crate::event::{Body, Summary};
+use crate::model::{Batch, Failure, Play, Resource, Run};
+use crate::plan::{HostSteps, Planned};
+
+/// What the tasks of all hosts share.
+#[derive(Debug)]
+pub(super) struct Shared {
+    pub(super) run: Arc<Run>,
+    pub(super) options: Options,
+    pub(super) links: Arc<Vec<Arc<super::link::Link>>>,
+    pub(super) events: super::events::Events,
+    pub(super) cancel: super::Cancel,
+    /// How far each host of the run has come.
+    pub(super) progress: Vec<watch::Sender<Position>>,
+    /// Raised when no host is to start a further step.
+    pub(super) stop: watch::Sender<bool>,
+    /// What only one host may change at a time.
+    pub(super) exclusive: Mutex<HashMap<Resource, Arc<Mutex<()>>>>,
+}
+
+/// Up to where a host is done: playbook, its handlers or not, step. Everything below it is finished.
+pub(super) type Position = (usize, bool, usize);
+
+/// The position of a host that does nothing further in this run.
+pub(super) const DONE: Position = (usize::MAX, true, usize::MAX);
+
+impl Shared {
+    pub(super) fn stopped(&self) -> bool {
+        *self.stop.borrow() || self.cancel.level() > Level::None
+    }
+}
+
+impl Engine {
+    /// Applies the plan. Playbooks are barriers; a host that failed does no further one.
+    pub async fn apply(&mut self) -> Summary {
+        self.summary.restart();
+        let plan = std::mem::take(&mut self.plan);
+        let mut hosts: Vec<Option<HostRun>> = Vec::with_capacity(self.hosts.len());
+        let shared = Arc::new(Shared {
+            run: Arc::clone(&self.run),
+            options: self.options.clone(),
+            links: Arc::clone(&self.links),
+            events: self.events.clone(),
+            cancel: self.cancel.clone(),
+            progress: self.hosts.iter().map(|_| watch::channel((0, false, 0)).0).collect(),
+            stop: watch::channel(false).0,
+            exclusive: Mutex::default(),
+        });
+        let steps: Vec<(HostSteps, Vec<Planned>)> =
+            std::mem::take(&mut self.hosts).into_iter().zip(plan.hosts).collect();
+        for (n, (steps, planned)) in steps.into_iter().enumerate() {
+            if steps.unreachable {
+                shared.progress[n].send_replace(DONE);
+            }
+            let facts = self.facts.get(&n).cloned().unwrap_or_default();
+            hosts.push(Some(HostRun::new(Arc::clone(&shared), n, steps, planned, facts)));
+        }
+        let run = Arc::clone(&self.run);
+        for (n, play) in run.plays.iter().enumerate() {
+            if shared.stopped() {
+                break;
+            }
+            self.events.send(Body::PlayStarted { play: n }).await;
+            self.play(&shared, &mut hosts, n, play).await;
+        }
+        for host in hosts.into_iter().flatten() {
+            let (steps, counts) = host.into_parts();
+            self.summary.hosts.insert(steps.host.name.clone(), counts);
+            self.hosts.push(steps);
+        }
+        self.summary.total = self.summary.hosts.values().copied().sum();
+        self.summary.unreachable = self.unreachable();
+        self.summary.clone()
+    }
+
+    async fn play(&mut self, shared: &Arc<Shared>, hosts: &mut [Option<HostRun>], n: usize, play: &Play) {
+        let forks = Arc::new(Semaphore::new(self.options.forks.max(1)));
+        for batch in batches(play) {
+            if shared.stopped() {
+                return;
+            }
+            let mut tasks = JoinSet::new();
+            let mut running = 0;
+            for &position in batch {
+                let Some(mut host) = hosts[position].take_if(|h| h.is_usable()) else { continue };
+                running += 1;
+                let forks = Arc::clone(&forks);
+                tasks.spawn(async move {
+                    host.play(n, forks).await;
+                    (position, host)
+                });
+            }
+            let mut failed = 0;
+            while let Some(joined) = tasks.join_next().await {
+                let (position, host) = joined.expect("a host's task does not panic");
+                failed += usize::from(!host.is_usable());
+                hosts[position] = Some(host);
+            }
+            let allowed = play.max_failures.map(|m| match m {
+                Batch::Hosts(n) => n,
+                Batch::Percent(p) => play.hosts.len() * usize::from(p) / 100,
+            });
+            let too_many = allowed.is_some_and(|allowed| failed > allowed);
+            if too_many || (failed > 0 && failed == running && !play.serial.is_empty()) {
+                let message = format!("stopped: {failed} of {running} hosts failed in `{}`", play.name);
+                self.events.send(Body::Warning { host: None, message }).await;
+                shared.stop.send_replace(true);
+                return;
+            }
+        }
+    }
+}
+
+/// The play's hosts in its rolling batches.
+fn batches(play: &Play) -> Vec<&[usize]> {
+    let mut rest = play.hosts.as_slice();
+    let mut sizes = play.serial.iter().map(|size| size.of(play.hosts.len()).max(1));
+    let mut size = sizes.next().unwrap_or(rest.len());
+    let mut batches = Vec::new();
+    while !rest.is_empty() {
+        let (batch, later) = rest.split_at(size.min(rest.len()));
+        batches.push(batch);
+        rest = later;
+        size = sizes.next().unwrap_or(size);
+    }
+    batches
+}
+
+/// A failure that says that the run was interrupted.
+pub(super) fn interrupted() -> Failure {
+    Failure::new("interrupted").hint("run it again: what is done already is left alone")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_last_size_of_serial_is_repeated() {
+        let play = |serial| Play {
+            name: "p".into(),
+            title: "p".into(),
+            file: "p.toml".into(),
+            hosts: (0..10).collect(),
+            serial,
+            max_failures: None,
+            steps: Vec::new(),
+        };
+        let sizes = |p: &Play| batches(p).iter().map(|b| b.len()).collect::<Vec<_>>();
+        assert_eq!(sizes(&play(vec![])), [10]);
+        assert_eq!(sizes(&play(vec![Batch::Hosts(1), Batch::Percent(35)])), [1, 4, 4, 1]);
+        assert_eq!(sizes(&play(vec![Batch::Hosts(0)])), [1; 10]);
+    }
+}

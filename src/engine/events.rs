@@ -1,0 +1,60 @@
+//! The sending end of the event stream: time stamps, redaction, and what may be dropped.
+
+use std::sync::{Arc, RwLock};
+
+use tokio::sync::mpsc;
+use tokio::time::Instant;
+
+use crate::event::{Body, Event};
+use crate::model::{Redactor, Secret};
+
+/// Sends events. Clones share the stream and the known secrets.
+#[derive(Debug, Clone)]
+pub(super) struct Events {
+    sender: mpsc::Sender<Event>,
+    start: Instant,
+    redactor: Arc<RwLock<Redactor>>,
+}
+
+impl Events {
+    pub(super) fn new(sender: mpsc::Sender<Event>, redactor: Redactor) -> Self {
+        Self { sender, start: Instant::now(), redactor: Arc::new(RwLock::new(redactor)) }
+    }
+
+    /// Sends a state event, waiting for room. A reporter that has gone away is no reason to stop.
+    pub(super) async fn send(&self, body: Body) {
+        let event = self.event(body);
+        let _ = self.sender.send(event).await;
+    }
+
+    /// Sends what may be lost, if there is room.
+    pub(super) fn offer(&self, body: Body) {
+        if self.sender.capacity() > 0 {
+            let _ = self.sender.try_send(self.event(body));
+        }
+    }
+
+    /// Learns a secret that came up during the run.
+    pub(super) fn learn(&self, secret: &Secret) {
+        self.redactor.write().expect("nothing panics while it holds the lock").add(secret);
+    }
+
+    fn event(&self, body: Body) -> Event {
+        let at_ms = u64::try_from(self.start.elapsed().as_millis()).unwrap_or(u64::MAX);
+        let event = Event { at_ms, body };
+        let redactor = self.redactor.read().expect("nothing panics while it holds the lock");
+        if redactor.is_empty() {
+            return event;
+        }
+        let mut value = serde_json::to_value(&event).expect("an event is made of strings and numbers");
+        redactor.redact_json(&mut value);
+        serde_json::from_value(value).unwrap_or_else(|_| Event {
+            at_ms,
+            // Only when a secret is equal to a word of the format itself.
+            body: Body::Warning {
+                host: None,
+                message: "an event was withheld: a secret occurs in its form".into(),
+            },
+        })
+    }
+}

@@ -1,0 +1,597 @@
+//! One host's way through a playbook: step after step, asking again only what may have changed.
+
+use std::collections::HashSet;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::Semaphore;
+use tokio::time::Instant;
+
+use super::apply::{DONE, Position, Shared, interrupted};
+use super::asking::{Questions, Ticket, failure_of, privilege_of};
+use super::cancel::Level;
+use super::gather::{insert, target};
+use super::resolve;
+use crate::event::{Body, ChangeView, Counts, Finished, Forecast, Outcome, StepRef};
+use crate::model::{Failure, Instance, Kind, Known, OnFailure, Resource, Scope, StepId, StepResult};
+use crate::plan::{self, HostSteps, Planned, SlotState, failure_of as check_failure};
+use crate::probe::Probe;
+use crate::step::{Change, Verdict};
+use crate::transport::TransportError;
+
+/// A host during an apply.
+#[derive(Debug)]
+pub(super) struct HostRun {
+    pub(super) shared: Arc<Shared>,
+    pub(super) own: usize,
+    pub(super) steps: HostSteps,
+    planned: Vec<Planned>,
+    /// Slots whose answers may no longer hold.
+    stale: HashSet<usize>,
+    /// By slot: the changes that the other hosts it asks had seen when it was asked.
+    seen: Vec<u64>,
+    facts: serde_json::Value,
+    results: Vec<(StepId, StepResult)>,
+    notified: Vec<StepId>,
+    counts: Counts,
+    failed: bool,
+}
+
+/// How a step's turn ended.
+pub(super) struct Turn {
+    pub(super) outcome: Outcome,
+    pub(super) reason: String,
+    pub(super) change: Option<ChangeView>,
+    pub(super) failure: Option<Failure>,
+    pub(super) result: StepResult,
+}
+
+impl Turn {
+    pub(super) fn new(outcome: Outcome, reason: impl Into<String>) -> Self {
+        let result = StepResult {
+            changed: outcome == Outcome::Changed,
+            failed: outcome == Outcome::Failed,
+            skipped: outcome == Outcome::Skipped,
+            ..StepResult::default()
+        };
+        Self { outcome, reason: reason.into(), change: None, failure: None, result }
+    }
+
+    pub(super) fn failed(failure: Failure) -> Self {
+        Self { failure: Some(failure), ..Self::new(Outcome::Failed, "") }
+    }
+
+    pub(super) fn unreachable(failure: Failure) -> Self {
+        Self { failure: Some(failure), ..Self::new(Outcome::Unreachable, "") }
+    }
+}
+
+impl HostRun {
+    pub(super) fn new(
+        shared: Arc<Shared>,
+        own: usize,
+        steps: HostSteps,
+        planned: Vec<Planned>,
+        facts: serde_json::Value,
+    ) -> Self {
+        let seen = vec![0; steps.slots.len()];
+        Self {
+            shared,
+            own,
+            steps,
+            planned,
+            stale: HashSet::new(),
+            seen,
+            facts,
+            results: Vec::new(),
+            notified: Vec::new(),
+            counts: Counts::default(),
+            failed: false,
+        }
+    }
+
+    /// Whether it may go on with further playbooks.
+    pub(super) fn is_usable(&self) -> bool {
+        !self.failed && !self.steps.unreachable
+    }
+
+    pub(super) fn into_parts(self) -> (HostSteps, Counts) {
+        (self.steps, self.counts)
+    }
+
+    /// Goes through one playbook.
+    pub(super) async fn play(&mut self, play: usize, forks: Arc<Semaphore>) {
+        let mut permit = forks.clone().acquire_owned().await.ok();
+        self.notified.clear();
+        self.results.clear();
+        let mut n = self.steps.slots.iter().position(|s| s.play == play).unwrap_or(self.steps.slots.len());
+        let mut halted = false;
+        while n < self.steps.slots.len() && self.steps.slots[n].play == play {
+            if self.steps.slots[n].source.is_handler() {
+                n += 1;
+                continue;
+            }
+            self.reached((play, false, self.steps.slots[n].index));
+            if halted || self.shared.stopped() {
+                let why = if halted { "an earlier step failed" } else { "the run was stopped" };
+                self.report(n, Turn::new(Outcome::Skipped, why), Instant::now()).await;
+                n += 1;
+                continue;
+            }
+            self.resolve_waiting(n);
+            let start = Instant::now();
+            // A host that waits for another one must not keep a place that the other one may need.
+            if self.must_wait(n) {
+                drop(permit.take());
+                self.wait_for_others(n).await;
+                permit = forks.clone().acquire_owned().await.ok();
+            }
+            let turn = self.step(n).await;
+            halted |= self.report(n, turn, start).await;
+            if self.steps.unreachable {
+                break;
+            }
+            n += 1;
+        }
+        // Also after a failure: what was changed still has to take effect.
+        self.handlers(play).await;
+        self.failed |= halted;
+        if self.is_usable() {
+            self.reached((play + 1, false, 0));
+        } else {
+            self.reached(DONE);
+        }
+        drop(permit);
+    }
+
+    fn reached(&self, position: Position) {
+        self.shared.progress[self.own].send_replace(position);
+    }
+
+    async fn handlers(&mut self, play: usize) {
+        let handlers: Vec<usize> = (0..self.steps.slots.len())
+            .filter(|&n| self.steps.slots[n].play == play && self.steps.slots[n].source.is_handler())
+            .collect();
+        for n in handlers {
+            if self.steps.unreachable {
+                return;
+            }
+            self.reached((play, true, self.steps.slots[n].index));
+            let id = self.steps.slots[n].source.id().clone();
+            let due = self.notified.contains(&id)
+                || self.steps.pending.iter().any(|(p, pending)| *p == play && *pending == id);
+            let start = Instant::now();
+            let turn = if !due {
+                Turn::new(Outcome::Skipped, "not notified")
+            } else if self.shared.cancel.level() > Level::None {
+                Turn::new(Outcome::Skipped, "interrupted: it stays due for the next run")
+            } else {
+                self.step(n).await
+            };
+            self.failed |= self.report(n, turn, start).await;
+        }
+    }
+
+    /// Renders a step that waited for results, now that they are there.
+    fn resolve_waiting(&mut self, n: usize) {
+        let slot = &self.steps.slots[n];
+        if !matches!(slot.state, SlotState::Waits(_)) {
+            return;
+        }
+        let known = Known { facts: self.facts.clone(), results: self.results.iter().cloned().collect() };
+        let slots = resolve::resolve(slot.play, slot.index, &slot.source, &self.steps.host, &known);
+        let added = slots.len();
+        let planned = self.planned[n].clone();
+        self.steps.slots.splice(n..=n, slots);
+        self.planned.splice(n..=n, std::iter::repeat_n(planned, added));
+        self.seen.splice(n..=n, std::iter::repeat_n(0, added));
+        let moved = self.stale.iter().filter(|s| **s > n).copied().collect::<Vec<_>>();
+        for s in moved.iter().rev() {
+            self.stale.remove(s);
+        }
+        self.stale.extend(moved.iter().map(|s| s + added - 1));
+        self.stale.extend(n..n + added);
+    }
+
+    fn must_wait(&self, n: usize) -> bool {
+        !self.planned[n].awaits.is_empty()
+    }
+
+    async fn wait_for_others(&self, n: usize) {
+        for by in &self.planned[n].awaits {
+            let Some(host) = self.shared.run.hosts.iter().position(|h| h.name == by.host) else { continue };
+            let mut progress = self.shared.progress[host].subscribe();
+            let play = &self.shared.run.plays[by.play];
+            let Some(index) = play.steps.iter().position(|s| {
+                by.step.as_str().starts_with(s.id().as_str()) && {
+                    let rest = &by.step.as_str()[s.id().as_str().len()..];
+                    rest.is_empty() || rest.starts_with('[')
+                }
+            }) else {
+                continue;
+            };
+            let own = (self.steps.slots[n].play, false, self.steps.slots[n].index);
+            let wanted = (by.play, false, index);
+            // Hosts of a later batch have not started: waiting for them would never end.
+            if wanted >= own {
+                continue;
+            }
+            tokio::select! {
+                _ = progress.wait_for(|position| *position > wanted) => {}
+                () = self.stopping() => return,
+            }
+        }
+    }
+
+    async fn stopping(&self) {
+        let mut stop = self.shared.stop.subscribe();
+        tokio::select! {
+            _ = stop.wait_for(|stop| *stop) => {}
+            () = self.shared.cancel.killed() => {}
+        }
+    }
+
+    /// One step's turn, with its retries.
+    async fn step(&mut self, n: usize) -> Turn {
+        let instance = match &self.steps.slots[n].state {
+            SlotState::Ready(instance) => (**instance).clone(),
+            SlotState::Skipped(why) => return Turn::new(Outcome::Skipped, why.clone()),
+            SlotState::Invalid(failure) => return Turn::failed(failure.clone()),
+            SlotState::Waits(_) => return Turn::failed(Failure::new("its results are not known")),
+        };
+        let fresh_enough = !self.is_stale(n, &instance);
+        if fresh_enough
+            && !instance.handler
+            && let Forecast::Unchanged { reason, predicted } = &self.planned[n].forecast
+            && predicted.is_empty()
+        {
+            return Turn::new(Outcome::Unchanged, reason.clone());
+        }
+        let at = self.at(n);
+        self.shared.events.send(Body::StepStarted { at: at.clone(), name: instance.name.clone() }).await;
+        let mut left = instance.retries;
+        let mut asked = fresh_enough;
+        loop {
+            let turn = self.try_step(n, &instance, asked).await;
+            asked = false;
+            let again = match &turn.failure {
+                Some(failure) if turn.outcome == Outcome::Failed => Some(failure.clone()),
+                None => until_failure(&instance, &turn.result),
+                Some(_) => None,
+            };
+            let Some(failure) = again else { return turn };
+            if left == 0 || self.shared.stopped() {
+                return Turn { change: turn.change, ..Turn::failed(failure) };
+            }
+            self.shared.events.send(Body::StepRetried { at: at.clone(), left, failure }).await;
+            left -= 1;
+            tokio::select! {
+                () = tokio::time::sleep(instance.retry_delay) => {}
+                () = self.stopping() => {}
+            }
+        }
+    }
+
+    async fn try_step(&mut self, n: usize, instance: &Instance, asked: bool) -> Turn {
+        let lock = match instance.step.exclusive() {
+            Some(resource) => {
+                let lock = Arc::clone(self.shared.exclusive.lock().await.entry(resource).or_default());
+                Some(lock.lock_owned().await)
+            }
+            None => None,
+        };
+        // Another host may have changed what this one saw before it got the lock.
+        if (!asked || lock.is_some())
+            && let Err(turn) = self.ask(&[n]).await
+        {
+            return turn;
+        }
+        self.steps.readings.set_own_privilege(&instance.privilege);
+        let change = if instance.handler {
+            match instance.step.on_notify(&self.steps.readings) {
+                Ok(Some(change)) => change,
+                Ok(None) => {
+                    return Turn::failed(Failure::new(format!(
+                        "a `{}` step cannot be a handler",
+                        instance.kind
+                    )));
+                }
+                Err(error) => return Turn::failed(check_failure(&error)),
+            }
+        } else {
+            match instance.step.check(&self.steps.readings) {
+                Ok(Verdict::Satisfied { reason }) => return Turn::new(Outcome::Unchanged, reason),
+                Ok(Verdict::Drift(change)) => change,
+                Ok(Verdict::Unknown { otherwise, until, .. }) => {
+                    return Turn::failed(
+                        Failure::new(otherwise).hint(format!("no step has brought {until}")),
+                    );
+                }
+                Err(error) => return Turn::failed(check_failure(&error)),
+            }
+        };
+        let options = plan::Options { allow_disruptive: self.shared.options.allow_disruptive };
+        if let Some(failure) = plan::disruption(instance, Some(&change), options) {
+            return Turn::failed(failure);
+        }
+        let turn = self.act(n, instance, &change).await;
+        drop(lock);
+        turn
+    }
+
+    /// Asks the probes of these slots anew.
+    pub(super) async fn ask(&mut self, slots: &[usize]) -> Result<(), Turn> {
+        let mut questions: Vec<(usize, Questions)> = Vec::new();
+        let mut tickets: Vec<(usize, usize, Probe, Ticket)> = Vec::new();
+        for &n in slots {
+            let Some(instance) = self.steps.slots[n].instance() else { continue };
+            for probe in instance.step.probes() {
+                let Some(host) = target(&self.shared.links, self.own, probe.host.as_ref()) else { continue };
+                let group = questions.iter().position(|(h, _)| *h == host).unwrap_or_else(|| {
+                    questions.push((host, Questions::default()));
+                    questions.len() - 1
+                });
+                let ticket = questions[group].1.add(&probe, privilege_of(&probe, instance));
+                tickets.push((n, group, probe, ticket));
+            }
+        }
+        for &n in slots {
+            self.seen[n] = self.others_changes(n);
+            self.stale.remove(&n);
+        }
+        let mut replies = Vec::with_capacity(questions.len());
+        for (host, questions) in &questions {
+            let link = Arc::clone(&self.shared.links[*host]);
+            let asked = tokio::select! {
+                asked = questions.ask(&link, self.shared.options.probe_timeout) => asked,
+                () = self.shared.cancel.killed() => return Err(Turn::failed(interrupted())),
+            };
+            match asked {
+                Ok(asked) => replies.push(asked),
+                Err(error) => return Err(self.lost(*host, &error)),
+            }
+        }
+        for (n, group, probe, ticket) in tickets {
+            match replies[group].of(ticket) {
+                Ok(answer) => insert(&mut self.steps, n, &probe, answer.clone()),
+                Err(failure) => return Err(Turn::failed(failure.clone())),
+            }
+        }
+        Ok(())
+    }
+
+    /// What it means that a host did not answer.
+    pub(super) fn lost(&mut self, host: usize, error: &TransportError) -> Turn {
+        let failure = failure_of(error);
+        if host == self.own && matches!(error, TransportError::Unreachable { .. }) {
+            self.steps.unreachable = true;
+            return Turn::unreachable(failure);
+        }
+        if host == self.own {
+            return Turn::failed(failure);
+        }
+        let name = &self.shared.links[host].host.name;
+        Turn::failed(Failure {
+            causes: vec![failure.message],
+            hint: failure.hint,
+            ..Failure::new(format!("{name}, which this step has to ask, did not answer"))
+        })
+    }
+
+    fn is_stale(&self, n: usize, instance: &Instance) -> bool {
+        let predicted = match &self.planned[n].forecast {
+            Forecast::Change { predicted, .. } => !predicted.is_empty() && !instance.handler,
+            Forecast::Unchanged { predicted, .. } => !predicted.is_empty(),
+            _ => true,
+        };
+        predicted || self.stale.contains(&n) || self.others_changes(n) != self.seen[n]
+    }
+
+    /// The number of changes on the other hosts that a slot's probes ask or that its needs are on.
+    fn others_changes(&self, n: usize) -> u64 {
+        let Some(instance) = self.steps.slots[n].instance() else { return 0 };
+        let mut hosts: HashSet<usize> = HashSet::new();
+        for probe in instance.step.probes() {
+            if probe.host.is_some() {
+                hosts.extend(target(&self.shared.links, self.own, probe.host.as_ref()));
+            }
+        }
+        for need in instance.step.needs().iter().chain(&instance.needs) {
+            match &need.scope {
+                Scope::Here => {}
+                Scope::Fleet => hosts.extend(0..self.shared.run.hosts.len()),
+                Scope::On(name) => hosts.extend(
+                    self.shared
+                        .links
+                        .iter()
+                        .position(|l| l.host.name.as_str() == &**name || l.host.login.address == **name),
+                ),
+            }
+        }
+        hosts.remove(&self.own);
+        let mut hosts: Vec<_> = hosts.into_iter().collect();
+        hosts.sort_unstable();
+        hosts.iter().map(|&h| self.shared.links[h].changes()).sum()
+    }
+
+    /// Marks the later slots whose answers the change of slot `n` may have made wrong.
+    pub(super) fn touched(&mut self, n: usize, instance: &Instance, change: &Change) {
+        let mut touched: Vec<Resource> = instance.step.provides();
+        touched.extend(instance.provides.iter().cloned());
+        touched.extend(change.expects.iter().map(|(resource, _)| resource.clone()));
+        for (later, slot) in self.steps.slots.iter().enumerate().skip(n + 1) {
+            let Some(other) = slot.instance() else { continue };
+            let relies = || {
+                let mut needs = other.step.needs();
+                needs.extend(other.needs.iter().cloned());
+                needs.extend(other.step.provides());
+                needs
+            };
+            // What a command does nobody knows, and what its guards look at neither.
+            let open = matches!(self.planned[later].forecast, Forecast::Change { .. });
+            if instance.step.opaque()
+                || other.step.opaque()
+                || open
+                || relies().iter().any(|r| touched.iter().any(|t| overlaps(t, r)))
+            {
+                self.stale.insert(later);
+            }
+        }
+    }
+
+    /// The slots whose questions travel with the actions of slot `n`: up to the next one that is open.
+    pub(super) fn ask_along(&self, n: usize) -> Vec<usize> {
+        let play = self.steps.slots[n].play;
+        let mut along = Vec::new();
+        for later in n + 1..self.steps.slots.len() {
+            let slot = &self.steps.slots[later];
+            if slot.play != play {
+                break;
+            }
+            let Some(instance) = slot.instance() else { break };
+            if slot.source.is_handler() || !self.planned[later].awaits.is_empty() {
+                continue;
+            }
+            if self.is_stale(later, instance) {
+                along.push(later);
+            }
+            if !matches!(self.planned[later].forecast, Forecast::Unchanged { .. }) {
+                break;
+            }
+        }
+        along
+    }
+
+    pub(super) fn answered(&mut self, n: usize) {
+        self.seen[n] = self.others_changes(n);
+        self.stale.remove(&n);
+        // What was predicted has been asked by now.
+        if let Forecast::Change { predicted, .. } | Forecast::Unchanged { predicted, .. } =
+            &mut self.planned[n].forecast
+        {
+            predicted.clear();
+        }
+        if matches!(self.planned[n].forecast, Forecast::Unchanged { .. }) {
+            self.recheck(n);
+        }
+    }
+
+    /// A step that the plan left alone has been asked again: what it says now counts.
+    fn recheck(&mut self, n: usize) {
+        let Some(instance) = self.steps.slots[n].instance() else { return };
+        self.steps.readings.set_own_privilege(&instance.privilege);
+        self.planned[n].forecast = match instance.step.check(&self.steps.readings) {
+            Ok(Verdict::Satisfied { reason }) => Forecast::Unchanged { reason, predicted: Vec::new() },
+            Ok(Verdict::Drift(change)) => {
+                Forecast::Change { change: ChangeView::from(&change), predicted: Vec::new() }
+            }
+            Ok(Verdict::Unknown { otherwise, .. }) => Forecast::Error { failure: Failure::new(otherwise) },
+            Err(error) => Forecast::Error { failure: check_failure(&error) },
+        };
+    }
+
+    pub(super) fn at(&self, n: usize) -> StepRef {
+        let slot = &self.steps.slots[n];
+        StepRef { play: slot.play, step: slot.id().clone(), host: self.steps.host.name.clone() }
+    }
+
+    pub(super) fn notify(&mut self, handlers: &[StepId]) {
+        for id in handlers {
+            if !self.notified.contains(id) {
+                self.notified.push(id.clone());
+            }
+        }
+    }
+
+    pub(super) fn is_notified_before(&self, play: usize, id: &StepId) -> bool {
+        self.notified.contains(id) || self.steps.pending.iter().any(|(p, i)| *p == play && i == id)
+    }
+
+    /// Sends how a step ended, keeps its result, and returns whether the host must stop.
+    async fn report(&mut self, n: usize, turn: Turn, start: Instant) -> bool {
+        let slot = &self.steps.slots[n];
+        let finished = Finished {
+            at: self.at(n),
+            name: slot.name().to_owned(),
+            kind: slot.source.kind().to_owned(),
+            place: slot.source.place().clone(),
+            outcome: turn.outcome,
+            reason: turn.reason,
+            change: turn.change,
+            failure: turn.failure,
+            took_ms: millis(start.elapsed()),
+        };
+        self.counts.add(turn.outcome);
+        self.keep_result(n, &turn.result);
+        let slot = &self.steps.slots[n];
+        let on_failure = slot.instance().map_or(OnFailure::Stop, |i| i.on_failure);
+        if let (Outcome::Unreachable, Some(failure)) = (turn.outcome, &finished.failure) {
+            let lost = Body::HostUnreachable { host: finished.at.host.clone(), failure: failure.clone() };
+            self.shared.events.send(lost).await;
+        }
+        self.shared.events.send(Body::StepFinished(finished)).await;
+        match (turn.outcome, on_failure) {
+            (Outcome::Failed, OnFailure::Stop) => true,
+            (Outcome::Failed, OnFailure::StopAll) => {
+                self.shared.stop.send_replace(true);
+                true
+            }
+            _ => false,
+        }
+    }
+
+    /// Turns of a loop share one result: changed if any was.
+    fn keep_result(&mut self, n: usize, result: &StepResult) {
+        let source = &self.steps.slots[n].source;
+        for id in [Some(source.id()), source.register()].into_iter().flatten() {
+            match self.results.iter_mut().find(|(known, _)| known == id) {
+                Some((_, known)) => {
+                    let (changed, failed) = (known.changed || result.changed, known.failed || result.failed);
+                    *known = StepResult { changed, failed, ..result.clone() };
+                }
+                None => self.results.push((id.clone(), result.clone())),
+            }
+        }
+    }
+}
+
+/// Whether a change of `touched` can change what is said of `relied`.
+fn overlaps(touched: &Resource, relied: &Resource) -> bool {
+    if touched.kind == Kind::Path && relied.kind == Kind::Path {
+        // A directory and what is below it.
+        return below(&touched.name, &relied.name) || below(&relied.name, &touched.name);
+    }
+    touched.kind == relied.kind
+        && touched.scope == relied.scope
+        && (touched.name == relied.name || &*touched.name == "*" || &*relied.name == "*")
+}
+
+fn below(path: &str, folder: &str) -> bool {
+    folder == "*" || path == folder || path.strip_prefix(folder).is_some_and(|rest| rest.starts_with('/'))
+}
+
+pub(super) fn millis(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+}
+
+/// Why the step does not count as done yet, if its `until` says so.
+fn until_failure(instance: &Instance, result: &StepResult) -> Option<Failure> {
+    let text = instance.until.as_ref()?;
+    let environment = minijinja::Environment::new();
+    let verdict = environment
+        .compile_expression(text)
+        .and_then(|expression| {
+            expression.eval(
+                minijinja::context! { result => minijinja::Value::from(minijinja::value::Serde(result)) },
+            )
+        })
+        .map(|value| value.is_true());
+    match verdict {
+        Ok(true) => None,
+        Ok(false) => Some(Failure {
+            output: result.stdout.clone(),
+            ..Failure::new(format!("`until = {text:?}` is not true yet"))
+        }),
+        Err(error) => Some(Failure::new(format!("cannot evaluate `until = {text:?}`: {error}"))),
+    }
+}

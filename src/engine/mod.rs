@@ -1,0 +1,177 @@
+//! Asks the hosts, makes the plan, applies it: one task for each host, few exchanges, one event stream.
+//!
+//! The order is: [`Engine::gather`] (all probes of all steps of a host in one exchange),
+//! [`Engine::plan`] (pure), then [`Engine::apply`], which sends the plan's actions and asks again only
+//! what they may have changed. Nothing here prints.
+
+mod act;
+mod adhoc;
+mod apply;
+mod asking;
+mod cancel;
+mod events;
+mod gather;
+mod handlers;
+mod host;
+mod link;
+mod resolve;
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::mpsc;
+
+use crate::event::{Body, Entry, Event, Forecast, Mode, PlayInfo, StepRef, Summary, VERSION};
+use crate::model::{Redactor, Run};
+use crate::plan::{self, HostSteps, Plan};
+use crate::transport::Connector;
+
+pub use adhoc::{Answers, command, facts};
+pub use cancel::{Cancel, Level, Trigger};
+use events::Events;
+use link::Link;
+
+/// Settings of a run, resolved.
+#[derive(Debug, Clone)]
+pub struct Options {
+    /// How many hosts are worked on at once.
+    pub forks: usize,
+    /// Changes that interrupt users are allowed everywhere.
+    pub allow_disruptive: bool,
+    /// Bound of one exchange of probes on a host.
+    pub probe_timeout: Duration,
+    /// How many sessions may stay open between the plan and the apply.
+    pub keep_open: usize,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self { forks: 20, allow_disruptive: false, probe_timeout: Duration::from_mins(1), keep_open: 256 }
+    }
+}
+
+/// A run under way.
+#[derive(Debug)]
+pub struct Engine {
+    run: Arc<Run>,
+    options: Options,
+    links: Arc<Vec<Arc<Link>>>,
+    hosts: Vec<HostSteps>,
+    plan: Plan,
+    events: Events,
+    cancel: Cancel,
+    summary: Summary,
+    /// By the position of the host, where they were asked for.
+    facts: HashMap<usize, serde_json::Value>,
+}
+
+impl Engine {
+    /// Starts a run: nothing is asked yet. The first event is sent.
+    pub async fn new(
+        run: Run,
+        mode: Mode,
+        options: Options,
+        connector: Arc<dyn Connector>,
+        redactor: Redactor,
+        events: mpsc::Sender<Event>,
+        cancel: Cancel,
+    ) -> Self {
+        // The hosts of the run first: their positions are the same everywhere. Others may be asked by steps.
+        let others = run.inventory.iter().filter(|o| !run.hosts.iter().any(|h| h.name == o.name));
+        let links: Vec<_> = (run.hosts.iter().chain(others))
+            .map(|h| Arc::new(Link::new(Arc::clone(h), Arc::clone(&connector))))
+            .collect();
+        let events = Events::new(events, redactor);
+        let hosts = run.hosts.iter().map(|h| h.name.clone()).collect();
+        let plays = run.plays.iter().map(|play| PlayInfo {
+            name: play.name.to_string(),
+            title: play.title.clone(),
+            hosts: play.hosts.iter().map(|&h| run.hosts[h].name.clone()).collect(),
+            steps: play.steps.len(),
+        });
+        let started = Body::RunStarted { version: VERSION, mode, hosts, plays: plays.collect() };
+        let mut summary = Summary::default();
+        summary.fold(&started);
+        events.send(started).await;
+        Self {
+            run: Arc::new(run),
+            options,
+            links: Arc::new(links),
+            hosts: Vec::new(),
+            plan: Plan::default(),
+            events,
+            cancel,
+            summary,
+            facts: HashMap::new(),
+        }
+    }
+
+    /// Makes the plan from what is known, asking once more where a step waits for the result of another
+    /// one that has nothing to do. Sends it as events in the order of playbook, step and host.
+    pub async fn plan(&mut self) -> Summary {
+        let options = plan::Options { allow_disruptive: self.options.allow_disruptive };
+        loop {
+            self.plan = plan::plan(&mut self.hosts, options);
+            if !self.resolve_waiting().await {
+                break;
+            }
+        }
+        let mut entries = Vec::new();
+        for (host, planned) in self.hosts.iter().zip(&self.plan.hosts) {
+            for (slot, planned) in host.slots.iter().zip(planned) {
+                let at = StepRef { play: slot.play, step: slot.id().clone(), host: host.host.name.clone() };
+                let entry = Entry {
+                    at,
+                    name: slot.name().to_owned(),
+                    kind: slot.source.kind().to_owned(),
+                    place: slot.source.place().clone(),
+                    handler: slot.source.is_handler(),
+                    forecast: planned.forecast.clone(),
+                };
+                entries.push(((slot.play, slot.source.is_handler(), slot.index), entry));
+            }
+        }
+        // Stable: hosts stay in inventory order within a step.
+        entries.sort_by_key(|(order, _)| *order);
+        self.summary.restart();
+        for (_, entry) in entries {
+            let body = Body::Planned(entry);
+            self.summary.fold(&body);
+            self.events.send(body).await;
+        }
+        self.summary.unreachable = self.unreachable();
+        self.events.send(Body::PlanFinished { summary: self.summary.clone() }).await;
+        self.summary.clone()
+    }
+
+    /// Whether the plan has anything to change, or anything that is not known yet.
+    pub fn has_changes(&self) -> bool {
+        self.plan.hosts.iter().flatten().any(|p| {
+            matches!(p.forecast, Forecast::Change { .. } | Forecast::Unknown { .. } | Forecast::Error { .. })
+        })
+    }
+
+    /// Sends the last event, closes all sessions, and returns what the run came to.
+    pub async fn finish(mut self) -> Summary {
+        for link in self.links.iter() {
+            link.close().await;
+        }
+        self.summary.unreachable = self.unreachable();
+        self.events.send(Body::RunFinished { summary: self.summary.clone() }).await;
+        self.summary
+    }
+
+    /// The number of exchanges with each host so far, in inventory order.
+    pub async fn exchanges(&self) -> Vec<u64> {
+        let mut counts = Vec::with_capacity(self.links.len());
+        for link in self.links.iter() {
+            counts.push(link.exchanges().await);
+        }
+        counts
+    }
+
+    fn unreachable(&self) -> Vec<crate::model::HostName> {
+        self.hosts.iter().filter(|h| h.unreachable).map(|h| h.host.name.clone()).collect()
+    }
+}

@@ -1,0 +1,74 @@
+//! Who brings what: the resources that planned changes provide, host by host.
+
+use std::collections::HashMap;
+
+use crate::event::StepRef;
+use crate::model::{Host, Kind, Resource, Scope};
+
+/// The planned providers of a run so far. Hosts are positions in the run.
+#[derive(Debug, Default)]
+pub(super) struct Providers {
+    by_resource: HashMap<(Option<usize>, Kind, String), StepRef>,
+    weak: HashMap<(usize, Kind), StepRef>,
+}
+
+/// Where a resource is looked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Where {
+    /// On this host of the run.
+    Host(usize),
+    /// In the fleet.
+    Fleet,
+    /// On a machine that is not in the run.
+    Elsewhere,
+}
+
+/// Finds the host that a scope means.
+pub(super) fn locate(scope: &Scope, own: usize, hosts: &[&Host]) -> Where {
+    match scope {
+        Scope::Here => Where::Host(own),
+        Scope::Fleet => Where::Fleet,
+        Scope::On(name) => hosts
+            .iter()
+            .position(|h| h.name.as_str() == &**name)
+            .or_else(|| hosts.iter().position(|h| h.login.address == **name))
+            .map_or(Where::Elsewhere, Where::Host),
+    }
+}
+
+impl Providers {
+    /// Records that the planned step `by` on host `own` will bring `resource`.
+    pub(super) fn add(&mut self, resource: &Resource, own: usize, hosts: &[&Host], by: &StepRef) {
+        let host = match locate(&resource.scope, own, hosts) {
+            Where::Host(host) => Some(host),
+            Where::Fleet => None,
+            Where::Elsewhere => return,
+        };
+        match (&*resource.name, host) {
+            ("*", Some(host)) => {
+                self.weak.insert((host, resource.kind), by.clone());
+            }
+            (name, host) => {
+                self.by_resource.insert((host, resource.kind, name.to_owned()), by.clone());
+            }
+        }
+    }
+
+    /// The planned step that will certainly bring `resource`.
+    pub(super) fn of(&self, resource: &Resource, own: usize, hosts: &[&Host]) -> Option<&StepRef> {
+        let host = match locate(&resource.scope, own, hosts) {
+            Where::Host(host) => Some(host),
+            Where::Fleet => None,
+            Where::Elsewhere => return None,
+        };
+        self.by_resource.get(&(host, resource.kind, resource.name.to_string()))
+    }
+
+    /// The planned step that will bring `resource`, or may: a package brings units nobody listed.
+    pub(super) fn of_any(&self, resource: &Resource, own: usize, hosts: &[&Host]) -> Option<&StepRef> {
+        self.of(resource, own, hosts).or_else(|| match locate(&resource.scope, own, hosts) {
+            Where::Host(host) => self.weak.get(&(host, resource.kind)),
+            _ => None,
+        })
+    }
+}

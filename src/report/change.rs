@@ -1,0 +1,162 @@
+//! A change and a failure in words: the same in a plan and while it is applied.
+
+use super::diff::Diff;
+use super::style::{Detail, Look, Tone};
+use super::text;
+use crate::event::ChangeView;
+use crate::model::Failure;
+use crate::step::{Field, Value};
+
+/// Field names beyond this many columns do not push the others to the right.
+const NAME: usize = 24;
+/// Lines shown of what a failed command printed; the end tells most.
+const OUTPUT: usize = 12;
+
+/// Whether something comes, goes or becomes other: `+`, `-`, `~`.
+pub(crate) fn symbol(change: &ChangeView) -> (char, Tone) {
+    let mut signs = change.fields.iter().map(|f| sign(f).0);
+    match signs.next() {
+        Some('+') if signs.all(|s| s == '+') => ('+', Tone::Good),
+        Some('-') if signs.all(|s| s == '-') => ('-', Tone::Bad),
+        _ => ('~', Tone::Change),
+    }
+}
+
+fn sign(field: &Field) -> (char, Tone) {
+    match (&field.before, &field.after) {
+        (Value::Absent, _) => ('+', Tone::Good),
+        (_, Value::Absent) => ('-', Tone::Bad),
+        _ => ('~', Tone::Change),
+    }
+}
+
+/// The fields of a change, with what it interrupts and what else to know.
+pub(crate) fn details(change: &ChangeView, indent: usize, look: Look, detail: Detail) -> Vec<String> {
+    let blank = " ".repeat(indent);
+    let mut out = Vec::new();
+    let names = change.fields.iter().map(|f| text::width(&f.name)).filter(|w| *w <= NAME).max().unwrap_or(0);
+    for field in &change.fields {
+        out.extend(one(field, &blank, names, look, detail));
+    }
+    if detail.verbose > 0 {
+        for action in &change.actions {
+            out.extend(painted(Tone::Dim, look, action, &format!("{blank}> "), &format!("{blank}  ")));
+        }
+    }
+    if let Some(whom) = &change.disrupts {
+        let first = format!("{blank}! interrupts: ");
+        out.extend(painted(Tone::Warn, look, whom, &first, &format!("{blank}  ")));
+    }
+    for note in &change.notes {
+        out.extend(painted(Tone::Normal, look, note, &format!("{blank}note: "), &format!("{blank}  ")));
+    }
+    out
+}
+
+fn painted(tone: Tone, look: Look, words: &str, first: &str, rest: &str) -> Vec<String> {
+    let words = words.lines().map(text::clean).collect::<Vec<_>>().join("\n");
+    text::wrap(&words, look.width, first, rest).into_iter().map(|l| look.paint(tone, &l)).collect()
+}
+
+fn one(field: &Field, blank: &str, names: usize, look: Look, detail: Detail) -> Vec<String> {
+    let (sign, tone) = sign(field);
+    let head = format!("{blank}{sign} {}", text::pad(&field.name, names));
+    let rest = format!("{blank}    ");
+    if let Some((before, after)) = contents(field) {
+        let diff = Diff::new(before, after);
+        let new = if field.before == Value::Absent { " (new)" } else { "" };
+        let mut out = painted(tone, look, &format!("{}{new}", diff.counts()), &format!("{head}  "), &rest);
+        if detail.diff {
+            out.extend(diff.render(look, &rest, detail.verbose > 0));
+        }
+        return out;
+    }
+    let (before, after) = (words(&field.before), words(&field.after));
+    let (short, parts) = match sign {
+        '+' => (after.clone(), vec![after]),
+        '-' => (before.clone(), vec![before]),
+        _ => (format!("{before} -> {after}"), vec![before, format!("-> {after}")]),
+    };
+    let one_line = format!("{head}  {short}");
+    let fits = look.width.is_none_or(|columns| text::width(&one_line) <= columns);
+    if fits && !short.contains('\n') {
+        return vec![look.paint(tone, &one_line)];
+    }
+    let mut out = vec![look.paint(tone, head.trim_end())];
+    for part in parts {
+        out.extend(painted(tone, look, &part, &rest, &format!("{rest}   ")));
+    }
+    out
+}
+
+/// The two texts, if the field is about the content of a text file.
+fn contents(field: &Field) -> Option<(&str, &str)> {
+    match (&field.before, &field.after) {
+        (Value::Content(before), Value::Content(after)) => Some((before, after)),
+        (Value::Absent, Value::Content(after)) => Some(("", after)),
+        (Value::Content(before), Value::Absent) => Some((before, "")),
+        _ => None,
+    }
+}
+
+fn words(value: &Value) -> String {
+    match value {
+        Value::Absent => "(none)".into(),
+        Value::Text(text) if text.is_empty() => "(empty)".into(),
+        Value::Text(text) => text.clone(),
+        Value::Content(text) => format!("(text, {})", text::count(text.lines().count(), "line")),
+        Value::Binary { sha256, size } => {
+            format!("(binary, {}, sha256 {})", text::size(*size), sha256.get(..12).unwrap_or(sha256))
+        }
+        Value::AfterApply => "(known after apply)".into(),
+        Value::Unknown => "(not known yet)".into(),
+        Value::Masked => "(secret)".into(),
+    }
+}
+
+/// Why something failed: message, causes, command, exit code, the end of its output, what to do.
+pub(crate) fn failure(failure: &Failure, indent: usize, look: Look, detail: Detail) -> Vec<String> {
+    let blank = " ".repeat(indent);
+    let deeper = format!("{blank}  ");
+    let mut out = painted(Tone::Bad, look, &failure.message, &blank, &deeper);
+    for cause in &failure.causes {
+        out.extend(painted(Tone::Normal, look, cause, &format!("{blank}because: "), &deeper));
+    }
+    if let Some(command) = &failure.command {
+        let command: Vec<_> = command.trim_end().lines().collect();
+        let bound = if detail.verbose > 0 { command.len() } else { 4 };
+        let mut shown = command[..bound.min(command.len())].join("\n");
+        if command.len() > bound {
+            shown.push_str(&format!("\n{}", look.ellipsis()));
+        }
+        out.extend(painted(Tone::Normal, look, &shown, &format!("{blank}command: "), &deeper));
+    }
+    if let Some(code) = failure.code {
+        let meaning = match code {
+            124 => " (timed out)",
+            126 => " (cannot be run)",
+            127 => " (command not found)",
+            137 => " (killed)",
+            _ => "",
+        };
+        out.push(format!("{blank}exit code: {code}{meaning}"));
+    }
+    let output: Vec<_> = failure.output.lines().collect();
+    if !output.is_empty() {
+        out.push(format!("{blank}output:"));
+        let bound = if detail.verbose > 0 { output.len() } else { OUTPUT };
+        let from = output.len().saturating_sub(bound);
+        let bar = format!("{blank}  | ");
+        if from > 0 {
+            let left_out = format!("{bar}{} ({from} lines before)", look.ellipsis());
+            out.push(look.paint(Tone::Dim, &left_out));
+        }
+        for line in &output[from..] {
+            out.extend(text::wrap(&text::last_state(line), look.width, &bar, &bar));
+        }
+    }
+    if let Some(hint) = &failure.hint {
+        out.extend(painted(Tone::Strong, look, hint, &format!("{blank}hint: "), &deeper));
+    }
+    out
+}

@@ -1,0 +1,198 @@
+//! The lines that stay: what ended how on which host, failures, warnings. The same on a pipe and above bars.
+
+use super::style::{Detail, Look, Tone};
+use super::{change, recap, text};
+use crate::event::{Body, Event, Finished, Mode, Outcome, PlayInfo};
+use crate::model::{Failure, HostName};
+
+/// Host names longer than this do not push the column to the right.
+const HOST: usize = 24;
+/// Columns of the outcome: `unchanged`.
+const OUTCOME: usize = 9;
+
+/// Turns events into lines.
+#[derive(Debug)]
+pub(crate) struct Log {
+    look: Look,
+    detail: Detail,
+    mode: Mode,
+    plays: Vec<PlayInfo>,
+    /// Columns of the host names.
+    hosts: usize,
+    /// A playbook that has begun and of which nothing has been said.
+    heading: Option<usize>,
+    recap: recap::Recap,
+}
+
+impl Log {
+    pub(crate) fn new(look: Look, detail: Detail) -> Self {
+        Self {
+            look,
+            detail,
+            mode: Mode::Apply,
+            plays: Vec::new(),
+            hosts: 0,
+            heading: None,
+            recap: recap::Recap::default(),
+        }
+    }
+
+    /// The lines that `event` gives, ready to be printed.
+    pub(crate) fn lines(&mut self, event: &Event) -> Vec<String> {
+        self.recap.take(event);
+        let lines = match &event.body {
+            Body::RunStarted { mode, hosts, plays, .. } => {
+                self.mode = *mode;
+                self.plays.clone_from(plays);
+                self.hosts = hosts.iter().map(|h| text::width(h.as_str())).filter(|w| *w <= HOST).max().unwrap_or(0);
+                Vec::new()
+            }
+            Body::PlayStarted { play } => {
+                self.heading = Some(*play);
+                Vec::new()
+            }
+            // A plan lists them itself.
+            Body::HostUnreachable { host, failure } if self.mode != Mode::Plan => {
+                self.unreachable(host, failure)
+            }
+            Body::Warning { host, message } => self.warning(host.as_ref(), message),
+            Body::StepFinished(finished) => self.finished(finished),
+            Body::StepRetried { at, left, failure } if !self.detail.quiet => {
+                let words = format!("{} ({} left)", failure.message, text::count_of(*left, "try", "tries"));
+                self.line(&at.host, "retry", Tone::Warn, &words)
+            }
+            Body::ActionStarted { at, label } if self.detail.verbose > 1 => self.aside(&at.host, '>', label),
+            Body::Output { at, line, .. } if self.detail.verbose > 1 => self.aside(&at.host, '|', line),
+            Body::RunFinished { summary } if self.mode == Mode::Apply => {
+                return self.recap.render(summary, self.look, self.detail);
+            }
+            _ => Vec::new(),
+        };
+        if lines.is_empty() || self.detail.quiet {
+            return lines;
+        }
+        let mut out = self.heading();
+        out.extend(lines);
+        out
+    }
+
+    /// `NFS server (10-nfs-server)`, before the first line of a playbook.
+    fn heading(&mut self) -> Vec<String> {
+        let Some(play) = self.heading.take().and_then(|n| self.plays.get(n)) else { return Vec::new() };
+        let title = format!("{} ({})", text::clean(&play.title), play.name);
+        let mut out = vec![String::new()];
+        out.extend(
+            text::wrap(&title, self.look.width, "", "  ").iter().map(|l| self.look.paint(Tone::Strong, l)),
+        );
+        out
+    }
+
+    fn finished(&self, finished: &Finished) -> Vec<String> {
+        let (word, tone) = outcome(finished.outcome);
+        let bad = matches!(finished.outcome, Outcome::Failed | Outcome::Unreachable);
+        let shown = match finished.outcome {
+            // The host has been reported already.
+            Outcome::Unreachable => false,
+            Outcome::Unchanged | Outcome::Skipped => self.detail.verbose > 0,
+            _ => !self.detail.quiet || bad,
+        };
+        if !shown {
+            return Vec::new();
+        }
+        let mut words = text::clean(&finished.name).into_owned();
+        if !finished.reason.is_empty() {
+            words = format!("{words}: {}", text::clean(&finished.reason));
+        }
+        if finished.outcome != Outcome::Skipped && finished.outcome != Outcome::Unchanged {
+            words = format!("{words}  ({})", text::duration(finished.took_ms));
+        }
+        let mut out = self.line(&finished.at.host, word, tone, &words);
+        let indent = self.indent();
+        if let Some(change) = &finished.change
+            && !self.detail.quiet
+        {
+            if bad {
+                let was = format!("was to {}", text::clean(&change.summary));
+                out.extend(text::wrap(&was, self.look.width, &" ".repeat(indent), &" ".repeat(indent + 2)));
+            }
+            if self.detail.diff {
+                out.extend(change::details(change, indent, self.look, self.detail));
+            }
+        }
+        if let Some(failure) = &finished.failure {
+            out.extend(change::failure(failure, indent, self.look, self.detail));
+        }
+        if bad {
+            let place = format!("{}at {}", " ".repeat(indent), finished.place);
+            out.push(self.look.paint(Tone::Dim, &place));
+        }
+        out
+    }
+
+    fn unreachable(&self, host: &HostName, failure: &Failure) -> Vec<String> {
+        let mut out = self.line(host, "unreachable", Tone::Bad, "");
+        out.extend(change::failure(failure, self.indent(), self.look, self.detail));
+        out
+    }
+
+    fn warning(&self, host: Option<&HostName>, message: &str) -> Vec<String> {
+        if self.detail.quiet {
+            return Vec::new();
+        }
+        match host {
+            Some(host) => self.line(host, "warning", Tone::Warn, message),
+            None => text::wrap(&text::clean(message), self.look.width, "warning: ", "  ")
+                .iter()
+                .map(|l| self.look.paint(Tone::Warn, l))
+                .collect(),
+        }
+    }
+
+    /// `nfs-01  changed    NFS server packages`: broken lines go on below the words.
+    fn line(&self, host: &HostName, word: &str, tone: Tone, words: &str) -> Vec<String> {
+        let host = text::pad(host.as_str(), self.hosts);
+        let head = format!("{host}  {}  ", text::pad(word, OUTCOME));
+        let narrow = self.look.width.is_some_and(|columns| columns < text::width(&head) + 24);
+        let rest = " ".repeat(if narrow { 4 } else { text::width(&head) });
+        let words: Vec<_> = words.lines().map(text::clean).collect();
+        let lines = text::wrap(&words.join("\n"), self.look.width, &head, &rest);
+        let plain = format!("{host}  {word}");
+        lines
+            .into_iter()
+            .map(|line| match line.strip_prefix(&plain) {
+                Some(rest) => format!("{host}  {}{rest}", self.look.paint(tone, word)),
+                None => line,
+            })
+            .collect()
+    }
+
+    fn aside(&self, host: &HostName, mark: char, words: &str) -> Vec<String> {
+        let head = format!("{}  {mark} ", text::pad(host.as_str(), self.hosts));
+        let rest = " ".repeat(text::width(&head));
+        text::wrap(&text::last_state(words), self.look.width, &head, &rest)
+            .iter()
+            .map(|l| self.look.paint(Tone::Dim, l))
+            .collect()
+    }
+
+    /// Details stand below the outcome, or where the terminal is narrow, further left.
+    fn indent(&self) -> usize {
+        match self.look.width {
+            Some(columns) if columns < 60 => 4,
+            _ => self.hosts + 2,
+        }
+    }
+}
+
+/// The word for an outcome, as everywhere.
+pub(crate) fn outcome(outcome: Outcome) -> (&'static str, Tone) {
+    match outcome {
+        Outcome::Unchanged => ("unchanged", Tone::Good),
+        Outcome::Changed => ("changed", Tone::Change),
+        Outcome::WouldChange => ("would change", Tone::Change),
+        Outcome::Unknown => ("unknown", Tone::Warn),
+        Outcome::Skipped => ("skipped", Tone::Dim),
+        Outcome::Failed => ("failed", Tone::Bad),
+        Outcome::Unreachable => ("unreachable", Tone::Bad),
+    }
+}

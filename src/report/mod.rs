@@ -1,0 +1,20 @@
+//! Displays of a run: each folds the one ordered stream of events, and none decides anything.
+//!
+//! Messages and progress go to standard error, data (a plan, JSON lines, answers) to standard output.
+
+mod change;
+mod diff;
+mod json;
+mod log;
+mod plain;
+mod plan;
+mod recap;
+mod reporter;
+mod style;
+mod text;
+
+pub use json::Json;
+pub use plain::Plain;
+pub use plan::PlanText;
+pub use reporter::{All, Driver, Reporter, Tally};
+pub use style::{Detail, Look};

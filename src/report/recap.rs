@@ -1,0 +1,175 @@
+//! The end of an apply: host by host how often each outcome came up, what failed, and one line for all.
+
+use std::collections::HashMap;
+
+use super::style::{Detail, Look, Tone};
+use super::text;
+use crate::event::{Body, Counts, Event, Finished, Outcome, Summary};
+use crate::model::HostName;
+
+/// Up to so many hosts have a line each; of more, those with equal counts share one.
+const SINGLE: usize = 24;
+/// Failed steps listed again at the end.
+const FAILURES: usize = 20;
+/// Parts of a list of hosts before "and N more".
+const HOSTS: usize = 6;
+
+/// Remembers what the end will have to say.
+#[derive(Debug, Default)]
+pub(crate) struct Recap {
+    hosts: Vec<HostName>,
+    failures: Vec<Finished>,
+    failed: usize,
+    unreachable: HashMap<HostName, String>,
+    at_ms: u64,
+}
+
+impl Recap {
+    pub(crate) fn take(&mut self, event: &Event) {
+        self.at_ms = event.at_ms;
+        match &event.body {
+            Body::RunStarted { hosts, .. } => self.hosts.clone_from(hosts),
+            Body::HostUnreachable { host, failure } => {
+                self.unreachable.insert(host.clone(), failure.message.clone());
+            }
+            Body::StepFinished(finished) if finished.outcome == Outcome::Failed => {
+                self.failed += 1;
+                if self.failures.len() < FAILURES {
+                    self.failures.push(finished.clone());
+                }
+            }
+            _ => {}
+        }
+    }
+
+    pub(crate) fn render(&self, summary: &Summary, look: Look, detail: Detail) -> Vec<String> {
+        let mut out = Vec::new();
+        let calm = summary.total.changed + summary.total.failed == 0 && summary.unreachable.is_empty();
+        if !detail.quiet && (!calm || detail.verbose > 0) {
+            out.push(String::new());
+            self.table(summary, look, &mut out);
+        }
+        // With one failure its full report is still on the screen.
+        if self.failed > 1 && !detail.quiet {
+            self.list_failures(look, &mut out);
+        }
+        if !detail.quiet {
+            out.push(String::new());
+        }
+        let tone = if summary.total.failed > 0 || !summary.unreachable.is_empty() { Tone::Bad } else { Tone::Good };
+        let line = self.result(summary);
+        out.extend(text::wrap(&line, look.width, "", "").iter().map(|l| look.paint(tone, l)));
+        out
+    }
+
+    fn table(&self, summary: &Summary, look: Look, out: &mut Vec<String>) {
+        let none = Counts::default();
+        let mut rows: Vec<(Vec<&HostName>, Option<&Counts>)> = Vec::new();
+        for host in &self.hosts {
+            let counts = summary.hosts.get(host).unwrap_or(&none);
+            let counts = if summary.unreachable.contains(host) { None } else { Some(counts) };
+            let equal = rows.iter_mut().find(|(_, c)| self.hosts.len() > SINGLE && *c == counts && c.is_some());
+            match equal {
+                Some((hosts, _)) => hosts.push(host),
+                None => rows.push((vec![host], counts)),
+            }
+        }
+        let columns: Vec<_> = COLUMNS.into_iter().filter(|(_, _, pick)| pick(&summary.total) > 0).collect();
+        let labels: Vec<_> = rows
+            .iter()
+            .map(|(hosts, _)| match hosts.len() {
+                1 => hosts[0].to_string(),
+                n => format!("{} ({n} hosts)", text::hosts(hosts, HOSTS)),
+            })
+            .collect();
+        let numbers: usize = columns.iter().map(|(word, ..)| word.len() + 2).sum();
+        let room = look.width.map_or(60, |w| w.saturating_sub(numbers)).clamp(8, 60);
+        let names = labels.iter().map(|l| text::width(l)).max().unwrap_or(0).clamp(4, room);
+        let mut head = text::pad("host", names);
+        for (word, ..) in &columns {
+            head.push_str(&format!("  {word}"));
+        }
+        out.push(look.paint(Tone::Dim, &head));
+        for (label, (hosts, counts)) in labels.iter().zip(&rows) {
+            let label = text::pad(&text::cut(label, names, look.ellipsis()), names);
+            let Some(counts) = counts else {
+                let why = self.unreachable.get(hosts[0]).map(|w| format!(": {}", text::clean(w))).unwrap_or_default();
+                let room = look.width.map_or(usize::MAX, |w| w.saturating_sub(names + 2));
+                let words = format!("unreachable{why}");
+                out.push(format!("{label}  {}", look.paint(Tone::Bad, &text::cut(&words, room, look.ellipsis()))));
+                continue;
+            };
+            let mut line = label;
+            for (word, tone, pick) in &columns {
+                let n = pick(counts);
+                let tone = if n == 0 { Tone::Dim } else { *tone };
+                line.push_str("  ");
+                line.push_str(&look.paint(tone, &text::pad_left(&n.to_string(), word.len())));
+            }
+            out.push(line);
+        }
+    }
+
+    fn list_failures(&self, look: Look, out: &mut Vec<String>) {
+        out.push(String::new());
+        out.push(look.paint(Tone::Strong, "Failed:"));
+        // In inventory order, as everywhere; each host's own in the order in which they happened.
+        let order: HashMap<_, _> = self.hosts.iter().enumerate().map(|(n, h)| (h, n)).collect();
+        let mut failures: Vec<_> = self.failures.iter().collect();
+        failures.sort_by_key(|f| order.get(&f.at.host));
+        for f in failures {
+            let why = f.failure.as_ref().map(|w| format!(": {}", text::clean(&w.message))).unwrap_or_default();
+            let words = format!("{}  {} ({}){why}", f.at.host, text::clean(&f.name), f.place);
+            out.extend(text::wrap(&words, look.width, "  ", "      "));
+        }
+        if self.failed > self.failures.len() {
+            out.push(format!("  and {} more", self.failed - self.failures.len()));
+        }
+    }
+
+    /// `Done: 12 changed on 4 hosts, 30 unchanged, in 1 min 12 s.`
+    fn result(&self, summary: &Summary) -> String {
+        let total = summary.total;
+        let hosts = |pick: fn(&Counts) -> usize| {
+            text::count(summary.hosts.values().filter(|c| pick(c) > 0).count(), "host")
+        };
+        let mut parts = Vec::new();
+        if total.changed > 0 {
+            parts.push(format!("{} changed on {}", total.changed, hosts(|c| c.changed)));
+        }
+        for (n, word) in [(total.unchanged, "unchanged"), (total.skipped, "skipped")] {
+            if n > 0 {
+                parts.push(format!("{n} {word}"));
+            }
+        }
+        let rest = parts.join(", ");
+        let took = text::duration(self.at_ms);
+        let mut line = if total.failed > 0 {
+            let rest = if rest.is_empty() { rest } else { format!("; {rest}") };
+            format!("Failed: {} on {}{rest}", text::count(total.failed, "step"), hosts(|c| c.failed))
+        } else if total.changed > 0 {
+            format!("Done: {rest}")
+        } else if total.unchanged > 0 {
+            let skipped = if total.skipped > 0 { format!(", {} skipped", total.skipped) } else { String::new() };
+            let are = if total.unchanged == 1 { "is" } else { "are" };
+            let steps = text::count(total.unchanged, "step");
+            format!("Nothing to do: {steps} {are} as described on {}{skipped}", hosts(|c| c.unchanged))
+        } else {
+            "Nothing was done".into()
+        };
+        line.push_str(&format!(" ({took})."));
+        if !summary.unreachable.is_empty() {
+            line.push_str(&format!(" {} unreachable.", text::count(summary.unreachable.len(), "host")));
+        }
+        line
+    }
+}
+
+type Column = (&'static str, Tone, fn(&Counts) -> usize);
+
+const COLUMNS: [Column; 4] = [
+    ("changed", Tone::Change, |c| c.changed),
+    ("unchanged", Tone::Good, |c| c.unchanged),
+    ("skipped", Tone::Normal, |c| c.skipped),
+    ("failed", Tone::Bad, |c| c.failed),
+];

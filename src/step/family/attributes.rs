@@ -1,0 +1,172 @@
+//! Mode, owner and group: what is wanted, what differs, and how it is set.
+
+use crate::model::FileState;
+use crate::sh;
+use crate::shell::Script;
+use crate::step::family::path::{octal, parse_mode};
+use crate::step::{Action, Field, Invalid, Value};
+
+/// Mode, owner and group that are wanted; `None` leaves as it is.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Attributes {
+    /// Permission bits.
+    pub mode: Option<u32>,
+    /// Name or number.
+    pub owner: Option<String>,
+    /// Name or number.
+    pub group: Option<String>,
+}
+
+impl Attributes {
+    /// Reads them from what the user wrote, which [`Attributes::validate`] has seen.
+    pub fn new(mode: Option<&str>, owner: Option<&str>, group: Option<&str>) -> Self {
+        Self {
+            mode: mode.and_then(parse_mode),
+            owner: owner.map(str::to_owned),
+            group: group.map(str::to_owned),
+        }
+    }
+
+    /// Returns the mistakes in what the user wrote.
+    pub fn validate(mode: Option<&str>, owner: Option<&str>, group: Option<&str>) -> Vec<Invalid> {
+        let mut invalid = Vec::new();
+        if let Some(mode) = mode.filter(|m| parse_mode(m).is_none()) {
+            invalid.push(
+                Invalid::new("mode", format!("{mode:?} is not a mode")).help("write it in octal: \"0755\""),
+            );
+        }
+        for (key, value) in [("owner", owner), ("group", group)] {
+            let Some(value) = value else { continue };
+            if value.is_empty() || value.contains([':', '|', '/', ' ', '\n', '\t']) {
+                let message = format!(
+                    "{value:?} is not a name or number of a {}",
+                    if key == "owner" { "user" } else { key }
+                );
+                let invalid_name = Invalid::new(key, message);
+                invalid.push(if value.contains(':') {
+                    invalid_name.help("write owner and group apart: `owner = \"a\", group = \"b\"`")
+                } else {
+                    invalid_name
+                });
+            }
+        }
+        invalid
+    }
+
+    /// Returns the fields that differ from `file`, which is changed to what they will be. `fresh`: it is only
+    /// about to be made, so all of them are named.
+    pub fn difference(&self, file: &mut FileState, fresh: bool) -> Vec<Field> {
+        let mut fields = Vec::new();
+        let before = |text: String| if fresh { Value::Absent } else { Value::Text(text) };
+        if let Some(mode) = self.mode
+            && (fresh || file.mode != mode)
+        {
+            let field =
+                Field { name: "mode".into(), before: before(octal(file.mode)), after: octal(mode).into() };
+            fields.push(field);
+            file.mode = mode;
+        }
+        for (name, wanted, actual, id) in [
+            ("owner", &self.owner, &mut file.owner, &mut file.uid),
+            ("group", &self.group, &mut file.group, &mut file.gid),
+        ] {
+            let Some(wanted) = wanted else { continue };
+            let number = wanted.parse::<u32>().ok();
+            if !fresh && (actual == wanted || (number.is_some() && number == *id)) {
+                continue;
+            }
+            fields.push(Field {
+                name: name.into(),
+                before: before(actual.clone()),
+                after: wanted.clone().into(),
+            });
+            actual.clone_from(wanted);
+            *id = if wanted == "root" { Some(0) } else { number };
+        }
+        fields
+    }
+
+    /// Returns a script that gives the path in the shell variable `$hw_to` these attributes.
+    ///
+    /// The owner first, for `chown` takes the setuid and setgid bits away (chown(2)); and the mode with five
+    /// digits, for with fewer `chmod` leaves those bits of a directory as they are (chmod(1)). `keep` is the
+    /// mode to give back after a change of owner when none is wanted.
+    pub fn set(&self, keep: Option<u32>) -> Script {
+        let mut script = Script::new();
+        let owner = match (&self.owner, &self.group) {
+            (Some(owner), Some(group)) => Some(format!("{owner}:{group}")),
+            (Some(owner), None) => Some(owner.clone()),
+            (None, Some(group)) => Some(format!(":{group}")),
+            (None, None) => None,
+        };
+        if let Some(owner) = &owner {
+            script = script.script(&sh!("chown -- {} \"$hw_to\"\n", owner));
+        }
+        let keep = keep.filter(|mode| owner.is_some() && mode & 0o6000 != 0);
+        if let Some(mode) = self.mode.or(keep) {
+            script = script.script(&sh!("chmod -- {} \"$hw_to\"\n", format!("{mode:05o}")));
+        }
+        script
+    }
+
+    /// Only those that are named in `fields`.
+    #[must_use]
+    pub fn only(&self, fields: &[Field]) -> Self {
+        let named = |name: &str| fields.iter().any(|f| f.name == name);
+        Self {
+            mode: self.mode.filter(|_| named("mode")),
+            owner: self.owner.clone().filter(|_| named("owner")),
+            group: self.group.clone().filter(|_| named("group")),
+        }
+    }
+
+    /// The action that sets those of them that `fields` name on the path itself (the target if it is a link
+    /// that is followed).
+    pub fn action(&self, path: &str, fields: &[Field], after: &FileState) -> Option<Action> {
+        let set = self.only(fields);
+        if set == Self::default() {
+            return None;
+        }
+        // When only the owner differs, the bits that `chown` takes away have to come back.
+        let keep = self.mode.or(Some(after.mode));
+        let names: Vec<&str> =
+            [("mode", set.mode.is_some()), ("owner", set.owner.is_some()), ("group", set.group.is_some())]
+                .into_iter()
+                .filter_map(|(name, yes)| yes.then_some(name))
+                .collect();
+        let label = format!("set {} of {path}", join(&names));
+        Some(Action::new(label, sh!("set -e\nhw_to={}\n{}", path, set.set(keep))))
+    }
+}
+
+/// `a`, `a and b`, `a, b and c`.
+fn join(names: &[&str]) -> String {
+    match names.split_last() {
+        Some((last, rest)) if !rest.is_empty() => format!("{} and {last}", rest.join(", ")),
+        _ => names.concat(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::FileKind;
+
+    #[test]
+    fn a_numeric_owner_is_the_same_as_its_name() {
+        let wanted = Attributes::new(Some("4755"), Some("999"), Some("redis"));
+        let mut file = FileState {
+            mode: 0o4755,
+            owner: "redis".into(),
+            uid: Some(999),
+            group: "redis".into(),
+            gid: Some(1000),
+            ..FileState::fresh(FileKind::File)
+        };
+        assert_eq!(wanted.difference(&mut file, false), []);
+        file.uid = Some(998);
+        assert_eq!(wanted.difference(&mut file, false).len(), 1);
+        assert_eq!((&*file.owner, file.uid), ("999", Some(999)), "what a later step may expect");
+        assert_eq!(wanted.difference(&mut file, false), []);
+    }
+}

@@ -1,0 +1,181 @@
+//! The lab and the binary under test, as a user drives them.
+
+use std::io::Write as _;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use serde_json::Value;
+
+fn root() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+}
+
+fn script() -> PathBuf {
+    root().join("tests/lab/lab")
+}
+
+/// Whether the lab can be used here.
+pub fn available() -> Result<(), String> {
+    let id = Command::new("id").arg("-u").output().map_err(|e| e.to_string())?;
+    if id.stdout != b"0\n" {
+        return Err("the lab needs root".into());
+    }
+    let built = Command::new(script()).arg("is-built").stderr(Stdio::null()).status();
+    if built.is_ok_and(|s| s.success()) {
+        Ok(())
+    } else {
+        Err("nothing is built yet: run tests/lab/lab build".into())
+    }
+}
+
+/// Runs a command of the lab, which must succeed.
+pub fn lab(args: &[&str]) -> String {
+    let out = Command::new(script()).args(args).stdin(Stdio::null()).output().unwrap();
+    let text = String::from_utf8_lossy(&out.stdout).into_owned();
+    assert!(
+        out.status.success(),
+        "lab {args:?}: {}\n{text}{}",
+        out.status,
+        String::from_utf8_lossy(&out.stderr)
+    );
+    text
+}
+
+/// Runs a shell command on a host by plain ssh, as a user checks what was done.
+pub fn on(host: &str, command: &str) -> String {
+    lab(&["ssh", host, command]).trim_end().to_owned()
+}
+
+/// What a run of the binary came to.
+pub struct Ran {
+    pub code: i32,
+    pub stdout: String,
+    pub stderr: String,
+}
+
+impl Ran {
+    /// Its events.
+    pub fn events(&self) -> Vec<Value> {
+        self.stdout.lines().map(|l| serde_json::from_str(l).unwrap_or_else(|e| panic!("{e}: {l}"))).collect()
+    }
+
+    /// The plan: `(playbook, step, host)` and what is forecast (`change`, `unchanged`, `skipped` ...).
+    pub fn planned(&self) -> Vec<(String, String)> {
+        self.events()
+            .iter()
+            .filter(|e| e["event"] == "planned")
+            .map(|e| (key(e), e["forecast"]["forecast"].as_str().unwrap().to_owned()))
+            .collect()
+    }
+
+    /// The steps that the plan would change, as `host step`.
+    pub fn to_change(&self) -> Vec<String> {
+        let mut changes: Vec<_> =
+            self.planned().into_iter().filter(|(_, f)| f == "change").map(|(key, _)| key).collect();
+        changes.sort();
+        changes
+    }
+
+    /// How the steps ended: `(playbook, step, host)` and the outcome.
+    pub fn finished(&self) -> Vec<(String, String)> {
+        self.events()
+            .iter()
+            .filter(|e| e["event"] == "step_finished")
+            .map(|e| (key(e), e["outcome"].as_str().unwrap().to_owned()))
+            .collect()
+    }
+
+    /// The steps that were changed, as `host step`.
+    pub fn changed(&self) -> Vec<String> {
+        let mut changes: Vec<_> =
+            self.finished().into_iter().filter(|(_, o)| o == "changed").map(|(key, _)| key).collect();
+        changes.sort();
+        changes
+    }
+
+    /// Asserts the exit code, showing all output if it is another.
+    #[track_caller]
+    pub fn exits(self, code: i32) -> Self {
+        assert_eq!(self.code, code, "\nstdout: {}\nstderr: {}", self.stdout, self.stderr);
+        self
+    }
+
+    /// Asserts that what was printed contains `text`.
+    #[track_caller]
+    pub fn says(self, text: &str) -> Self {
+        let all = format!("{}{}", self.stdout, self.stderr);
+        assert!(all.contains(text), "{text:?} is not in:\n{all}");
+        self
+    }
+
+    /// Asserts that what was printed does not contain `text`.
+    #[track_caller]
+    pub fn never_says(self, text: &str) -> Self {
+        let all = format!("{}{}", self.stdout, self.stderr);
+        assert!(!all.contains(text), "{text:?} is in:\n{all}");
+        self
+    }
+}
+
+fn key(event: &Value) -> String {
+    let word = |name: &str| event[name].as_str().unwrap().to_owned();
+    format!("{} {}", word("host"), word("step"))
+}
+
+/// Runs the binary inside the lab's network with the lab's inventory.
+pub fn hostwright(args: &[&str]) -> Ran {
+    with_inventory("tests/lab/inventory.toml", args)
+}
+
+/// As [`hostwright`], with events on standard output.
+pub fn json(args: &[&str]) -> Ran {
+    let mut all = args.to_vec();
+    all.extend(["--format", "json"]);
+    hostwright(&all)
+}
+
+/// As [`hostwright`], with another inventory.
+pub fn with_inventory(inventory: &str, args: &[&str]) -> Ran {
+    let config = lab(&["ssh-config"]);
+    let out = Command::new(script())
+        .args(["exec", env!("CARGO_BIN_EXE_hostwright")])
+        .args(args)
+        .args(["-i", inventory, "--ssh-config", config.trim()])
+        .current_dir(root())
+        .stdin(Stdio::null())
+        .output()
+        .unwrap();
+    Ran {
+        code: out.status.code().unwrap_or(-1),
+        stdout: String::from_utf8_lossy(&out.stdout).into_owned(),
+        stderr: String::from_utf8_lossy(&out.stderr).into_owned(),
+    }
+}
+
+/// A playbook or inventory that is only needed here.
+pub fn temporary(text: &str) -> tempfile::NamedTempFile {
+    let mut file = tempfile::Builder::new().suffix(".toml").tempfile().unwrap();
+    file.write_all(text.as_bytes()).unwrap();
+    file
+}
+
+/// Asserts that each step of the plan ended as was forecast: the plan told the truth.
+#[track_caller]
+pub fn same(plan: &Ran, apply: &Ran) {
+    let mut differences = Vec::new();
+    let ended = apply.finished();
+    for (step, forecast) in plan.planned() {
+        let wanted = match forecast.as_str() {
+            "change" => "changed",
+            "unchanged" => "unchanged",
+            "skipped" => "skipped",
+            other => panic!("{step}: the plan says {other}"),
+        };
+        match ended.iter().find(|(s, _)| *s == step) {
+            Some((_, outcome)) if outcome == wanted => {}
+            Some((_, outcome)) => differences.push(format!("{step}: planned {forecast}, but {outcome}")),
+            None => differences.push(format!("{step}: planned {forecast}, but it never ended")),
+        }
+    }
+    assert!(differences.is_empty(), "{differences:#?}");
+}
