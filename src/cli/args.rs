@@ -95,7 +95,14 @@ pub enum When {
 #[command(next_help_heading = "Inventory")]
 pub(super) struct Inventory {
     /// The inventory
-    #[arg(short, long, value_name = "FILE", env = "HOSTWRIGHT_INVENTORY", default_value = "inventory.toml", hide_env_values = true)]
+    #[arg(
+        short,
+        long,
+        value_name = "FILE",
+        env = "HOSTWRIGHT_INVENTORY",
+        default_value = "inventory.toml",
+        hide_env_values = true
+    )]
     pub(super) inventory: PathBuf,
     /// Set a variable; wins over inventory and playbooks
     #[arg(long = "var", value_name = "NAME=VALUE", value_parser = var)]
@@ -192,7 +199,7 @@ impl Target {
 /// How much of a change is shown.
 #[derive(Debug, Clone, Args)]
 pub(super) struct Diff {
-    /// Show fields and file differences of changes [default: in a plan]
+    /// Show file differences in a plan (the default), and each change again when it is applied
     #[arg(long, overrides_with = "no_diff", help_heading = "Output")]
     pub(super) diff: bool,
     /// Do not show file differences

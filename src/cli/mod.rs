@@ -1,6 +1,7 @@
 //! The command line: types, settings that are settled once, one file per command.
 
 mod args;
+pub mod environment;
 mod exit;
 mod settings;
 

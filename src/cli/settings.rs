@@ -229,7 +229,12 @@ mod tests {
             ("hostwright plan x", Surroundings { no_color: true, ..TERMINAL }, Format::Bars, false),
             ("hostwright plan x", Surroundings { dumb: true, ..TERMINAL }, Format::Plain, false),
             ("hostwright plan x --color always", pipe, Format::Plain, true),
-            ("hostwright plan x --color always", Surroundings { no_color: true, ..TERMINAL }, Format::Bars, true),
+            (
+                "hostwright plan x --color always",
+                Surroundings { no_color: true, ..TERMINAL },
+                Format::Bars,
+                true,
+            ),
             ("hostwright plan x --color never", TERMINAL, Format::Bars, false),
             ("hostwright --format json plan x", TERMINAL, Format::Json, true),
             ("hostwright plan x --format bars", pipe, Format::Plain, false),

@@ -5,6 +5,7 @@ use std::ops::Range;
 use toml::Spanned;
 use toml::de::{DeInteger, DeTable, DeValue};
 
+use crate::diagnostic::Source;
 use crate::model::value::{Key, Node, Value};
 
 /// A mistake in the TOML itself.
@@ -26,6 +27,31 @@ pub fn parse(text: &str) -> (Node, Vec<Malformed>) {
     let span = table.span();
     let node = Node { span, value: convert_table(table.into_inner(), &mut malformed) };
     (node, malformed)
+}
+
+/// The range in the file of `part`, a byte range of the string `node`: exact where the string is written
+/// without escapes, else where the same text stands in it, else the whole string.
+pub(super) fn within(source: &Source, node: &Node, part: &Range<usize>) -> Range<usize> {
+    let (Value::String(text), Some(raw)) = (&node.value, source.text.get(node.span.clone())) else {
+        return node.span.clone();
+    };
+    let open = ["\"\"\"\r\n", "\"\"\"\n", "\"\"\"", "'''\r\n", "'''\n", "'''", "\"", "'"]
+        .into_iter()
+        .find(|o| raw.starts_with(o))
+        .map_or(0, str::len);
+    let part = part.start.min(text.len())..part.end.min(text.len());
+    let Some(wanted) = text.get(part.clone()) else { return node.span.clone() };
+    let start = if raw[open..].starts_with(text.as_str()) {
+        open + part.start
+    } else {
+        // Escapes before it shift it: the nearest place where it stands word for word.
+        match raw.match_indices(wanted).map(|(i, _)| i).min_by_key(|i| i.abs_diff(open + part.start)) {
+            Some(start) if !wanted.is_empty() => start,
+            _ => return node.span.clone(),
+        }
+    };
+    let start = node.span.start + start;
+    start..(start + wanted.len()).min(node.span.end)
 }
 
 fn convert_table(table: DeTable<'_>, malformed: &mut Vec<Malformed>) -> Value {

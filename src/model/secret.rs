@@ -1,7 +1,7 @@
 //! Values that must not be seen, and the redaction of text that may hold one.
 
 use std::fmt;
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError, RwLock};
 
 use zeroize::Zeroizing;
 
@@ -52,10 +52,12 @@ impl serde::Serialize for Secret {
 }
 
 /// Replaces every known secret, and its base64, URL-quoted and JSON-escaped forms, by [`MASK`].
+///
+/// Clones share what they know: a secret that is read late is masked by all of them.
 #[derive(Clone, Default)]
 pub struct Redactor {
     /// Longest first, so that a secret inside a longer one does not leave half of that one.
-    needles: Vec<Secret>,
+    needles: Arc<RwLock<Vec<Secret>>>,
 }
 
 /// A shorter secret would turn ordinary text into masks, and hides nothing that is worth hiding.
@@ -63,30 +65,31 @@ const SHORTEST: usize = 4;
 
 impl Redactor {
     /// Learns a secret. Values of fewer than 4 bytes are not redacted.
-    pub fn add(&mut self, secret: &Secret) {
+    pub fn add(&self, secret: &Secret) {
         let value = secret.expose().trim();
         if value.len() < SHORTEST {
             return;
         }
         let mut forms = vec![value.to_owned(), url_quoted(value), json_escaped(value)];
         forms.extend(base64_forms(value));
+        let mut needles = self.needles.write().unwrap_or_else(PoisonError::into_inner);
         for form in forms {
-            if !self.needles.iter().any(|n| n.expose() == form) {
-                self.needles.push(Secret::new(form));
+            if !needles.iter().any(|n| n.expose() == form) {
+                needles.push(Secret::new(form));
             }
         }
-        self.needles.sort_by_key(|n| std::cmp::Reverse(n.expose().len()));
+        needles.sort_by_key(|n| std::cmp::Reverse(n.expose().len()));
     }
 
     /// Whether no secret is known, so that nothing has to be looked through.
     pub fn is_empty(&self) -> bool {
-        self.needles.is_empty()
+        self.needles.read().unwrap_or_else(PoisonError::into_inner).is_empty()
     }
 
     /// Returns `text` with all secrets masked.
     pub fn redact(&self, text: &str) -> String {
         let mut text = text.to_owned();
-        for needle in &self.needles {
+        for needle in self.needles.read().unwrap_or_else(PoisonError::into_inner).iter() {
             if text.contains(needle.expose()) {
                 text = text.replace(needle.expose(), MASK);
             }
@@ -115,7 +118,7 @@ impl Redactor {
 
 impl fmt::Debug for Redactor {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Redactor({} forms)", self.needles.len())
+        write!(f, "Redactor({} forms)", self.needles.read().unwrap_or_else(PoisonError::into_inner).len())
     }
 }
 
@@ -158,7 +161,7 @@ mod tests {
     use super::*;
 
     fn redactor(secret: &str) -> Redactor {
-        let mut r = Redactor::default();
+        let r = Redactor::default();
         r.add(&Secret::new(secret.into()));
         r
     }

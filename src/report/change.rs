@@ -34,7 +34,13 @@ fn sign(field: &Field) -> (char, Tone) {
 pub(crate) fn details(change: &ChangeView, indent: usize, look: Look, detail: Detail) -> Vec<String> {
     let blank = " ".repeat(indent);
     let mut out = Vec::new();
-    let names = change.fields.iter().map(|f| text::width(&f.name)).filter(|w| *w <= NAME).max().unwrap_or(0);
+    let names = change
+        .fields
+        .iter()
+        .map(|f| text::width(&text::clean(&f.name)))
+        .filter(|w| *w <= NAME)
+        .max()
+        .unwrap_or(0);
     for field in &change.fields {
         out.extend(one(field, &blank, names, look, detail));
     }
@@ -60,7 +66,7 @@ fn painted(tone: Tone, look: Look, words: &str, first: &str, rest: &str) -> Vec<
 
 fn one(field: &Field, blank: &str, names: usize, look: Look, detail: Detail) -> Vec<String> {
     let (sign, tone) = sign(field);
-    let head = format!("{blank}{sign} {}", text::pad(&field.name, names));
+    let head = format!("{blank}{sign} {}", text::pad(&text::clean(&field.name), names));
     let rest = format!("{blank}    ");
     if let Some((before, after)) = contents(field) {
         let diff = Diff::new(before, after);
@@ -72,19 +78,28 @@ fn one(field: &Field, blank: &str, names: usize, look: Look, detail: Detail) -> 
         return out;
     }
     let (before, after) = (words(&field.before), words(&field.after));
-    let (short, parts) = match sign {
-        '+' => (after.clone(), vec![after]),
-        '-' => (before.clone(), vec![before]),
-        _ => (format!("{before} -> {after}"), vec![before, format!("-> {after}")]),
+    let secret = field.before == Value::Masked && field.after == Value::Masked;
+    let parts = match sign {
+        _ if secret => vec![("", "(secret, not shown)".to_owned())],
+        '+' => vec![("", after)],
+        '-' => vec![("", before)],
+        _ => vec![("", before), ("-> ", after)],
     };
+    let short = parts.iter().map(|(arrow, words)| format!("{arrow}{words}")).collect::<Vec<_>>().join(" ");
     let one_line = format!("{head}  {short}");
     let fits = look.width.is_none_or(|columns| text::width(&one_line) <= columns);
     if fits && !short.contains('\n') {
-        return vec![look.paint(tone, &one_line)];
+        return vec![look.paint(tone, &text::clean(&one_line))];
     }
     let mut out = vec![look.paint(tone, head.trim_end())];
-    for part in parts {
-        out.extend(painted(tone, look, &part, &rest, &format!("{rest}   ")));
+    for (arrow, words) in parts {
+        out.extend(painted(
+            tone,
+            look,
+            &words,
+            &format!("{rest}{arrow}"),
+            &format!("{rest}{}", " ".repeat(arrow.len())),
+        ));
     }
     out
 }

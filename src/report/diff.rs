@@ -78,10 +78,16 @@ impl Diff {
         let mut out = Vec::new();
         for (tone, line) in &self.lines[..shown] {
             let rest = format!("{indent} ");
-            out.extend(text::wrap(line, look.width, indent, &rest).into_iter().map(|l| look.paint(*tone, &l)));
+            out.extend(
+                text::wrap(line, look.width, indent, &rest).into_iter().map(|l| look.paint(*tone, &l)),
+            );
         }
         if shown < self.lines.len() {
-            let more = format!("{indent}{} ({} more lines; -v shows all)", look.ellipsis(), self.lines.len() - shown);
+            let more = format!(
+                "{indent}{} ({} more lines; -v shows all)",
+                look.ellipsis(),
+                self.lines.len() - shown
+            );
             out.push(look.paint(Tone::Dim, &more));
         }
         out
@@ -91,8 +97,5 @@ impl Diff {
 fn blanks_only(before: &str, after: &str) -> bool {
     !before.is_empty()
         && !after.is_empty()
-        && before
-            .chars()
-            .filter(|c| !c.is_whitespace())
-            .eq(after.chars().filter(|c| !c.is_whitespace()))
+        && before.chars().filter(|c| !c.is_whitespace()).eq(after.chars().filter(|c| !c.is_whitespace()))
 }

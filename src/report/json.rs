@@ -5,9 +5,6 @@ use std::io::Write;
 use super::reporter::Reporter;
 use crate::event::Event;
 
-/// The document of the JSON lines, Markdown.
-pub(crate) const DOC: &str = include_str!("json.md");
-
 /// Writes events as JSON lines.
 pub struct Json {
     out: Box<dyn Write + Send>,

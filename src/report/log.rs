@@ -22,6 +22,8 @@ pub(crate) struct Log {
     /// A playbook that has begun and of which nothing has been said.
     heading: Option<usize>,
     recap: recap::Recap,
+    /// The plan has been shown.
+    planned: bool,
 }
 
 impl Log {
@@ -34,7 +36,13 @@ impl Log {
             hosts: 0,
             heading: None,
             recap: recap::Recap::default(),
+            planned: false,
         }
+    }
+
+    /// The terminal has this many columns now.
+    pub(crate) fn set_width(&mut self, columns: Option<usize>) {
+        self.look.width = columns;
     }
 
     /// The lines that `event` gives, ready to be printed.
@@ -44,17 +52,20 @@ impl Log {
             Body::RunStarted { mode, hosts, plays, .. } => {
                 self.mode = *mode;
                 self.plays.clone_from(plays);
-                self.hosts = hosts.iter().map(|h| text::width(h.as_str())).filter(|w| *w <= HOST).max().unwrap_or(0);
+                self.hosts =
+                    hosts.iter().map(|h| text::width(h.as_str())).filter(|w| *w <= HOST).max().unwrap_or(0);
                 Vec::new()
             }
             Body::PlayStarted { play } => {
                 self.heading = Some(*play);
                 Vec::new()
             }
-            // A plan lists them itself.
-            Body::HostUnreachable { host, failure } if self.mode != Mode::Plan => {
-                self.unreachable(host, failure)
+            Body::PlanFinished { .. } => {
+                self.planned = true;
+                Vec::new()
             }
+            // Those that could not be reached before are listed in the plan.
+            Body::HostUnreachable { host, failure } if self.planned => self.unreachable(host, failure),
             Body::Warning { host, message } => self.warning(host.as_ref(), message),
             Body::StepFinished(finished) => self.finished(finished),
             Body::StepRetried { at, left, failure } if !self.detail.quiet => {
@@ -79,7 +90,7 @@ impl Log {
     /// `NFS server (10-nfs-server)`, before the first line of a playbook.
     fn heading(&mut self) -> Vec<String> {
         let Some(play) = self.heading.take().and_then(|n| self.plays.get(n)) else { return Vec::new() };
-        let title = format!("{} ({})", text::clean(&play.title), play.name);
+        let title = format!("{} ({})", text::clean(&play.title), text::clean(&play.name));
         let mut out = vec![String::new()];
         out.extend(
             text::wrap(&title, self.look.width, "", "  ").iter().map(|l| self.look.paint(Tone::Strong, l)),

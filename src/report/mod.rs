@@ -2,17 +2,20 @@
 //!
 //! Messages and progress go to standard error, data (a plan, JSON lines, answers) to standard output.
 
+mod bars;
 mod change;
 mod diff;
 mod json;
 mod log;
 mod plain;
 mod plan;
+mod progress;
 mod recap;
 mod reporter;
 mod style;
 mod text;
 
+pub use bars::{Bars, Screen};
 pub use json::Json;
 pub use plain::Plain;
 pub use plan::PlanText;

@@ -196,7 +196,7 @@ impl Plan {
             if groups.is_empty() && (detail.quiet || self.counts[play] == Counts::default()) {
                 continue;
             }
-            let title = format!("{} ({})", text::clean(&info.title), info.name);
+            let title = format!("{} ({})", text::clean(&info.title), text::clean(&info.name));
             let counts = play_counts(&self.counts[play]);
             for (n, line) in
                 text::wrap(&format!("{title}: {counts}"), look.width, "", "  ").into_iter().enumerate()
@@ -236,7 +236,10 @@ impl Plan {
     /// What the signs mean, of those in use.
     fn legend(&self, out: &mut Vec<String>, look: Look) {
         let mut used: Vec<char> = self.groups.iter().map(|g| mark(&g.forecast).0).collect();
-        if self.groups.iter().any(|g| matches!(&g.forecast, Forecast::Change { change, .. } if change.disrupts.is_some()))
+        if self
+            .groups
+            .iter()
+            .any(|g| matches!(&g.forecast, Forecast::Change { change, .. } if change.disrupts.is_some()))
         {
             used.push('!');
         }
@@ -273,7 +276,11 @@ impl Plan {
         let mut out = Vec::new();
         if look.width.is_none_or(|columns| text::width(&head) <= columns) {
             let paint = |tone, text: &str| look.paint(tone, text);
-            out.push(format!("  {} {}  {on}{tail}", paint(tone, &sign.to_string()), paint(Tone::Strong, &name)));
+            out.push(format!(
+                "  {} {}  {on}{tail}",
+                paint(tone, &sign.to_string()),
+                paint(Tone::Strong, &name)
+            ));
         } else {
             for line in text::wrap(&name, look.width, &format!("  {sign} "), "    ") {
                 out.push(look.paint(Tone::Strong, &line));
@@ -435,7 +442,8 @@ fn result(summary: &Summary, predicted: usize) -> String {
     } else if to_do {
         format!("Plan: {}.", rest.join(", "))
     } else if total.unchanged > 0 {
-        let (steps, are) = (text::count(total.unchanged, "step"), if total.unchanged == 1 { "is" } else { "are" });
+        let (steps, are) =
+            (text::count(total.unchanged, "step"), if total.unchanged == 1 { "is" } else { "are" });
         let rest = if rest.is_empty() { String::new() } else { format!(", {}", rest.join(", ")) };
         format!("Nothing to do: {steps} {are} as described on {}{rest}.", hosts(|c| c.unchanged))
     } else {

@@ -9,6 +9,8 @@ use crate::model::HostName;
 
 /// Up to so many hosts have a line each; of more, those with equal counts share one.
 const SINGLE: usize = 24;
+/// Columns that a host's name gets at least, or the table becomes a list.
+const NAME: usize = 12;
 /// Failed steps listed again at the end.
 const FAILURES: usize = 20;
 /// Parts of a list of hosts before "and N more".
@@ -56,7 +58,8 @@ impl Recap {
         if !detail.quiet {
             out.push(String::new());
         }
-        let tone = if summary.total.failed > 0 || !summary.unreachable.is_empty() { Tone::Bad } else { Tone::Good };
+        let tone =
+            if summary.total.failed > 0 || !summary.unreachable.is_empty() { Tone::Bad } else { Tone::Good };
         let line = self.result(summary);
         out.extend(text::wrap(&line, look.width, "", "").iter().map(|l| look.paint(tone, l)));
         out
@@ -64,11 +67,12 @@ impl Recap {
 
     fn table(&self, summary: &Summary, look: Look, out: &mut Vec<String>) {
         let none = Counts::default();
-        let mut rows: Vec<(Vec<&HostName>, Option<&Counts>)> = Vec::new();
+        let mut rows: Vec<Row<'_>> = Vec::new();
         for host in &self.hosts {
             let counts = summary.hosts.get(host).unwrap_or(&none);
             let counts = if summary.unreachable.contains(host) { None } else { Some(counts) };
-            let equal = rows.iter_mut().find(|(_, c)| self.hosts.len() > SINGLE && *c == counts && c.is_some());
+            let equal =
+                rows.iter_mut().find(|(_, c)| self.hosts.len() > SINGLE && *c == counts && c.is_some());
             match equal {
                 Some((hosts, _)) => hosts.push(host),
                 None => rows.push((vec![host], counts)),
@@ -79,10 +83,13 @@ impl Recap {
             .iter()
             .map(|(hosts, _)| match hosts.len() {
                 1 => hosts[0].to_string(),
-                n => format!("{} ({n} hosts)", text::hosts(hosts, HOSTS)),
+                n => format!("{n} hosts: {}", text::hosts(hosts, HOSTS)),
             })
             .collect();
         let numbers: usize = columns.iter().map(|(word, ..)| word.len() + 2).sum();
+        if look.width.is_some_and(|w| w < numbers + NAME) {
+            return self.list(&labels, &rows, &columns, look, out);
+        }
         let room = look.width.map_or(60, |w| w.saturating_sub(numbers)).clamp(8, 60);
         let names = labels.iter().map(|l| text::width(l)).max().unwrap_or(0).clamp(4, room);
         let mut head = text::pad("host", names);
@@ -93,10 +100,17 @@ impl Recap {
         for (label, (hosts, counts)) in labels.iter().zip(&rows) {
             let label = text::pad(&text::cut(label, names, look.ellipsis()), names);
             let Some(counts) = counts else {
-                let why = self.unreachable.get(hosts[0]).map(|w| format!(": {}", text::clean(w))).unwrap_or_default();
+                let why = self
+                    .unreachable
+                    .get(hosts[0])
+                    .map(|w| format!(": {}", text::clean(w)))
+                    .unwrap_or_default();
                 let room = look.width.map_or(usize::MAX, |w| w.saturating_sub(names + 2));
                 let words = format!("unreachable{why}");
-                out.push(format!("{label}  {}", look.paint(Tone::Bad, &text::cut(&words, room, look.ellipsis()))));
+                out.push(format!(
+                    "{label}  {}",
+                    look.paint(Tone::Bad, &text::cut(&words, room, look.ellipsis()))
+                ));
                 continue;
             };
             let mut line = label;
@@ -110,15 +124,42 @@ impl Recap {
         }
     }
 
+    /// The table where it has no room: a line, or as many as it takes, for each host.
+    fn list(
+        &self,
+        labels: &[String],
+        rows: &[Row<'_>],
+        columns: &[Column],
+        look: Look,
+        out: &mut Vec<String>,
+    ) {
+        for (label, (hosts, counts)) in labels.iter().zip(rows) {
+            let words = match counts {
+                None => {
+                    let why = self.unreachable.get(hosts[0]).map(|w| format!(": {}", text::clean(w)));
+                    format!("unreachable{}", why.unwrap_or_default())
+                }
+                Some(counts) => {
+                    let parts = columns.iter().map(|(word, _, pick)| (pick(counts), word));
+                    let parts: Vec<_> =
+                        parts.filter(|(n, _)| *n > 0).map(|(n, word)| format!("{n} {word}")).collect();
+                    if parts.is_empty() { "nothing done".into() } else { parts.join(", ") }
+                }
+            };
+            out.extend(text::wrap(&format!("{label}  {words}"), look.width, "", "    "));
+        }
+    }
+
     fn list_failures(&self, look: Look, out: &mut Vec<String>) {
         out.push(String::new());
-        out.push(look.paint(Tone::Strong, "Failed:"));
+        out.push(look.paint(Tone::Strong, "Failures:"));
         // In inventory order, as everywhere; each host's own in the order in which they happened.
         let order: HashMap<_, _> = self.hosts.iter().enumerate().map(|(n, h)| (h, n)).collect();
         let mut failures: Vec<_> = self.failures.iter().collect();
         failures.sort_by_key(|f| order.get(&f.at.host));
         for f in failures {
-            let why = f.failure.as_ref().map(|w| format!(": {}", text::clean(&w.message))).unwrap_or_default();
+            let why =
+                f.failure.as_ref().map(|w| format!(": {}", text::clean(&w.message))).unwrap_or_default();
             let words = format!("{}  {} ({}){why}", f.at.host, text::clean(&f.name), f.place);
             out.extend(text::wrap(&words, look.width, "  ", "      "));
         }
@@ -150,7 +191,8 @@ impl Recap {
         } else if total.changed > 0 {
             format!("Done: {rest}")
         } else if total.unchanged > 0 {
-            let skipped = if total.skipped > 0 { format!(", {} skipped", total.skipped) } else { String::new() };
+            let skipped =
+                if total.skipped > 0 { format!(", {} skipped", total.skipped) } else { String::new() };
             let are = if total.unchanged == 1 { "is" } else { "are" };
             let steps = text::count(total.unchanged, "step");
             format!("Nothing to do: {steps} {are} as described on {}{skipped}", hosts(|c| c.unchanged))
@@ -164,6 +206,9 @@ impl Recap {
         line
     }
 }
+
+/// Hosts with equal counts; no counts for one that could not be reached.
+type Row<'a> = (Vec<&'a HostName>, Option<&'a Counts>);
 
 type Column = (&'static str, Tone, fn(&Counts) -> usize);
 

@@ -33,9 +33,7 @@ pub(crate) fn clean(line: &str) -> Cow<'_, str> {
                     chars.next();
                     while chars.next().is_some_and(|c| !('\x40'..='\x7e').contains(&c)) {}
                 }
-                Some(']') => {
-                    while chars.next().is_some_and(|c| c != '\x07' && c != '\\') {}
-                }
+                Some(']') => while chars.next().is_some_and(|c| c != '\x07' && c != '\\') {},
                 _ => {
                     chars.next();
                 }

@@ -192,6 +192,11 @@ macro_rules! kinds {
 kinds! {
     directory => Directory ("path"),
     file => File,
+    nfs_export => NfsExport,
+    line => Line,
+    block => Block,
+    link => Link,
+    mount => Mount,
 }
 
 /// The kind with this name.

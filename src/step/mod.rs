@@ -17,8 +17,13 @@ use crate::shell::Script;
 pub mod family;
 mod kinds;
 
+pub mod block;
 pub mod directory;
 pub mod file;
+pub mod mount;
+pub mod nfs_export;
+pub mod line;
+pub mod link;
 
 pub use kinds::{Context, Invalid, KINDS, KindInfo, Parse, Problem, ReadFile, Validate, kind};
 

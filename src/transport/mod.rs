@@ -13,6 +13,18 @@ use crate::probe::Answer;
 use crate::shell::Script;
 use crate::step::Payload;
 
+mod channel;
+mod frames;
+pub mod local;
+mod refused;
+pub mod scripted;
+mod session;
+pub mod ssh;
+mod sudo;
+mod system;
+
+pub use system::System;
+
 /// A future that can be boxed in a trait object.
 pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
 
@@ -133,4 +145,6 @@ pub struct Settings {
     pub connect_timeout: Option<Duration>,
     /// The password for `sudo`, if one was given.
     pub become_password: Option<Secret>,
+    /// Id of the run: scripts have it as `HW_RUN_ID`, for the names of backups and the like.
+    pub run_id: String,
 }

@@ -4,6 +4,7 @@
 //! skips, except in CI. `cargo test --test e2e -- nfs` runs only the chapters whose name has `nfs` in it.
 
 #![allow(clippy::unwrap_used, clippy::print_stdout, clippy::exit, reason = "a test program of its own")]
+#![allow(unreachable_pub, missing_debug_implementations, reason = "nobody else uses a test")]
 
 mod chapters;
 mod lab;

@@ -1,7 +1,13 @@
 //! All tests that need more than one module, in one binary so that they are linked once.
 
 #![allow(clippy::unwrap_used, clippy::print_stderr, reason = "a test that cannot go on panics")]
+#![allow(unreachable_pub, missing_debug_implementations, reason = "nobody else uses a test")]
 
+mod config;
+mod engine;
+mod real_edits;
 mod real_files;
+mod report;
+mod sshd;
 mod steps;
 mod tidy;

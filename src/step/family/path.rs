@@ -212,8 +212,21 @@ fi"#,
         match readings.peek_expected(&here) {
             Some(State::File(file)) => {
                 readings.expected(&here);
-                let vague = self.follow && matches!(file.kind, FileKind::Link(_));
-                return Ok(Found { vague, ..Found::of(file.clone()) });
+                let mut file = file.clone();
+                let mut vague = self.follow && matches!(file.kind, FileKind::Link(_));
+                // A step that sets the mode alone leaves the content as the host has it.
+                if file.kind == FileKind::File
+                    && self.depth != Depth::Attributes
+                    && !matches!(file.content, FileContent::Bytes(_))
+                {
+                    match self.answer(readings)? {
+                        Found { file: FileState { kind: FileKind::File, content, .. }, .. } => {
+                            file.content = content;
+                        }
+                        _ => vague = true,
+                    }
+                }
+                return Ok(Found { vague, ..Found::of(file) });
             }
             Some(State::Absent) => {
                 readings.expected(&here);
@@ -226,11 +239,7 @@ fi"#,
             .map(|p| Resource::here(Kind::Path, p))
             .find(|p| readings.peek_expected(p).is_some())
             .filter(|p| readings.peek_expected(p) == Some(&State::Absent));
-        let probe = self.probe();
-        let answer = readings.of(&probe)?;
-        let mut found = self.parse(answer)?.ok_or_else(|| {
-            CheckError::unreadable(&probe, answer, "expected the kind, mode, owner and group of the path")
-        })?;
+        let mut found = self.answer(readings)?;
         if let Some(gone) = gone {
             readings.expected(&gone);
             found = Found::of(FileState::absent());
@@ -249,6 +258,15 @@ fi"#,
             .missing_accounts
             .retain(|account| !matches!(readings.expected(account), Some(State::Present | State::Value(_))));
         Ok(found)
+    }
+
+    /// Reads what the host answered, whatever is planned.
+    fn answer(&self, readings: &Readings) -> Result<Found, CheckError> {
+        let probe = self.probe();
+        let answer = readings.of(&probe)?;
+        self.parse(answer)?.ok_or_else(|| {
+            CheckError::unreadable(&probe, answer, "expected the kind, mode, owner and group of the path")
+        })
     }
 
     /// Returns what the check relies on beside the path: its accounts, its folders and their mounts.

@@ -1,0 +1,95 @@
+//! Lints: what is well-formed, but will not work, or is likely not what was meant.
+//!
+//! Each has a name, by which `silence = { "NAME" = "reason" }` on a step turns it off, and a text for `explain`.
+
+mod commands;
+mod nfs;
+mod steps;
+#[cfg(test)]
+pub(super) mod tests;
+
+use std::sync::Arc;
+
+use super::offline::{Resolved, merge};
+use super::playbook::{Playbook, RawStep};
+use super::table::{span, suggest};
+use crate::diagnostic::{Diagnostic, Severity, Source};
+
+/// What `explain` shows of a lint.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Lint {
+    /// Its name.
+    pub name: &'static str,
+    /// How bad what it finds is.
+    pub severity: Severity,
+    /// What it finds, why that matters, and what to do, Markdown.
+    pub doc: &'static str,
+}
+
+/// Every lint that can be silenced on a step, by name.
+pub const LINTS: &[Lint] = &[
+    nfs::ADDRESS_INVALID,
+    commands::ALWAYS_RUNS,
+    steps::DUPLICATE_ID,
+    nfs::EXPORT_HOST_BITS,
+    nfs::EXPORT_LEAVES_OUT_CLIENT,
+    nfs::EXPORT_SPACE_BEFORE_OPTIONS,
+    nfs::EXPORT_WORLD_WRITABLE,
+    nfs::MOUNT_WITHOUT_EXPORT,
+    nfs::NO_ROOT_SQUASH,
+    steps::NOTIFY_WITHOUT_HANDLER,
+    commands::SECRET_IN_COMMAND,
+    commands::UNGUARDED_COMMAND,
+    steps::UNNOTIFIED_HANDLER,
+];
+
+/// The lint with this name.
+pub fn lint(name: &str) -> Option<&'static Lint> {
+    LINTS.iter().find(|l| l.name == name)
+}
+
+impl Lint {
+    /// Something this lint finds at `range`.
+    fn at(
+        &self,
+        source: &Arc<Source>,
+        range: &std::ops::Range<usize>,
+        message: impl Into<String>,
+    ) -> Diagnostic {
+        let mut diagnostic = Diagnostic::error(span(source, range), message).lint(self.name);
+        diagnostic.severity = self.severity;
+        diagnostic
+    }
+}
+
+/// Adds what a lint found in a step, unless the step silences it.
+fn report(out: &mut Vec<Diagnostic>, step: &RawStep, found: Diagnostic) {
+    let silenced = step.silence.iter().any(|(name, ..)| Some(name.as_str()) == found.lint);
+    if !silenced {
+        merge(out, vec![found]);
+    }
+}
+
+/// Lints on playbooks as written.
+pub(super) fn written(playbooks: &[Playbook], out: &mut Vec<Diagnostic>) {
+    for playbook in playbooks {
+        for step in &playbook.steps {
+            for (name, range, _) in &step.silence {
+                if lint(name).is_none() {
+                    let at = span(&playbook.source, range);
+                    let mut diagnostic = Diagnostic::error(at, format!("there is no lint `{name}`"));
+                    diagnostic.help.extend(suggest(name, LINTS.iter().map(|l| l.name)));
+                    out.push(diagnostic);
+                }
+            }
+        }
+        steps::check(playbook, out);
+        commands::check(playbook, out);
+    }
+}
+
+/// Lints on the resolved run.
+pub(super) fn resolved(run: &Resolved<'_>, out: &mut Vec<Diagnostic>) {
+    commands::check_resolved(run, out);
+    nfs::check(run, out);
+}

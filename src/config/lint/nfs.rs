@@ -1,0 +1,374 @@
+//! NFS: exports against the hosts that mount them, and the traps of `exports(5)`.
+//!
+//! Reads the tables of `nfs_export` and `mount`, not their types: whoever writes a kind need not know of lints.
+
+use std::collections::BTreeSet;
+use std::net::IpAddr;
+use std::ops::Range;
+use std::sync::Arc;
+
+use super::{Lint, report};
+use crate::config::address::{self, Network};
+use crate::config::offline::{Checked, Resolved};
+use crate::config::pattern::glob;
+use crate::config::table::span;
+use crate::diagnostic::{Diagnostic, Severity, Source};
+use crate::model::Host;
+use crate::model::value::{Node, Value};
+
+pub(super) const ADDRESS_INVALID: Lint = Lint {
+    name: "address-invalid",
+    severity: Severity::Error,
+    doc: "An address in the inventory, in the source of a mount or among the clients of an export cannot be \
+          one: `192.168.158.1434` has a digit too many. It would be taken for a host name that does not exist.",
+};
+
+pub(super) const EXPORT_LEAVES_OUT_CLIENT: Lint = Lint {
+    name: "export-leaves-out-client",
+    severity: Severity::Error,
+    doc: "A host of the run mounts a directory whose export does not let it in: `mount` would fail with \
+          \"access denied by server\". Add the host's address or network to `clients`. \
+          `\"{{ host.address | network(24) }}\"` makes the network from an address.",
+};
+
+pub(super) const MOUNT_WITHOUT_EXPORT: Lint = Lint {
+    name: "mount-without-export",
+    severity: Severity::Warning,
+    doc: "A mount's server is in the run and exports directories there, but not this one. Mostly the path is \
+          misspelled at one of the two places.",
+};
+
+pub(super) const EXPORT_SPACE_BEFORE_OPTIONS: Lint = Lint {
+    name: "export-space-before-options",
+    severity: Severity::Error,
+    doc: "In exports(5), `host (rw)` with a space exports to `host` with the defaults and to the whole world \
+          with `rw`. Write the options without a space, or better under `options`.",
+};
+
+pub(super) const EXPORT_WORLD_WRITABLE: Lint = Lint {
+    name: "export-world-writable",
+    severity: Severity::Warning,
+    doc: "Everyone who reaches the server may write to the export. Name the network of the clients, or \
+          export it `ro`.",
+};
+
+pub(super) const EXPORT_HOST_BITS: Lint = Lint {
+    name: "export-host-bits",
+    severity: Severity::Warning,
+    doc: "A client is written as a network, but with the address of a host: `192.168.158.143/24` lets in all of \
+          `192.168.158.0/24`, not one machine. Write the network's own address, or `/32` for one host.",
+};
+
+pub(super) const NO_ROOT_SQUASH: Lint = Lint {
+    name: "no-root-squash",
+    severity: Severity::Warning,
+    doc: "With `no_root_squash`, root of every client is root on the exported files, and may leave programs \
+          there that make anyone root. Give the data to the user who needs it and keep `root_squash`.",
+};
+
+/// A client of an export.
+struct Client {
+    spec: String,
+    options: Vec<String>,
+    at: Range<usize>,
+}
+
+/// An export of one host.
+struct Export<'a> {
+    of: &'a Checked,
+    path: String,
+    clients: Vec<Client>,
+    clients_at: Range<usize>,
+}
+
+/// A mount of one host.
+struct Mount<'a> {
+    of: &'a Checked,
+    server: String,
+    path: String,
+    at: Range<usize>,
+}
+
+/// Checks all exports and mounts of a run.
+pub(super) fn check(run: &Resolved<'_>, out: &mut Vec<Diagnostic>) {
+    let of_kind = |kind: &'static str| run.instances.iter().filter(move |c| c.instance.kind == kind);
+    let exports: Vec<_> = of_kind("nfs_export").filter_map(export).collect();
+    let mounts: Vec<_> = of_kind("mount").filter_map(mount).collect();
+    for export in &exports {
+        clients(run, export, out);
+    }
+    for mount in &mounts {
+        if let Err(wrong) = address::check_host(&mount.server) {
+            let message = format!("the server of the mount: {}", wrong.message);
+            let mut found = ADDRESS_INVALID.at(source(run, mount.of), &mount.at, message);
+            found.help.extend(wrong.help);
+            report(out, raw(run, mount.of), found);
+        }
+    }
+    left_out(run, &exports, &mounts, out);
+    without_export(run, &exports, &mounts, out);
+}
+
+fn source<'a>(run: &Resolved<'a>, checked: &Checked) -> &'a Arc<Source> {
+    &run.plays[checked.play].1.source
+}
+
+fn raw<'a>(run: &Resolved<'a>, checked: &Checked) -> &'a crate::config::playbook::RawStep {
+    &run.plays[checked.play].2[checked.step].raw
+}
+
+fn clients(run: &Resolved<'_>, export: &Export<'_>, out: &mut Vec<Diagnostic>) {
+    let (source, step) = (source(run, export.of), raw(run, export.of));
+    for client in &export.clients {
+        let found = |lint: &Lint, message: String| lint.at(source, &client.at, message);
+        let spec = client.spec.as_str();
+        if spec.starts_with('(') {
+            let message = "a space stands before the options: they would hold for the whole world".to_owned();
+            let diagnostic = found(&EXPORT_SPACE_BEFORE_OPTIONS, message)
+                .help("put the options into `options`, or into `{ spec = \"...\", options = [...] }`");
+            report(out, step, diagnostic);
+            continue;
+        }
+        let has = |option: &str| client.options.iter().any(|o| o == option);
+        let network = Network::parse(spec);
+        let world = spec == "*" || network.is_some_and(|n| n.prefix == 0);
+        if world && has("rw") {
+            let message = format!("everyone may write to {}", export.path);
+            let diagnostic = found(&EXPORT_WORLD_WRITABLE, message)
+                .help("name the clients' network, or export with the option `ro`");
+            report(out, step, diagnostic);
+        }
+        if has("no_root_squash") {
+            let message = format!("root of {spec} is root in {}", export.path);
+            let diagnostic = found(&NO_ROOT_SQUASH, message)
+                .help("use `root_squash` and give the directory to the user who writes to it");
+            report(out, step, diagnostic);
+        }
+        if let Some(network) = network.filter(|n| n.address != n.base()) {
+            let message = format!("{spec} is the network {}, not one host", network.canonical());
+            let diagnostic = found(&EXPORT_HOST_BITS, message).help(format!(
+                "write \"{}\" for the network, \"{}\" for the host",
+                network.canonical(),
+                network.address
+            ));
+            report(out, step, diagnostic);
+        }
+        // What is made of digits and dots alone was meant to be an address.
+        let address = spec.split('/').next().unwrap_or_default();
+        let numeric = !address.is_empty() && address.bytes().all(|b| b.is_ascii_digit() || b == b'.');
+        if numeric && network.is_none() && spec.parse::<IpAddr>().is_err() {
+            let (message, help) = match address::check_host(address) {
+                Err(wrong) => (wrong.message, wrong.help),
+                Ok(()) => (
+                    format!("{spec:?} is not a network"),
+                    Some("write it as ADDRESS/BITS, for example \"192.168.158.0/24\"".to_owned()),
+                ),
+            };
+            let mut diagnostic = found(&ADDRESS_INVALID, message);
+            diagnostic.help.extend(help);
+            report(out, step, diagnostic);
+        }
+    }
+}
+
+/// Hosts that mount an export which does not let them in.
+fn left_out(run: &Resolved<'_>, exports: &[Export<'_>], mounts: &[Mount<'_>], out: &mut Vec<Diagnostic>) {
+    for export in exports {
+        let concerned = |m: &&Mount<'_>| {
+            m.of.host.name != export.of.host.name
+                && names(&export.of.host, &m.server)
+                && covers(&export.path, &m.path)
+                // Another export of the server may let it in.
+                && !exports.iter().any(|other| {
+                    other.of.host.name == export.of.host.name
+                        && covers(&other.path, &m.path)
+                        && (lets_in(other, &m.of.host) || other.path.len() > export.path.len())
+                })
+        };
+        let refused: Vec<&Mount<'_>> = mounts.iter().filter(concerned).collect();
+        let Some(first) = refused.first() else { continue };
+        let mut seen = BTreeSet::new();
+        let hosts: Vec<&Arc<Host>> =
+            refused.iter().map(|m| &m.of.host).filter(|h| seen.insert(h.name.clone())).collect();
+        let shown: Vec<String> =
+            hosts.iter().take(4).map(|h| format!("{} ({})", h.name, h.login.address)).collect();
+        let more = hosts.len().saturating_sub(shown.len());
+        let more = if more > 0 { format!(" and {more} more") } else { String::new() };
+        let list = shown.join(", ");
+        let message = format!("the export of {} leaves out hosts that mount it: {list}{more}", export.path);
+        let addresses: BTreeSet<String> = hosts
+            .iter()
+            .filter_map(|h| h.login.address.parse::<IpAddr>().ok())
+            .map(|address| {
+                let prefix = if address.is_ipv4() { 24 } else { 64 };
+                Network { address, prefix }.canonical().to_string()
+            })
+            .collect();
+        let help = match addresses.len() {
+            0 => "add their names to `clients`".to_owned(),
+            _ => format!(
+                "add their network to `clients`, for example {}",
+                addresses.iter().map(|a| format!("{a:?}")).collect::<Vec<_>>().join(", ")
+            ),
+        };
+        let specs: Vec<&str> = export.clients.iter().map(|c| c.spec.as_str()).collect();
+        let found = EXPORT_LEAVES_OUT_CLIENT
+            .at(source(run, export.of), &export.clients_at, message)
+            .label(format!("lets in {}", if specs.is_empty() { "nobody".into() } else { specs.join(", ") }))
+            .related(span(source(run, first.of), &first.at), "mounted here")
+            .help(help);
+        report(out, raw(run, export.of), found);
+    }
+}
+
+/// Mounts of what their server does not export.
+fn without_export(
+    run: &Resolved<'_>,
+    exports: &[Export<'_>],
+    mounts: &[Mount<'_>],
+    out: &mut Vec<Diagnostic>,
+) {
+    for mount in mounts {
+        let server = run.world.fleet.hosts.iter().find(|h| names(h, &mount.server));
+        let Some(server) = server else { continue };
+        let its: Vec<&Export<'_>> = exports.iter().filter(|e| e.of.host.name == server.name).collect();
+        // Without an export in the run, or with one that is not known yet, nothing can be said. With
+        // `fsid=0` paths are counted from another root.
+        let root_moved = its
+            .iter()
+            .any(|e| e.clients.iter().any(|c| c.options.iter().any(|o| o == "fsid=0" || o == "fsid=root")));
+        let unresolved = run.plays.iter().enumerate().any(|(p, (_, _, steps))| {
+            steps.iter().enumerate().any(|(s, step)| {
+                let known =
+                    run.instances.iter().any(|c| c.play == p && c.step == s && c.host.name == server.name);
+                step.raw.kind.name == "nfs_export"
+                    && (step.needs_facts || !step.needs_results.is_empty())
+                    && run.world.fleet.index.get(&server.name).is_some_and(|h| step.hosts.contains(h))
+                    && !known
+            })
+        });
+        if its.is_empty() || root_moved || unresolved || its.iter().any(|e| covers(&e.path, &mount.path)) {
+            continue;
+        }
+        let paths: Vec<String> = its.iter().map(|e| e.path.clone()).collect();
+        let message = format!("{} does not export {}", server.name, mount.path);
+        let mut found = MOUNT_WITHOUT_EXPORT
+            .at(source(run, mount.of), &mount.at, message)
+            .related(span(source(run, its[0].of), &its[0].of.node.span_at("path")), "this is exported");
+        found.help.extend(crate::config::table::suggest(&mount.path, paths.iter().map(String::as_str)));
+        report(out, raw(run, mount.of), found);
+    }
+}
+
+/// Whether an export of `exported` makes `path` mountable: it is the path, or lies above it.
+fn covers(exported: &str, path: &str) -> bool {
+    exported == path
+        || exported == "/"
+        || path.strip_prefix(exported).is_some_and(|rest| rest.starts_with('/'))
+}
+
+/// Whether `server` in a mount's source means this host.
+fn names(host: &Host, server: &str) -> bool {
+    host.name.as_str() == server
+        || host.login.address == server
+        || matches!(
+            (host.login.address.parse::<IpAddr>(), server.parse::<IpAddr>()),
+            (Ok(a), Ok(b)) if a == b
+        )
+}
+
+/// Whether the export may let the host in: only what is certain counts as a no.
+fn lets_in(export: &Export<'_>, host: &Host) -> bool {
+    export.clients.iter().any(|client| admits(&client.spec, host) != Some(false))
+}
+
+/// Whether a client specification means the host; `None` where only the server's resolver knows.
+fn admits(spec: &str, host: &Host) -> Option<bool> {
+    let address = host.login.address.parse::<IpAddr>().ok();
+    if spec == "*" {
+        return Some(true);
+    }
+    if spec.starts_with('@') || spec.starts_with("gss/") || spec.contains('(') {
+        return None;
+    }
+    if let Some(network) = Network::parse(spec) {
+        return address.map(|a| network.contains(a));
+    }
+    if let Ok(ip) = spec.trim_matches(['[', ']']).parse::<IpAddr>() {
+        return address.map(|a| a == ip);
+    }
+    let own = [host.name.as_str(), host.login.address.as_str()];
+    if own.iter().any(|n| glob(&spec.to_ascii_lowercase(), &n.to_ascii_lowercase())) {
+        return Some(true);
+    }
+    None
+}
+
+fn text<'a>(node: &'a Node, key: &str) -> Option<(&'a str, &'a Node)> {
+    match node.entry(key)?.1 {
+        node @ Node { value: Value::String(text), .. } => Some((text, node)),
+        _ => None,
+    }
+}
+
+fn texts(node: Option<&Node>) -> Option<Vec<String>> {
+    match &node?.value {
+        Value::String(text) => Some(text.split(',').map(|t| t.trim().to_owned()).collect()),
+        Value::Array(items) => Some(items.iter().flat_map(|n| texts(Some(n)).unwrap_or_default()).collect()),
+        _ => None,
+    }
+}
+
+fn absent(node: &Node) -> bool {
+    text(node, "state").is_some_and(|(state, _)| matches!(state, "absent" | "unmounted"))
+}
+
+fn trimmed(path: &str) -> String {
+    let trimmed = path.trim_end_matches('/');
+    if trimmed.is_empty() { "/".to_owned() } else { trimmed.to_owned() }
+}
+
+fn export(checked: &Checked) -> Option<Export<'_>> {
+    let node = &checked.node;
+    let (path, _) = text(node, "path").filter(|_| !absent(node))?;
+    // As `exports(5)` and the kind: writable unless it says otherwise.
+    let common = texts(node.entry("options").map(|(_, n)| n)).unwrap_or_else(|| vec!["rw".to_owned()]);
+    let listed = node.entry("clients").map(|(_, n)| n);
+    let mut clients = Vec::new();
+    let items: Vec<&Node> = match listed.map(|n| &n.value) {
+        Some(Value::Array(items)) => items.iter().collect(),
+        Some(_) => listed.into_iter().collect(),
+        None => Vec::new(),
+    };
+    for item in items {
+        let (spec, options) = match &item.value {
+            Value::String(spec) => (spec.as_str(), None),
+            Value::Table(_) => match text(item, "spec") {
+                Some((spec, _)) => (spec, texts(item.entry("options").map(|(_, n)| n))),
+                None => continue,
+            },
+            _ => continue,
+        };
+        // One string may hold several, with blanks between.
+        for word in spec.split_whitespace() {
+            let own = word.split_once('(').filter(|(head, _)| !head.is_empty());
+            let inline = own.map(|(_, o)| o.trim_end_matches(')').split(',').map(str::to_owned).collect());
+            clients.push(Client {
+                spec: own.map_or(word, |(head, _)| head).to_owned(),
+                options: inline.or_else(|| options.clone()).unwrap_or_else(|| common.clone()),
+                at: item.span.clone(),
+            });
+        }
+    }
+    let clients_at = listed.map_or_else(|| node.span.clone(), |n| n.span.clone());
+    Some(Export { of: checked, path: trimmed(path), clients, clients_at })
+}
+
+fn mount(checked: &Checked) -> Option<Mount<'_>> {
+    let node = &checked.node;
+    let (from, at) = text(node, "source").filter(|_| !absent(node))?;
+    let nfs = text(node, "fstype").is_none_or(|(t, _)| t.is_empty() || t.starts_with("nfs"));
+    let (server, path) = from.split_once(":/").filter(|_| nfs)?;
+    let server = server.trim_matches(['[', ']']).to_owned();
+    Some(Mount { of: checked, server, path: trimmed(&format!("/{path}")), at: at.span.clone() })
+}

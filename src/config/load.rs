@@ -1,0 +1,441 @@
+//! From options to a run: reads the files, selects hosts and steps, and checks offline all that can be.
+
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use super::environment::Environment;
+use super::inventory::{self, Fleet};
+use super::layer::Layer;
+use super::lint;
+use super::pattern;
+use super::playbook::{self, Playbook, RawStep};
+use super::resolve::{PlayScope, SourceStep};
+use super::scope::{Scope, StepEntry, StepIndex, World};
+use super::secret::{SecretStore, in_folder};
+use super::select::Selection;
+use super::table::span;
+use super::{document, offline};
+use crate::diagnostic::{self, Diagnostic, Severity, Source};
+use crate::model::value::{Key, Node, Value};
+use crate::model::{Host, Known, Login, Play, Redactor, Run, StepId, StepSource};
+
+/// What a command was given on its command line.
+#[derive(Debug, Clone, Default)]
+pub struct Options {
+    /// The inventory file.
+    pub inventory: PathBuf,
+    /// Playbooks, or folders whose `*.toml` files run in the order of their names.
+    pub playbooks: Vec<PathBuf>,
+    /// A pattern that narrows the hosts of every playbook.
+    pub limit: Option<String>,
+    /// Only steps with one of these tags; empty for all.
+    pub tags: Vec<String>,
+    /// No step with one of these tags.
+    pub skip_tags: Vec<String>,
+    /// Only the steps with these ids (`ID` or `PLAYBOOK/ID`); empty for all.
+    pub step: Vec<String>,
+    /// Nothing before the step with this id.
+    pub start_at: Option<String>,
+    /// Variables, each `NAME=VALUE`; the value is TOML if it can be read as such, text otherwise.
+    pub vars: Vec<String>,
+    /// `-F` of `ssh`, over all that the inventory says.
+    pub ssh_config: Option<PathBuf>,
+    /// The hosts of a command without playbooks; every host if there is none. Not used by [`load`].
+    pub hosts_pattern: Option<String>,
+    /// What it means when a secret cannot be read.
+    pub missing_secrets: MissingSecrets,
+}
+
+/// What it means when a secret that a step uses cannot be read.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum MissingSecrets {
+    /// Nothing is done: for every command that talks to hosts.
+    #[default]
+    Error,
+    /// A warning, and some text stands in for it: for `check`, which also runs where no secret is.
+    Warning,
+}
+
+/// What loading came to.
+#[derive(Debug)]
+pub struct Loaded {
+    /// The run; `None` if there is an error among the diagnostics.
+    pub run: Option<Run>,
+    /// All mistakes and warnings, by file and position.
+    pub diagnostics: Vec<Diagnostic>,
+    /// Knows every secret that was read. Clones learn of those that are read later, too.
+    pub redactor: Redactor,
+    /// How many hosts to work on at once, if the inventory says.
+    pub forks: Option<usize>,
+}
+
+/// What all loading has in hand.
+struct Loader<'a> {
+    options: &'a Options,
+    environment: &'a Arc<dyn Environment>,
+    redactor: Redactor,
+    out: Vec<Diagnostic>,
+}
+
+/// Loads inventory and playbooks, and checks them offline as far as that goes.
+pub fn load(options: &Options, environment: &Arc<dyn Environment>) -> Loaded {
+    let mut loader = Loader { options, environment, redactor: Redactor::default(), out: Vec::new() };
+    let fleet = loader.fleet();
+    let playbooks = loader.playbooks();
+    let overrides = loader.overrides();
+    let (Some(fleet), false) = (fleet, playbooks.is_empty()) else { return loader.finish(None, None) };
+    let forks = fleet.forks;
+    let world = loader.world(fleet);
+    let run = loader.run(&world, playbooks, &overrides);
+    loader.finish(Some(run), forks)
+}
+
+/// Loads the inventory alone: a run without playbooks, on the hosts of [`Options::hosts_pattern`].
+pub fn load_inventory(options: &Options, environment: &Arc<dyn Environment>) -> Loaded {
+    let mut loader = Loader { options, environment, redactor: Redactor::default(), out: Vec::new() };
+    let Some(fleet) = loader.fleet() else { return loader.finish(None, None) };
+    let forks = fleet.forks;
+    let mut selected: Vec<usize> = (0..fleet.hosts.len()).collect();
+    for (option, pattern) in [("", &options.hosts_pattern), ("--limit", &options.limit)] {
+        if let Some(pattern) = pattern {
+            let found = loader.command_line_pattern(option, pattern, &fleet);
+            selected.retain(|h| found.contains(h));
+            if found.is_empty() && !loader.failed() {
+                loader.out.push(Diagnostic::error(None, format!("no host matches `{pattern}`")));
+            }
+        }
+    }
+    let hosts = selected.iter().map(|h| Arc::clone(&fleet.hosts[*h])).collect();
+    let run = Run { hosts, inventory: Arc::clone(&fleet.hosts), plays: Vec::new() };
+    loader.finish(Some(run), forks)
+}
+
+impl Loader<'_> {
+    fn finish(mut self, run: Option<Run>, forks: Option<usize>) -> Loaded {
+        diagnostic::sort(&mut self.out);
+        let failed = self.failed();
+        for diagnostic in &mut self.out {
+            diagnostic.message = self.redactor.redact(&diagnostic.message);
+            diagnostic.label = self.redactor.redact(&diagnostic.label);
+            for help in &mut diagnostic.help {
+                *help = self.redactor.redact(help);
+            }
+        }
+        Loaded { run: run.filter(|_| !failed), diagnostics: self.out, redactor: self.redactor, forks }
+    }
+
+    fn failed(&self) -> bool {
+        self.out.iter().any(|d| d.severity == Severity::Error)
+    }
+
+    /// Reads a TOML file and reports what is malformed in it.
+    fn document(&mut self, path: &Path, what: &str) -> Option<(Arc<Source>, Node)> {
+        let name = path.display().to_string();
+        let read = self.environment.read(path).and_then(|bytes| {
+            String::from_utf8(bytes)
+                .map_err(|e| format!("not UTF-8 text at byte {}", e.utf8_error().valid_up_to()))
+        });
+        let text = match read {
+            Ok(text) => text,
+            Err(why) => {
+                let message = format!("cannot read the {what} {name}: {why}");
+                let mut diagnostic = Diagnostic::error(None, message);
+                if what == "inventory" {
+                    diagnostic =
+                        diagnostic.help("name it with `-i FILE`; `hostwright init` writes one to start from");
+                }
+                self.out.push(diagnostic);
+                return None;
+            }
+        };
+        let source = Source::new(&name, text);
+        let (root, malformed) = document::parse(&source.text);
+        // What stands in a malformed file may not be what was written: its other mistakes may be none.
+        let found = !malformed.is_empty();
+        let mistakes =
+            malformed.into_iter().map(|m| Diagnostic::error(span(&source, &m.span), m.message)).collect();
+        offline::merge(&mut self.out, mistakes);
+        (!found).then_some((source, root))
+    }
+
+    fn fleet(&mut self) -> Option<Fleet> {
+        let path = self.options.inventory.clone();
+        let (source, root) = self.document(&path, "inventory")?;
+        let folder = path.parent().unwrap_or(Path::new(""));
+        let mut fleet = inventory::parse(&source, folder, &root, &**self.environment, &mut self.out);
+        if let Some(config) = &self.options.ssh_config {
+            let config = in_folder(Path::new(""), &config.display().to_string(), &**self.environment);
+            let with = |host: &Arc<Host>| {
+                let login = Login { ssh_config: Some(config.clone()), ..host.login.clone() };
+                Arc::new(Host { login, ..(**host).clone() })
+            };
+            fleet.hosts = Arc::new(fleet.hosts.iter().map(with).collect());
+        }
+        Some(fleet)
+    }
+
+    fn playbooks(&mut self) -> Vec<Playbook> {
+        let mut files = Vec::new();
+        for path in &self.options.playbooks {
+            match self.environment.list(path) {
+                Ok(Some(mut names)) => {
+                    names.retain(|n| {
+                        Path::new(n).extension().is_some_and(|e| e == "toml") && !n.starts_with('.')
+                    });
+                    names.sort();
+                    if names.is_empty() {
+                        let message = format!("the folder {} has no playbooks", path.display());
+                        self.out.push(
+                            Diagnostic::error(None, message).help("playbooks are files that end in `.toml`"),
+                        );
+                    }
+                    files.extend(names.into_iter().map(|n| path.join(n)));
+                }
+                // What is not there is reported when it is read.
+                Ok(None) | Err(_) => files.push(path.clone()),
+            }
+        }
+        let mut playbooks = Vec::new();
+        for file in files {
+            if let Some((source, root)) = self.document(&file, "playbook") {
+                playbooks.extend(playbook::parse(&source, &file, &root, &mut self.out));
+            }
+        }
+        playbooks
+    }
+
+    /// `--var NAME=VALUE`.
+    fn overrides(&mut self) -> Arc<Layer> {
+        let mut layer = Layer { what: "--var".into(), source: Source::new("--var", ""), ..Layer::default() };
+        // All of them make one text, so that messages can point into it.
+        let mut text = String::new();
+        let mut vars: Vec<(Key, Node)> = Vec::new();
+        for var in &self.options.vars {
+            let start = text.len();
+            text.push_str(var);
+            text.push('\n');
+            let Some((name, value)) = var.split_once('=') else {
+                self.out.push(
+                    Diagnostic::error(None, format!("`--var {var}` has no `=`"))
+                        .help("write `--var NAME=VALUE`"),
+                );
+                continue;
+            };
+            let at = start + name.len() + 1;
+            let range = at..at + value.len();
+            // Read at its place within the whole, so that ranges fit.
+            let padded = format!("{}v = {value}", " ".repeat(at.saturating_sub(4)));
+            let shift = at.abs_diff(at.max(4));
+            let (root, malformed) = document::parse(&padded);
+            let node = match root.entry("v") {
+                Some((_, node)) if malformed.is_empty() && shift == 0 && entries(&root) == 1 => node.clone(),
+                Some((_, node)) if malformed.is_empty() && entries(&root) == 1 => respan(node, &range),
+                _ => Node { span: range, value: Value::String(value.to_owned()) },
+            };
+            vars.retain(|(k, _)| k.name != name);
+            vars.push((Key { name: name.trim().to_owned(), span: start..start + name.len() }, node));
+        }
+        let source = Source::new("--var", text);
+        let table = Node { span: 0..source.text.len(), value: Value::Table(vars) };
+        let parsed = Layer::new(&source, Path::new(""), "--var", &table, &mut self.out);
+        layer.vars = parsed.vars;
+        layer.source = source;
+        Arc::new(layer)
+    }
+
+    fn world(&mut self, fleet: Fleet) -> Arc<World> {
+        let secrets = SecretStore::new(Arc::clone(self.environment), self.redactor.clone());
+        let missing = match self.options.missing_secrets {
+            MissingSecrets::Error => Severity::Error,
+            MissingSecrets::Warning => Severity::Warning,
+        };
+        Arc::new(World::new(fleet, Arc::clone(self.environment), secrets, missing))
+    }
+
+    fn command_line_pattern(&mut self, option: &str, pattern: &str, fleet: &Fleet) -> BTreeSet<usize> {
+        match pattern::select(pattern, fleet) {
+            Ok(hosts) => hosts.into_iter().collect(),
+            Err(wrongs) => {
+                for wrong in wrongs {
+                    let message = if option.is_empty() {
+                        wrong.message
+                    } else {
+                        format!("{option} {pattern}: {}", wrong.message)
+                    };
+                    let mut diagnostic = Diagnostic::error(None, message);
+                    diagnostic.help.extend(wrong.help);
+                    self.out.push(diagnostic);
+                }
+                BTreeSet::new()
+            }
+        }
+    }
+
+    /// The hosts that a pattern in a playbook selects.
+    fn pattern(&mut self, source: &Arc<Source>, node: &Node, fleet: &Fleet) -> BTreeSet<usize> {
+        let Value::String(text) = &node.value else { return BTreeSet::new() };
+        match pattern::select(text, fleet) {
+            Ok(hosts) => hosts.into_iter().collect(),
+            Err(wrongs) => {
+                for wrong in wrongs {
+                    let at = document::within(source, node, &wrong.range);
+                    let mut diagnostic = Diagnostic::error(span(source, &at), wrong.message);
+                    diagnostic.help.extend(wrong.help);
+                    self.out.push(diagnostic);
+                }
+                BTreeSet::new()
+            }
+        }
+    }
+
+    fn run(&mut self, world: &Arc<World>, mut playbooks: Vec<Playbook>, overrides: &Arc<Layer>) -> Run {
+        let fleet = &world.fleet;
+        let limit =
+            self.options.limit.clone().map(|limit| self.command_line_pattern("--limit", &limit, fleet));
+        lint::written(&playbooks, &mut self.out);
+        let selection = Selection::new(self.options, &playbooks, &mut self.out);
+
+        let mut plays: Vec<(BTreeSet<usize>, Arc<PlayScope>, Vec<SourceStep>)> = Vec::new();
+        let mut index = StepIndex::default();
+        for (number, playbook) in playbooks.iter_mut().enumerate() {
+            let source = Arc::clone(&playbook.source);
+            let mut hosts = match &playbook.hosts {
+                Some(node) => {
+                    let hosts = self.pattern(&source, node, fleet);
+                    if hosts.is_empty() && !self.failed() {
+                        let diagnostic = Diagnostic::warning(
+                            "no-hosts",
+                            span(&source, &node.span),
+                            "no host matches this pattern",
+                        );
+                        self.out.push(diagnostic.label("the playbook does nothing"));
+                    }
+                    hosts
+                }
+                None => BTreeSet::new(),
+            };
+            if let Some(limit) = &limit {
+                hosts.retain(|h| limit.contains(h));
+            }
+            let scope = Arc::new(PlayScope {
+                world: Arc::clone(world),
+                source: Arc::clone(&source),
+                folder: playbook.folder.clone(),
+                becomes: playbook.becomes.clone(),
+                layers: vec![Arc::clone(&playbook.vars), Arc::clone(overrides)],
+            });
+            let whole = Arc::new(hosts.clone());
+            let raws = std::mem::take(&mut playbook.steps);
+            let mut steps = Vec::new();
+            for (position, raw) in raws.into_iter().enumerate() {
+                let narrowed = match &raw.hosts {
+                    Some(node) => {
+                        let own = self.pattern(&source, node, fleet);
+                        Arc::new(hosts.intersection(&own).copied().collect())
+                    }
+                    None => Arc::clone(&whole),
+                };
+                let selected = selection.selects(number, position, playbook, &raw);
+                let step_hosts = if selected { narrowed } else { Arc::default() };
+                let step = source_step(&scope, raw, step_hosts);
+                let entry = StepEntry { id: step.id.clone(), hosts: Arc::clone(&step.hosts) };
+                index.names.insert(step.id.to_string(), entry.clone());
+                if let Some((name, _)) = &step.raw.register {
+                    index.names.insert(name.clone(), entry);
+                }
+                steps.push(step);
+            }
+            plays.push((hosts, scope, steps));
+        }
+        world.steps.set(index).expect("set once, here");
+
+        let resolved = offline::check(world, &mut plays, &mut self.out);
+        lint::resolved(&resolved, &mut self.out);
+
+        let used: BTreeSet<usize> = plays.iter().flat_map(|(hosts, ..)| hosts.iter().copied()).collect();
+        let hosts: Vec<usize> = used.into_iter().collect();
+        if hosts.is_empty() && !self.failed() {
+            let what =
+                self.options.limit.as_ref().map_or_else(String::new, |l| format!(" within `--limit {l}`"));
+            self.out.push(Diagnostic::error(None, format!("no playbook has a host{what}")));
+        }
+        let plays = plays
+            .into_iter()
+            .zip(&playbooks)
+            .map(|((on, scope, steps), playbook)| Play {
+                name: Arc::clone(&playbook.name),
+                title: self.title(world, playbook, &on, &scope),
+                file: Arc::clone(&playbook.source.name),
+                hosts: on.iter().filter_map(|h| hosts.binary_search(h).ok()).collect(),
+                serial: playbook.serial.clone(),
+                max_failures: playbook.max_failures,
+                steps: steps.into_iter().map(|s| Arc::new(s) as Arc<dyn StepSource>).collect(),
+            })
+            .collect();
+        Run {
+            hosts: hosts.iter().map(|h| Arc::clone(&fleet.hosts[*h])).collect(),
+            inventory: Arc::clone(&fleet.hosts),
+            plays,
+        }
+    }
+
+    /// The title is one for all hosts; its templates are rendered for the first one.
+    fn title(
+        &mut self,
+        world: &Arc<World>,
+        playbook: &Playbook,
+        on: &BTreeSet<usize>,
+        play: &PlayScope,
+    ) -> String {
+        let Some(node) = &playbook.title else { return playbook.name.to_string() };
+        let as_written = match &node.value {
+            Value::String(text) => text.clone(),
+            _ => String::new(),
+        };
+        let Some(&host) = on.first() else { return as_written };
+        let scope = Scope::new(world, host, &play.layers, &Known::default());
+        let rendered = scope.render(&playbook.source, node);
+        let mut diagnostics = scope.take_diagnostics();
+        if rendered.is_err() && diagnostics.is_empty() {
+            diagnostics.push(Diagnostic::error(
+                span(&playbook.source, &node.span),
+                "the title cannot use facts or results: it is one for all hosts",
+            ));
+        }
+        offline::merge(&mut self.out, diagnostics);
+        match rendered.map(|n| n.value) {
+            Ok(Value::String(text)) => text,
+            Ok(_) | Err(_) => as_written,
+        }
+    }
+}
+
+fn entries(node: &Node) -> usize {
+    match &node.value {
+        Value::Table(entries) => entries.len(),
+        _ => 0,
+    }
+}
+
+fn respan(node: &Node, range: &std::ops::Range<usize>) -> Node {
+    super::template::json_node(&node.to_json(), range)
+        .unwrap_or_else(|| Node { span: range.clone(), value: node.value.clone() })
+}
+
+fn source_step(play: &Arc<PlayScope>, raw: RawStep, hosts: Arc<BTreeSet<usize>>) -> SourceStep {
+    let name = match raw.name.as_ref().map(|n| &n.value) {
+        Some(Value::String(name)) => name.clone(),
+        _ => raw.kind.name.to_owned(),
+    };
+    SourceStep {
+        id: StepId::new(&raw.id),
+        place: play.source.place(raw.head.start),
+        name,
+        hosts,
+        needs_facts: false,
+        needs_results: Vec::new(),
+        play: Arc::clone(play),
+        raw,
+    }
+}

@@ -1,0 +1,200 @@
+//! The offline check: every step on every host it is for, as far as it goes without asking a host.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use super::resolve::{Attempt, PlayScope, SourceStep};
+use super::scope::World;
+use super::table::{span, suggest};
+use super::template::Uses;
+use crate::diagnostic::{Diagnostic, Span};
+use crate::model::value::{Node, Value};
+use crate::model::{Host, Instance, Known, StepId};
+
+/// A step of a run that could be resolved offline on one host.
+#[derive(Debug)]
+pub(super) struct Checked {
+    /// The playbook, by its position.
+    pub play: usize,
+    /// The step, by its position in the playbook.
+    pub step: usize,
+    /// The host.
+    pub host: Arc<Host>,
+    /// The instance.
+    pub instance: Instance,
+    /// The kind's table, rendered.
+    pub node: Node,
+}
+
+/// Everything lints look at.
+#[derive(Debug)]
+pub(super) struct Resolved<'a> {
+    /// The run's surroundings.
+    pub world: &'a Arc<World>,
+    /// The playbooks: their hosts, their texts, their steps.
+    pub plays: &'a [(BTreeSet<usize>, Arc<PlayScope>, Vec<SourceStep>)],
+    /// Every instance that could be resolved, in the order of the run, then of the inventory.
+    pub instances: Vec<Checked>,
+}
+
+/// Resolves all steps for all their hosts, reports all mistakes, and notes what each step must wait for.
+pub(super) fn check<'a>(
+    world: &'a Arc<World>,
+    plays: &'a mut [(BTreeSet<usize>, Arc<PlayScope>, Vec<SourceStep>)],
+    out: &mut Vec<Diagnostic>,
+) -> Resolved<'a> {
+    let mut instances = Vec::new();
+    for (play, (_, scope, steps)) in plays.iter_mut().enumerate() {
+        for (position, step) in steps.iter_mut().enumerate() {
+            let mut found = Found::default();
+            let (mut facts, mut results) = statically(world, scope, step, out);
+            for &host in step.hosts.iter() {
+                let attempt = step.attempt(host, &Known::default());
+                facts |= attempt.facts_wanted;
+                results.extend(attempt.results_wanted.iter().cloned());
+                found.take(&world.fleet.hosts[host], &attempt);
+                for (instance, node) in attempt.instances {
+                    let host = Arc::clone(&world.fleet.hosts[host]);
+                    instances.push(Checked { play, step: position, host, instance, node });
+                }
+            }
+            step.needs_facts = facts;
+            step.needs_results = results.into_iter().collect();
+            found.report(out);
+            until(world, scope, step, out);
+        }
+    }
+    Resolved { world, plays, instances }
+}
+
+/// What the templates of a step use of facts and results, its variables followed; unknown steps are reported.
+fn statically(
+    world: &World,
+    play: &PlayScope,
+    step: &SourceStep,
+    out: &mut Vec<Diagnostic>,
+) -> (bool, BTreeSet<StepId>) {
+    let jinja = &world.jinja;
+    let mut uses = Uses::default();
+    let raw = &step.raw;
+    for node in raw.name.iter().chain(&raw.each).chain([&raw.common, &raw.body]) {
+        uses.add_node(jinja, node);
+    }
+    for node in &raw.when {
+        if let Value::String(text) = &node.value {
+            uses.add(jinja, text, !super::template::is_template(text));
+        }
+    }
+    // Variables, and the variables that these use.
+    let mut followed: BTreeSet<String> = BTreeSet::new();
+    loop {
+        let names: Vec<String> =
+            uses.below("vars").filter(|n| !followed.contains(*n)).map(str::to_owned).collect();
+        if names.is_empty() {
+            break;
+        }
+        for name in names {
+            let inventory = step.hosts.iter().flat_map(|h| &world.fleet.layers[*h]);
+            for layer in inventory.chain(&play.layers) {
+                if let Some(node) = layer.find(&name) {
+                    uses.add_node(jinja, node);
+                }
+            }
+            followed.insert(name);
+        }
+    }
+    let mut results = BTreeSet::new();
+    let index = world.steps.get();
+    for name in uses.below("steps") {
+        let Some(index) = index else { continue };
+        if let Some(entry) = index.find(name) {
+            if entry.hosts.iter().any(|h| step.hosts.contains(h)) {
+                results.insert(entry.id.clone());
+            }
+            continue;
+        }
+        // A step that runs nowhere is not rendered, so its mistakes would not show.
+        let text = &play.source.text;
+        let at = text[raw.head.start..].find(&format!("steps.{name}")).map(|i| {
+            let start = raw.head.start + i;
+            start..start + "steps.".len() + name.len()
+        });
+        let mut diagnostic = Diagnostic::error(
+            span(&play.source, &at.unwrap_or_else(|| raw.head.clone())),
+            format!("`steps.{name}` is not defined"),
+        );
+        diagnostic.help.extend(suggest(name, index.names.keys().map(String::as_str)));
+        merge(out, vec![diagnostic]);
+    }
+    (uses.uses("facts"), results)
+}
+
+/// `until` is an expression over `result`, which exists only after the step's action.
+fn until(world: &World, play: &PlayScope, step: &SourceStep, out: &mut Vec<Diagnostic>) {
+    let Some(node) = &step.raw.until else { return };
+    let Value::String(text) = &node.value else { return };
+    let at = span(&play.source, &node.span);
+    let expression = match world.jinja.compile_expression(text) {
+        Ok(expression) => expression,
+        Err(error) => {
+            let message = format!("the expression cannot be read: {}", super::template::message(&error));
+            return out.push(Diagnostic::error(at, message));
+        }
+    };
+    let foreign = expression.undeclared_variables(false).into_iter().filter(|v| v != "result").min();
+    if let Some(name) = foreign {
+        out.push(
+            Diagnostic::error(at, format!("`until` knows only `result`, not `{name}`"))
+                .help("for example `until = \"result.code == 0\"`, or `'ready' in result.stdout`"),
+        );
+    }
+}
+
+/// The mistakes of one step, each with the hosts on which it came up.
+#[derive(Default)]
+struct Found {
+    mistakes: Vec<(Diagnostic, Vec<String>)>,
+    hosts: usize,
+}
+
+impl Found {
+    fn take(&mut self, host: &Host, attempt: &Attempt) {
+        self.hosts += 1;
+        for diagnostic in &attempt.diagnostics {
+            match self.mistakes.iter_mut().find(|(d, _)| d == diagnostic) {
+                Some((_, hosts)) => hosts.push(host.name.to_string()),
+                None => self.mistakes.push((diagnostic.clone(), vec![host.name.to_string()])),
+            }
+        }
+    }
+
+    fn report(self, out: &mut Vec<Diagnostic>) {
+        let all = self.hosts;
+        let found = self.mistakes.into_iter().map(|(mut diagnostic, hosts)| {
+            // What is wrong on every host is wrong in the text; no host need be named.
+            let on = match hosts.len() {
+                n if n == all => return diagnostic,
+                1 => format!("on {}", hosts[0]),
+                n if n <= 3 => format!("on {}", hosts.join(", ")),
+                n => format!("on {n} of {all} hosts ({}, ...)", hosts[..2].join(", ")),
+            };
+            diagnostic.label =
+                if diagnostic.label.is_empty() { on } else { format!("{}, {on}", diagnostic.label) };
+            diagnostic
+        });
+        merge(out, found.collect());
+    }
+}
+
+/// Adds what is not there yet: a variable's mistake comes up in every step that uses it.
+pub(super) fn merge(out: &mut Vec<Diagnostic>, found: Vec<Diagnostic>) {
+    let same = |a: &Diagnostic, b: &Diagnostic| {
+        let at = |s: &Option<Span>| s.as_ref().map(|s| (s.source.name.clone(), s.range.clone()));
+        a.severity == b.severity && a.message == b.message && at(&a.span) == at(&b.span)
+    };
+    for diagnostic in found {
+        if !out.iter().any(|d| same(d, &diagnostic)) {
+            out.push(diagnostic);
+        }
+    }
+}

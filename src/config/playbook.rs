@@ -1,0 +1,382 @@
+//! A playbook as written: its head and its steps with their common keys, templates unrendered.
+
+use std::ops::Range;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use super::inventory::{Becomes, becomes};
+use super::kinds;
+use super::layer::Layer;
+use super::table::{Table, mismatch, span, suggest};
+use crate::diagnostic::{Diagnostic, Source};
+use crate::model::Batch;
+use crate::model::value::{Key, Node, Value};
+use crate::step::KindInfo;
+
+/// A playbook.
+#[derive(Debug)]
+pub(super) struct Playbook {
+    /// The text.
+    pub source: Arc<Source>,
+    /// The folder it lies in.
+    pub folder: PathBuf,
+    /// Its file name without folder and ending.
+    pub name: Arc<str>,
+    /// Its title, unrendered.
+    pub title: Option<Node>,
+    /// The pattern of its hosts.
+    pub hosts: Option<Node>,
+    /// As whom its steps act.
+    pub becomes: Option<Becomes>,
+    /// Rolling batches.
+    pub serial: Vec<Batch>,
+    /// How many hosts of a batch may fail.
+    pub max_failures: Option<Batch>,
+    /// Tags of all its steps.
+    pub tags: Vec<String>,
+    /// Its variables.
+    pub vars: Arc<Layer>,
+    /// Its steps in order.
+    pub steps: Vec<RawStep>,
+}
+
+/// A step as written.
+#[derive(Debug)]
+pub(super) struct RawStep {
+    /// Range of the whole table, for messages that fit nowhere else.
+    pub head: Range<usize>,
+    /// Its id: given, or made from its name or position.
+    pub id: String,
+    /// The id as given.
+    pub given_id: Option<(String, Range<usize>)>,
+    /// Its name.
+    pub name: Option<Node>,
+    /// The pattern that narrows the playbook's hosts.
+    pub hosts: Option<Node>,
+    /// Its conditions, all of which must hold.
+    pub when: Vec<Node>,
+    /// Its loop.
+    pub each: Option<Node>,
+    /// Its tags.
+    pub tags: Vec<String>,
+    /// The name under which templates may ask for its result, beside its id.
+    pub register: Option<(String, Range<usize>)>,
+    /// Handlers to notify.
+    pub notify: Vec<(String, Range<usize>)>,
+    /// Whether it is a handler.
+    pub handler: bool,
+    /// An expression over `result`.
+    pub until: Option<Node>,
+    /// Lints not to report on it: name, range of the name, reason.
+    pub silence: Vec<(String, Range<usize>, String)>,
+    /// The remaining common keys, as a table to be rendered and read for each host.
+    pub common: Node,
+    /// The kind.
+    pub kind: &'static KindInfo,
+    /// Where the kind is written.
+    pub kind_span: Range<usize>,
+    /// The kind's table, the short form made long.
+    pub body: Node,
+}
+
+/// Keys of a step that are rendered for each host.
+pub(super) const RENDERED: [&str; 8] =
+    ["become", "timeout", "retries", "retry_delay", "on_failure", "disruptive", "provides", "needs"];
+
+/// Reads a playbook.
+pub(super) fn parse(
+    source: &Arc<Source>,
+    path: &Path,
+    root: &Node,
+    out: &mut Vec<Diagnostic>,
+) -> Option<Playbook> {
+    let folder = path.parent().unwrap_or(Path::new("")).to_owned();
+    let mut table = Table::new(source, root, out)?;
+    let title = table.text("title").map(|(_, node)| node.clone());
+    let hosts = table.text("hosts").map(|(_, node)| node.clone());
+    let hosts_given = hosts.is_some() || table.rest().iter().any(|(k, _)| k.name == "hosts");
+    let becomes = becomes(source, &mut table);
+    let serial = batches(source, &mut table);
+    let max_failures = match table.take("max_failures") {
+        Some((_, node)) => batch(source, node, 0, table.out()),
+        None => None,
+    };
+    let tags = table.texts("tags").into_iter().map(|(t, _)| t.to_owned()).collect();
+    let vars = match table.take("vars") {
+        Some((_, node)) => Arc::new(Layer::new(source, &folder, "the playbook", node, table.out())),
+        None => Arc::default(),
+    };
+    let step_node = table.take("step").map(|(_, n)| n.clone());
+    report_unknown(source, table);
+    if !hosts_given {
+        out.push(
+            Diagnostic::error(span(source, &(0..0)), "the playbook does not say for which hosts it is")
+                .help("write `hosts = \"GROUP\"`; `hosts = \"all\"` means every host"),
+        );
+    }
+    let mut steps = Vec::new();
+    match step_node.as_ref().map(|n| &n.value) {
+        Some(Value::Array(tables)) => {
+            for node in tables {
+                steps.extend(step(source, node, out));
+            }
+        }
+        Some(_) => {
+            let node = step_node.as_ref().expect("matched above");
+            out.push(
+                mismatch(source, node, "an array of tables").help("write `[[step]]` with double brackets"),
+            );
+        }
+        None => out.push(
+            Diagnostic::error(span(source, &(0..0)), "the playbook has no steps").help("write `[[step]]`"),
+        ),
+    }
+    name_steps(&mut steps);
+    let name = path.file_stem().map_or_else(String::new, |n| n.to_string_lossy().into_owned()).into();
+    Some(Playbook {
+        source: Arc::clone(source),
+        folder,
+        name,
+        title,
+        hosts,
+        becomes,
+        serial,
+        max_failures,
+        tags,
+        vars,
+        steps,
+    })
+}
+
+/// A kind written at the top of a playbook, or `[step]`-less keys, deserve a better hint than a near name.
+fn report_unknown(source: &Arc<Source>, mut table: Table<'_, '_>) {
+    let rest: Vec<_> = table.rest().into_iter().map(|(k, _)| k.clone()).collect();
+    let known = table.known().to_vec();
+    for key in rest {
+        let mut diagnostic =
+            Diagnostic::error(span(source, &key.span), format!("unknown key `{}` in a playbook", key.name))
+                .label("not known here");
+        diagnostic.help.extend(if kinds::find(&key.name).is_some() {
+            Some(format!("`{}` is a kind of step: write it below `[[step]]`", key.name))
+        } else {
+            suggest(&key.name, known.iter().copied())
+        });
+        table.out().push(diagnostic);
+    }
+}
+
+fn batches(source: &Arc<Source>, table: &mut Table<'_, '_>) -> Vec<Batch> {
+    let Some((_, node)) = table.take("serial") else { return Vec::new() };
+    match &node.value {
+        Value::Array(items) => items.iter().filter_map(|n| batch(source, n, 1, table.out())).collect(),
+        _ => batch(source, node, 1, table.out()).into_iter().collect(),
+    }
+}
+
+/// `3` or `"30%"`.
+fn batch(source: &Arc<Source>, node: &Node, min: i64, out: &mut Vec<Diagnostic>) -> Option<Batch> {
+    let batch = match &node.value {
+        Value::Integer(n) if *n >= min => usize::try_from(*n).ok().map(Batch::Hosts),
+        Value::String(text) => text
+            .strip_suffix('%')
+            .and_then(|n| n.trim().parse::<u8>().ok())
+            .filter(|n| (1..=100).contains(n))
+            .map(Batch::Percent),
+        _ => None,
+    };
+    if batch.is_none() {
+        let wanted = format!("a number from {min} up, or a share such as \"30%\"");
+        let mut diagnostic = mismatch(source, node, &wanted);
+        diagnostic.message = format!("this is not {wanted}");
+        out.push(diagnostic);
+    }
+    batch
+}
+
+fn step(source: &Arc<Source>, node: &Node, out: &mut Vec<Diagnostic>) -> Option<RawStep> {
+    let mut table = Table::new(source, node, out)?;
+    let name = table.text("name").map(|(_, n)| n.clone());
+    let given_id = table.text("id").map(|(text, n)| (text.to_owned(), n.span.clone()));
+    let hosts = table.text("hosts").map(|(_, n)| n.clone());
+    let when = conditions(source, &mut table);
+    let each = table.take("each").map(|(_, n)| n.clone());
+    let tags = table.texts("tags").into_iter().map(|(t, _)| t.to_owned()).collect();
+    let register = table.text("register").map(|(text, n)| (text.to_owned(), n.span.clone()));
+    let notify = table.texts("notify").into_iter().map(|(t, n)| (t.to_owned(), n.span.clone())).collect();
+    let handler = table.flag("handler").unwrap_or_default();
+    let until = table.text("until").map(|(_, n)| n.clone());
+    let mut silence = Vec::new();
+    for (key, reason) in table.named("silence") {
+        match &reason.value {
+            Value::String(text) if !text.trim().is_empty() => {
+                silence.push((key.name.clone(), key.span.clone(), text.clone()));
+            }
+            _ => table.out().push(
+                Diagnostic::error(
+                    span(source, &reason.span),
+                    format!("`{}` is silenced without a reason", key.name),
+                )
+                .label("expected the reason, as text")
+                .help(format!("write `silence = {{ \"{}\" = \"why it is right here\" }}`", key.name)),
+            ),
+        }
+    }
+    let common: Vec<(Key, Node)> = RENDERED.iter().filter_map(|k| table.take(k)).cloned().collect();
+    for (text, range) in given_id.iter().chain(&register) {
+        if !is_id(text) {
+            let message = format!("{text:?} is not an id");
+            table.out().push(
+                Diagnostic::error(span(source, range), message)
+                    .help("use small letters, digits, `-` and `_`"),
+            );
+        }
+    }
+
+    let rest = table.rest();
+    let known = table.known().to_vec();
+    let kinds: Vec<_> = rest.iter().filter_map(|(k, n)| kinds::find(&k.name).map(|i| (k, n, i))).collect();
+    let others: Vec<_> = rest.iter().filter(|(k, _)| kinds::find(&k.name).is_none()).collect();
+    let out = table.out();
+    let head = head(source, node);
+    for (key, _) in &others {
+        let all = kinds::all().map(|k| k.name).chain(known.iter().copied());
+        let near = crate::diagnostic::nearest(&key.name, all);
+        let message = match kinds.len() {
+            0 if others.len() == 1 => format!("unknown kind of step `{}`", key.name),
+            _ => format!("unknown key `{}` in a step", key.name),
+        };
+        let help = match near {
+            Some(near) => format!("did you mean `{near}`?"),
+            None if kinds.is_empty() => {
+                format!("kinds of step: {}", kinds::all().map(|k| k.name).collect::<Vec<_>>().join(", "))
+            }
+            None => format!("parameters of `{}` go into its own table", kinds[0].0.name),
+        };
+        out.push(Diagnostic::error(span(source, &key.span), message).label("not known here").help(help));
+    }
+    let &(key, value, kind) = match kinds.as_slice() {
+        [one] => one,
+        [] => {
+            if others.is_empty() {
+                out.push(
+                    Diagnostic::error(span(source, &head), "the step does not say what to do")
+                        .help("add the key of a kind, for example `package = \"nfs-utils\"`; `hostwright explain` lists them"),
+                );
+            }
+            return None;
+        }
+        [(first, ..), (second, ..), ..] => {
+            out.push(
+                Diagnostic::error(span(source, &second.span), "a step has one kind, this one has several")
+                    .label(format!("`{}` as well", second.name))
+                    .related(span(source, &first.span), format!("it is `{}` already", first.name))
+                    .help("make a step of each"),
+            );
+            return None;
+        }
+    };
+    let body = match (&value.value, kind.shorthand) {
+        (Value::Table(_), _) => (*value).clone(),
+        (_, Some(short)) => Node::wrapped(short, (*value).clone()),
+        (_, None) => {
+            out.push(
+                mismatch(source, value, "a table").help(format!("see `hostwright explain {}`", kind.name)),
+            );
+            return None;
+        }
+    };
+    // A step whose common keys are wrong is still read, so that its other mistakes show as well.
+    Some(RawStep {
+        head,
+        id: given_id.as_ref().map_or_else(String::new, |(id, _)| id.clone()),
+        given_id,
+        name,
+        hosts,
+        when,
+        each,
+        tags,
+        register,
+        notify,
+        handler,
+        until,
+        silence,
+        common: Node { span: node.span.clone(), value: Value::Table(common) },
+        kind,
+        kind_span: key.span.clone(),
+        body,
+    })
+}
+
+fn conditions(source: &Arc<Source>, table: &mut Table<'_, '_>) -> Vec<Node> {
+    let Some((_, node)) = table.take("when") else { return Vec::new() };
+    let nodes: Vec<&Node> = match &node.value {
+        Value::Array(items) => items.iter().collect(),
+        _ => vec![node],
+    };
+    let (good, bad): (Vec<&Node>, Vec<&Node>) =
+        nodes.into_iter().partition(|n| matches!(n.value, Value::String(_) | Value::Boolean(_)));
+    for node in bad {
+        table.out().push(mismatch(source, node, "an expression, as a string"));
+    }
+    good.into_iter().cloned().collect()
+}
+
+/// Whether `text` may be the id of a step.
+pub(super) fn is_id(text: &str) -> bool {
+    !text.is_empty()
+        && text.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-' || b == b'_')
+}
+
+/// Where a step starts: its first key, or its header where it has none.
+fn head(source: &Source, node: &Node) -> Range<usize> {
+    match &node.value {
+        Value::Table(entries) => entries.first().map_or_else(|| node.span.clone(), |(k, _)| k.span.clone()),
+        _ => node.span.start..node.span.end.min(source.text.len()),
+    }
+}
+
+/// Gives every step without an id one made from its name, or from its position; none of them twice.
+fn name_steps(steps: &mut [RawStep]) {
+    let mut taken: std::collections::BTreeSet<String> =
+        steps.iter().filter_map(|s| s.given_id.as_ref().map(|(id, _)| id.clone())).collect();
+    for (position, step) in steps.iter_mut().enumerate() {
+        if step.given_id.is_some() {
+            continue;
+        }
+        let slug = step.name.as_ref().map(|n| match &n.value {
+            Value::String(text) => slug(text),
+            _ => String::new(),
+        });
+        let base = slug.filter(|s| !s.is_empty()).unwrap_or_else(|| format!("step-{}", position + 1));
+        let mut id = base.clone();
+        let mut n = 2;
+        while !taken.insert(id.clone()) {
+            id = format!("{base}-{n}");
+            n += 1;
+        }
+        step.id = id;
+    }
+}
+
+/// Small letters and digits with single dashes between, templates left out.
+fn slug(name: &str) -> String {
+    let mut text = String::new();
+    let mut rest = name;
+    while let Some((before, after)) = rest.split_once("{{") {
+        text.push_str(before);
+        text.push(' ');
+        rest = after.split_once("}}").map_or("", |(_, r)| r);
+    }
+    text.push_str(rest);
+    let words: Vec<String> = text
+        .split(|c: char| !c.is_ascii_alphanumeric())
+        .filter(|w| !w.is_empty())
+        .map(str::to_ascii_lowercase)
+        .collect();
+    let mut slug = words.join("-");
+    if slug.len() > 60 {
+        slug.truncate(60);
+        slug.truncate(slug.rfind('-').unwrap_or(60));
+    }
+    slug
+}

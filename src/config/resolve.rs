@@ -1,0 +1,456 @@
+//! From a step as written to its instances on one host.
+
+use std::collections::BTreeSet;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use minijinja::Value as Jinja;
+use minijinja::value::Serde;
+use serde::Deserialize;
+
+use super::inventory::{Becomes, becomes_of};
+use super::layer::Layer;
+use super::playbook::RawStep;
+use super::scope::{Failed, Scope, World};
+use super::table::{mismatch, span, suggest};
+use super::template;
+use crate::diagnostic::{Diagnostic, Severity, Source};
+use crate::model::value::{Node, Value, one_or_many, optional_duration};
+use crate::model::{
+    Host, HostName, Instance, Kind, Known, OnFailure, Place, Privilege, ResolveError, Resolved, Resource,
+    StepId, StepSource,
+};
+use crate::step::Context;
+
+/// What the steps of one playbook share.
+#[derive(Debug)]
+pub(super) struct PlayScope {
+    /// The run.
+    pub world: Arc<World>,
+    /// The playbook's text.
+    pub source: Arc<Source>,
+    /// The folder that paths are meant from.
+    pub folder: PathBuf,
+    /// As whom the steps act, if the playbook says.
+    pub becomes: Option<Becomes>,
+    /// The playbook's variables and those of the command line.
+    pub layers: Vec<Arc<Layer>>,
+}
+
+/// A step that can be resolved.
+#[derive(Debug)]
+pub(super) struct SourceStep {
+    /// What it shares with the other steps of its playbook.
+    pub play: Arc<PlayScope>,
+    /// The step as written.
+    pub raw: RawStep,
+    /// Its id.
+    pub id: StepId,
+    /// Its name as written, or a name made from its kind.
+    pub name: String,
+    /// Where it is written.
+    pub place: Place,
+    /// The hosts it is for, by position in the inventory.
+    pub hosts: Arc<BTreeSet<usize>>,
+    /// See [`StepSource::needs_facts`].
+    pub needs_facts: bool,
+    /// See [`StepSource::needs_results`].
+    pub needs_results: Vec<StepId>,
+}
+
+/// What resolving a step on a host came to, for the offline check.
+#[derive(Debug, Default)]
+pub(super) struct Attempt {
+    /// Why it was skipped, or its instances with the tables they were read from.
+    pub instances: Vec<(Instance, Node)>,
+    /// Set when it does not apply.
+    pub skipped: Option<String>,
+    /// Mistakes and warnings.
+    pub diagnostics: Vec<Diagnostic>,
+    /// It could not be rendered before facts are known.
+    pub facts_wanted: bool,
+    /// It could not be rendered before these steps have run.
+    pub results_wanted: BTreeSet<StepId>,
+    /// It could not be resolved.
+    pub failed: bool,
+}
+
+impl StepSource for SourceStep {
+    fn id(&self) -> &StepId {
+        &self.id
+    }
+    fn name(&self) -> &str {
+        &self.name
+    }
+    fn kind(&self) -> &'static str {
+        self.raw.kind.name
+    }
+    fn place(&self) -> &Place {
+        &self.place
+    }
+    fn is_handler(&self) -> bool {
+        self.raw.handler
+    }
+    fn selects(&self, host: &HostName) -> bool {
+        self.play.world.fleet.index.get(host).is_some_and(|i| self.hosts.contains(i))
+    }
+    fn needs_facts(&self) -> bool {
+        self.needs_facts
+    }
+    fn needs_results(&self) -> &[StepId] {
+        &self.needs_results
+    }
+    fn resolve(&self, host: &Host, known: &Known) -> Result<Resolved, ResolveError> {
+        let Some(&position) = self.play.world.fleet.index.get(&host.name) else {
+            let message = format!("{} is not in the inventory", host.name);
+            return Err(ResolveError(vec![Diagnostic::error(None, message)]));
+        };
+        let mut attempt = self.attempt(position, known);
+        attempt.diagnostics.retain(|d| d.severity == Severity::Error);
+        if attempt.failed {
+            if attempt.diagnostics.is_empty() {
+                attempt.diagnostics.push(self.waits(&attempt, host));
+            }
+            return Err(ResolveError(attempt.diagnostics));
+        }
+        if let Some(why) = attempt.skipped {
+            return Ok(Resolved::Skipped(why));
+        }
+        Ok(Resolved::Steps(attempt.instances.into_iter().map(|(instance, _)| instance).collect()))
+    }
+}
+
+/// The keys of [`super::playbook::RENDERED`] but `become`.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+struct Common {
+    #[serde(deserialize_with = "optional_duration")]
+    timeout: Option<Duration>,
+    retries: u32,
+    #[serde(deserialize_with = "optional_duration")]
+    retry_delay: Option<Duration>,
+    on_failure: OnFailure,
+    disruptive: bool,
+    #[serde(deserialize_with = "one_or_many")]
+    provides: Vec<String>,
+    #[serde(deserialize_with = "one_or_many")]
+    needs: Vec<String>,
+}
+
+/// Pause between tries unless the step says otherwise; as Ansible's `delay`.
+const RETRY_DELAY: Duration = Duration::from_secs(5);
+
+/// A step whose `until` says nothing of `retries` is tried so often; as Ansible has it.
+const UNTIL_RETRIES: u32 = 3;
+
+impl SourceStep {
+    fn waits(&self, attempt: &Attempt, host: &Host) -> Diagnostic {
+        let what = match attempt.results_wanted.first() {
+            Some(step) => format!("the result of step {step}, which has not run"),
+            None if attempt.facts_wanted => "facts that are not known".to_owned(),
+            None => "something that could not be rendered".to_owned(),
+        };
+        Diagnostic::error(
+            span(&self.play.source, &self.raw.head),
+            format!("the step needs {what} on {}", host.name),
+        )
+    }
+
+    /// Renders the step for the host at `position` as far as it goes.
+    pub(super) fn attempt(&self, position: usize, known: &Known) -> Attempt {
+        let scope = Scope::new(&self.play.world, position, &self.play.layers, known);
+        let mut attempt = Attempt::default();
+        if self.instances(&scope, position, &mut attempt).is_err() {
+            attempt.failed = true;
+            attempt.instances.clear();
+        }
+        attempt.diagnostics = scope.take_diagnostics();
+        attempt.facts_wanted = scope.facts_wanted();
+        attempt.results_wanted = scope.results_wanted();
+        attempt
+    }
+
+    fn instances(&self, scope: &Scope, position: usize, attempt: &mut Attempt) -> Result<(), Failed> {
+        let Some(each) = &self.raw.each else {
+            if let Some(why) = self.refused(scope)? {
+                attempt.skipped = Some(why);
+                return Ok(());
+            }
+            attempt.instances.push(self.instance(scope, position, self.id.clone())?);
+            return Ok(());
+        };
+        let items = self.items(scope, each)?;
+        if items.is_empty() {
+            attempt.skipped = Some("`each` is empty".into());
+            return Ok(());
+        }
+        let (mut failed, mut why, mut taken) = (false, None, BTreeSet::new());
+        for (n, item) in items.into_iter().enumerate() {
+            let text = item_text(&item).filter(|t| taken.insert(t.clone())).unwrap_or_else(|| n.to_string());
+            let scope = scope.with_item(item);
+            match self.refused(&scope) {
+                Ok(None) => {
+                    let id = StepId::new(&format!("{}[{text}]", self.id));
+                    match self.instance(&scope, position, id) {
+                        Ok(instance) => attempt.instances.push(instance),
+                        Err(Failed) => failed = true,
+                    }
+                }
+                Ok(Some(reason)) => why = Some(reason),
+                Err(Failed) => failed = true,
+            }
+        }
+        if failed {
+            return Err(Failed);
+        }
+        if attempt.instances.is_empty() {
+            attempt.skipped = why;
+        }
+        Ok(())
+    }
+
+    /// Returns why the step does not apply, if one of its conditions is false.
+    fn refused(&self, scope: &Scope) -> Result<Option<String>, Failed> {
+        for node in &self.raw.when {
+            let (holds, text) = match &node.value {
+                Value::Boolean(b) => (*b, b.to_string()),
+                Value::String(text) => (scope.condition(&self.play.source, node, text)?, text.clone()),
+                _ => continue,
+            };
+            if !holds {
+                return Ok(Some(format!("`when` is false: {text}")));
+            }
+        }
+        Ok(None)
+    }
+
+    fn items(&self, scope: &Scope, each: &Node) -> Result<Vec<Jinja>, Failed> {
+        let source = &self.play.source;
+        let rendered = scope.render(source, each)?;
+        match &rendered.value {
+            Value::Array(items) => Ok(items.iter().map(|n| Jinja::from(Serde(n.to_json()))).collect()),
+            Value::Table(entries) => Ok(entries
+                .iter()
+                .map(|(k, n)| {
+                    Jinja::from_pairs([
+                        ("key", Jinja::from(k.name.as_str())),
+                        ("value", Jinja::from(Serde(n.to_json()))),
+                    ])
+                })
+                .collect()),
+            _ => {
+                let mut diagnostic = mismatch(source, &rendered, "an array or a table to go through");
+                if let Value::String(text) = &each.value
+                    && !template::is_template(text)
+                {
+                    diagnostic =
+                        diagnostic.help(format!("an expression is written in braces: \"{{{{ {text} }}}}\""));
+                }
+                scope.report(diagnostic);
+                Err(Failed)
+            }
+        }
+    }
+
+    fn instance(&self, scope: &Scope, position: usize, id: StepId) -> Result<(Instance, Node), Failed> {
+        let (play, raw) = (&self.play, &self.raw);
+        let source = &play.source;
+        // All parts are tried before any failure ends it, so that all mistakes show.
+        let name = match &raw.name {
+            Some(node) => scope.render(source, node).map(|n| text_of(&n)),
+            None => Ok(self.name.clone()),
+        };
+        let common = scope.render(source, &raw.common).and_then(|n| self.common(scope, n));
+        let body = scope.render(source, &raw.body);
+        let node = match &body {
+            Ok(node) => node.clone(),
+            Err(Failed) => scope.render_partly(source, &raw.body),
+        };
+        let before = scope.deferred();
+        let step = self.read(scope, position, &node, body.is_err());
+        let (name, (common, becomes), body) = (name?, common?, body?);
+        let step = step?;
+        if !before && scope.deferred() {
+            return Err(Failed);
+        }
+        let host_becomes = play.world.fleet.becomes[position].clone();
+        let privilege = match becomes.or_else(|| play.becomes.clone()).or(host_becomes) {
+            Some(Becomes::User(user)) => Privilege::Become(user),
+            Some(Becomes::Login) | None => Privilege::Login,
+        };
+        let until = raw.until.as_ref().map(text_of);
+        let retries_given = raw.common.entry("retries").is_some();
+        let instance = Instance {
+            id,
+            name,
+            kind: raw.kind.name,
+            place: self.place.clone(),
+            step,
+            privilege,
+            timeout: common.timeout,
+            retries: if until.is_some() && !retries_given { UNTIL_RETRIES } else { common.retries },
+            retry_delay: common.retry_delay.unwrap_or(RETRY_DELAY),
+            until,
+            notify: raw.notify.iter().map(|(id, _)| StepId::new(id)).collect(),
+            handler: raw.handler,
+            on_failure: common.on_failure,
+            disruptive: common.disruptive,
+            provides: self.resources(scope, "provides", &common.provides)?,
+            needs: self.resources(scope, "needs", &common.needs)?,
+        };
+        Ok((instance, body))
+    }
+
+    fn common(&self, scope: &Scope, mut node: Node) -> Result<(Common, Option<Becomes>), Failed> {
+        let source = &self.play.source;
+        let mut becomes = None;
+        if let Value::Table(entries) = &mut node.value
+            && let Some(at) = entries.iter().position(|(k, _)| k.name == "become")
+        {
+            let (_, value) = entries.remove(at);
+            becomes = becomes_of(&value);
+            if becomes.is_none() {
+                scope.report(mismatch(source, &value, "`true`, `false` or the name of a user"));
+                return Err(Failed);
+            }
+        }
+        match Common::deserialize(&node) {
+            Ok(common) => Ok((common, becomes)),
+            Err(error) => {
+                let at = error.span.clone().unwrap_or(node.span);
+                let mut diagnostic = Diagnostic::error(
+                    span(source, &at),
+                    error.message.replace("expected u32", "expected a number"),
+                );
+                if let Some(unknown) = &error.unknown {
+                    diagnostic.help.extend(suggest(unknown, error.expected.iter().copied()));
+                }
+                scope.report(diagnostic);
+                Err(Failed)
+            }
+        }
+    }
+
+    /// Reads the kind's table. When it is rendered only in part, only what is certain is reported.
+    fn read(
+        &self,
+        scope: &Scope,
+        position: usize,
+        node: &Node,
+        partly: bool,
+    ) -> Result<Arc<dyn crate::step::Step>, Failed> {
+        let world = &self.play.world;
+        let read = |path: &str| world.read_file(&self.play.folder, path);
+        let render = |name: &str, text: &str| scope.render_text(name, text);
+        let context = Context {
+            host: &world.fleet.hosts[position],
+            inventory: &world.fleet.hosts,
+            read: &read,
+            render: &render,
+        };
+        let deferred_before = scope.deferred();
+        let problems = match (self.raw.kind.parse)(node, &context) {
+            Ok(step) => return Ok(step),
+            Err(problems) => problems,
+        };
+        // A file's template that needs facts fails for now; that is no mistake.
+        let waits = !deferred_before && scope.deferred();
+        for problem in problems {
+            let certain =
+                problem.message.starts_with("unknown key `") || problem.message.ends_with(" is missing");
+            if (partly || waits) && !certain {
+                continue;
+            }
+            let mut diagnostic = Diagnostic::error(span(&self.play.source, &problem.span), problem.message)
+                .label(problem.label);
+            diagnostic.help.extend(problem.help);
+            scope.report(diagnostic);
+        }
+        Err(Failed)
+    }
+
+    fn resources(&self, scope: &Scope, key: &str, texts: &[String]) -> Result<Vec<Resource>, Failed> {
+        let mut resources = Vec::new();
+        let mut failed = false;
+        for (n, text) in texts.iter().enumerate() {
+            match resource(text) {
+                Ok(resource) => resources.push(resource),
+                Err((message, help)) => {
+                    let at = self.raw.common.span_at(&format!("{key}[{n}]"));
+                    let mut diagnostic = Diagnostic::error(span(&self.play.source, &at), message);
+                    diagnostic.help.push(help);
+                    scope.report(diagnostic);
+                    failed = true;
+                }
+            }
+        }
+        if failed { Err(Failed) } else { Ok(resources) }
+    }
+}
+
+/// `"unit redis.service"`, `"port 6379"`: the kind, a blank, the name.
+fn resource(text: &str) -> Result<Resource, (String, String)> {
+    let (kind, name) = text.trim().split_once(' ').unwrap_or((text.trim(), ""));
+    let name = name.trim();
+    let parsed: Result<Kind, _> = serde_json::from_value(kind.into());
+    match parsed {
+        Ok(kind) if !name.is_empty() => Ok(Resource::here(kind, name)),
+        Ok(_) => Err((
+            format!("{text:?} does not say which {kind}"),
+            format!("write the kind and the name: \"{kind} NAME\""),
+        )),
+        Err(_) => {
+            const KINDS: [&str; 22] = [
+                "package",
+                "repository",
+                "unit",
+                "command",
+                "path",
+                "user",
+                "group",
+                "mount",
+                "export",
+                "port",
+                "sysctl",
+                "docker",
+                "swarm",
+                "node",
+                "node_label",
+                "image",
+                "network",
+                "volume",
+                "config",
+                "secret",
+                "service",
+                "container",
+            ];
+            let help = suggest(kind, KINDS).unwrap_or_default();
+            Err((format!("{kind:?} is not a kind of resource"), help))
+        }
+    }
+}
+
+fn text_of(node: &Node) -> String {
+    match &node.value {
+        Value::String(text) => text.clone(),
+        _ => match node.to_json() {
+            serde_json::Value::String(text) => text,
+            other => other.to_string(),
+        },
+    }
+}
+
+/// A short text for an item of a loop, for ids: the item itself, or its `name` or `key`.
+fn item_text(item: &Jinja) -> Option<String> {
+    let text = match item.kind() {
+        minijinja::value::ValueKind::Map => {
+            let of = |key: &str| item.get_attr(key).ok().filter(|v| !v.is_undefined());
+            of("name").or_else(|| of("key")).or_else(|| of("path")).map(|v| v.to_string())?
+        }
+        minijinja::value::ValueKind::Seq | minijinja::value::ValueKind::None => return None,
+        _ => item.to_string(),
+    };
+    let short = !text.is_empty() && text.chars().count() <= 40;
+    (short && !text.chars().any(|c| c.is_control() || matches!(c, '[' | ']'))).then_some(text)
+}

@@ -1,0 +1,698 @@
+//! What templates see: `vars`, `host`, `groups`, `hosts`, `facts`, `steps`, `item`.
+//!
+//! Variables are rendered when they are first used, so that one may refer to others, and a secret is read only
+//! if something needs it.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::path::Path;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+
+use minijinja::value::{Enumerator, Object, Serde};
+use minijinja::{Error, ErrorKind, Value};
+
+use super::document;
+use super::environment::Environment;
+use super::inventory::{Becomes, Fleet};
+use super::layer::Layer;
+use super::secret::{self, SecretStore};
+use super::table::{span, suggest};
+use super::template;
+use crate::diagnostic::{Diagnostic, Severity, Source};
+use crate::model::value::{Node, Value as TomlValue};
+use crate::model::{Known, StepId, StepResult};
+
+/// What all scopes of a run share.
+#[derive(Debug)]
+pub(super) struct World {
+    /// The inventory.
+    pub fleet: Fleet,
+    /// The controller.
+    pub environment: Arc<dyn Environment>,
+    /// Templates in playbooks and inventory.
+    pub jinja: minijinja::Environment<'static>,
+    /// Templates in files of their own.
+    file_jinja: minijinja::Environment<'static>,
+    /// Secrets.
+    pub secrets: SecretStore,
+    /// Whether a secret that cannot be read is a mistake.
+    pub missing_secrets: Severity,
+    /// The steps that `steps.ID` may name; set once all playbooks are read.
+    pub steps: OnceLock<StepIndex>,
+    files: Mutex<HashMap<std::path::PathBuf, FileRead>>,
+    groups: Value,
+}
+
+type FileRead = Result<Arc<[u8]>, String>;
+
+/// The steps of a run by the names under which templates may ask for their results.
+#[derive(Debug, Default)]
+pub(super) struct StepIndex {
+    /// Id or `register` name, to the step's id and whom it is for.
+    pub names: BTreeMap<String, StepEntry>,
+}
+
+/// One step that templates may ask for.
+#[derive(Debug, Clone)]
+pub(super) struct StepEntry {
+    /// Its id.
+    pub id: StepId,
+    /// The hosts it runs on in this run, by position in the inventory.
+    pub hosts: Arc<BTreeSet<usize>>,
+}
+
+impl StepIndex {
+    /// Finds a step by id or register name; `_` may stand for `-`.
+    pub(super) fn find(&self, name: &str) -> Option<&StepEntry> {
+        self.names.get(name).or_else(|| self.names.get(&name.replace('_', "-")))
+    }
+}
+
+impl World {
+    /// A world around an inventory.
+    pub(super) fn new(
+        fleet: Fleet,
+        environment: Arc<dyn Environment>,
+        secrets: SecretStore,
+        missing_secrets: Severity,
+    ) -> Self {
+        let names = |hosts: &[usize]| -> Value {
+            hosts.iter().map(|h| Value::from(fleet.hosts[*h].name.as_str())).collect()
+        };
+        let every: Vec<usize> = (0..fleet.hosts.len()).collect();
+        let mut groups: BTreeMap<String, Value> =
+            fleet.groups.iter().map(|g| (g.name.to_string(), names(&g.hosts))).collect();
+        groups.insert("all".into(), names(&every));
+        let groups = Value::from(groups);
+        Self {
+            fleet,
+            environment,
+            jinja: template::environment(template::Part::Text),
+            file_jinja: template::environment(template::Part::File),
+            secrets,
+            missing_secrets,
+            steps: OnceLock::new(),
+            files: Mutex::default(),
+            groups,
+        }
+    }
+
+    /// Reads a file of the controller once; all hosts and all stages of a run see the same bytes.
+    pub(super) fn read_file(&self, folder: &Path, path: &str) -> FileRead {
+        let path = secret::in_folder(folder, path, &*self.environment);
+        let mut files = lock(&self.files);
+        if let Some(read) = files.get(&path) {
+            return read.clone();
+        }
+        let read = self.environment.read(&path).map(Arc::from);
+        files.insert(path, read.clone());
+        read
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// What came up while templates were rendered.
+#[derive(Debug, Default)]
+pub(super) struct Log {
+    /// Mistakes.
+    pub diagnostics: Mutex<Vec<Diagnostic>>,
+    /// Facts were needed and are not known.
+    facts_wanted: AtomicBool,
+    /// How often something was needed that is not known yet.
+    touches: AtomicUsize,
+    /// Results were needed and are not known.
+    results_wanted: Mutex<BTreeSet<StepId>>,
+}
+
+/// The scope of one step on one host.
+#[derive(Debug, Clone)]
+pub(super) struct Scope {
+    shared: Arc<Shared>,
+    item: Option<Value>,
+}
+
+#[derive(Debug)]
+struct Shared {
+    world: Arc<World>,
+    host: usize,
+    /// Lowest precedence first.
+    layers: Vec<Arc<Layer>>,
+    facts: Value,
+    facts_known: bool,
+    results: BTreeMap<StepId, StepResult>,
+    log: Arc<Log>,
+    memo: Mutex<HashMap<String, Value>>,
+    /// The variables that are being rendered, each with its layer's position.
+    open: Mutex<Vec<(String, usize)>>,
+}
+
+/// A template within a string of a file.
+struct Code<'a> {
+    source: &'a Arc<Source>,
+    node: &'a Node,
+    /// Where in the string it starts, in bytes.
+    at: usize,
+    text: &'a str,
+}
+
+/// A template could not be rendered; the reason is in the scope's log.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Failed;
+
+impl Scope {
+    /// The scope of the host at `host` with the variables of its playbook and of the command line.
+    pub(super) fn new(world: &Arc<World>, host: usize, extra: &[Arc<Layer>], known: &Known) -> Self {
+        Self::with_log(world, host, extra, known, Arc::default())
+    }
+
+    fn with_log(world: &Arc<World>, host: usize, extra: &[Arc<Layer>], known: &Known, log: Arc<Log>) -> Self {
+        let mut layers = world.fleet.layers[host].clone();
+        layers.extend(extra.iter().filter(|l| !l.is_empty()).cloned());
+        let shared = Shared {
+            world: Arc::clone(world),
+            host,
+            layers,
+            facts: if known.facts.is_null() { Value::UNDEFINED } else { Value::from(Serde(&known.facts)) },
+            facts_known: !known.facts.is_null(),
+            results: known.results.clone(),
+            log,
+            memo: Mutex::default(),
+            open: Mutex::default(),
+        };
+        Self { shared: Arc::new(shared), item: None }
+    }
+
+    /// The same scope within a turn of a loop.
+    pub(super) fn with_item(&self, item: Value) -> Self {
+        Self { shared: Arc::clone(&self.shared), item: Some(item) }
+    }
+
+    /// Adds a mistake.
+    pub(super) fn report(&self, diagnostic: Diagnostic) {
+        let mut diagnostics = lock(&self.shared.log.diagnostics);
+        if !diagnostics.contains(&diagnostic) {
+            diagnostics.push(diagnostic);
+        }
+    }
+
+    /// Takes the mistakes so far.
+    pub(super) fn take_diagnostics(&self) -> Vec<Diagnostic> {
+        std::mem::take(&mut *lock(&self.shared.log.diagnostics))
+    }
+
+    /// Whether something could not be rendered for lack of facts.
+    pub(super) fn facts_wanted(&self) -> bool {
+        self.shared.log.facts_wanted.load(Ordering::Relaxed)
+    }
+
+    /// The steps for lack of whose results something could not be rendered.
+    pub(super) fn results_wanted(&self) -> BTreeSet<StepId> {
+        lock(&self.shared.log.results_wanted).clone()
+    }
+
+    /// How often something was wanted that must wait for facts or results.
+    fn touches(&self) -> usize {
+        self.shared.log.touches.load(Ordering::Relaxed)
+    }
+
+    /// Whether something must wait for facts or results.
+    pub(super) fn deferred(&self) -> bool {
+        self.touches() > 0
+    }
+
+    /// Renders every template in `node`. All mistakes are reported; the strings at fault stay as they were.
+    pub(super) fn render(&self, source: &Arc<Source>, node: &Node) -> Result<Node, Failed> {
+        let mut failed = false;
+        let rendered = self.render_node(source, node, &mut failed);
+        match rendered {
+            Some(node) if !failed => Ok(node),
+            None if !failed => {
+                self.report(
+                    Diagnostic::error(span(source, &node.span), "the template gives no value")
+                        .help("only a key within a table can be left out with `none`"),
+                );
+                Err(Failed)
+            }
+            _ => Err(Failed),
+        }
+    }
+
+    /// As [`Self::render`], but what cannot be rendered stays as it is written.
+    pub(super) fn render_partly(&self, source: &Arc<Source>, node: &Node) -> Node {
+        self.render_node(source, node, &mut false).unwrap_or_else(|| node.clone())
+    }
+
+    fn render_node(&self, source: &Arc<Source>, node: &Node, failed: &mut bool) -> Option<Node> {
+        let value = match &node.value {
+            TomlValue::String(text) if template::is_template(text) => {
+                let rendered = self.value_of(source, node, text).and_then(|value| {
+                    template::to_node(&value, &node.span).map_err(|e| {
+                        self.report(Diagnostic::error(
+                            span(source, &node.span),
+                            format!("what the template gives cannot be written in a playbook: {e}"),
+                        ));
+                        Failed
+                    })
+                });
+                return rendered.unwrap_or_else(|Failed| {
+                    *failed = true;
+                    Some(node.clone())
+                });
+            }
+            TomlValue::Array(items) => {
+                TomlValue::Array(items.iter().filter_map(|n| self.render_node(source, n, failed)).collect())
+            }
+            TomlValue::Table(entries) => TomlValue::Table(
+                entries
+                    .iter()
+                    .filter_map(|(k, n)| Some((k.clone(), self.render_node(source, n, failed)?)))
+                    .collect(),
+            ),
+            other => other.clone(),
+        };
+        Some(Node { span: node.span.clone(), value })
+    }
+
+    /// The value of a string: typed if it is one expression, text otherwise.
+    fn value_of(&self, source: &Arc<Source>, node: &Node, text: &str) -> Result<Value, Failed> {
+        let jinja = &self.shared.world.jinja;
+        if let Some((at, expression)) = template::sole_expression(jinja, text) {
+            return self.evaluate(source, node, at, expression);
+        }
+        let touches = self.touches();
+        let rendered = jinja.template_from_str(text).and_then(|t| t.render(self.root()));
+        rendered.map(Value::from).map_err(|error| {
+            let code = Code { source, node, at: 0, text };
+            self.failure(&code, &error, touches)
+        })
+    }
+
+    /// Evaluates the expression at `at` in the string `node`.
+    fn evaluate(
+        &self,
+        source: &Arc<Source>,
+        node: &Node,
+        at: usize,
+        expression: &str,
+    ) -> Result<Value, Failed> {
+        let jinja = &self.shared.world.jinja;
+        let touches = self.touches();
+        let value = jinja
+            .compile_expression(expression)
+            .and_then(|e| e.eval(self.root()))
+            .and_then(|v| if v.is_undefined() { Err(ErrorKind::UndefinedError.into()) } else { Ok(v) });
+        value.map_err(|error| {
+            let code = Code { source, node, at, text: expression };
+            self.failure(&code, &error, touches)
+        })
+    }
+
+    /// Evaluates an expression written without braces (`when`); with braces will do as well.
+    pub(super) fn condition(&self, source: &Arc<Source>, node: &Node, text: &str) -> Result<bool, Failed> {
+        let (at, expression) = template::sole_expression(&self.shared.world.jinja, text).unwrap_or((0, text));
+        self.evaluate(source, node, at, expression).map(|v| v.is_true())
+    }
+
+    /// Renders a text that is no string of a playbook (a template file called `name`).
+    pub(super) fn render_text(&self, name: &str, text: &str) -> Result<String, String> {
+        if !template::is_template(text) && !text.contains("{#") {
+            return Ok(text.to_owned());
+        }
+        let jinja = &self.shared.world.file_jinja;
+        let rendered = jinja.template_from_str(text).and_then(|t| t.render(self.root()));
+        rendered.map_err(|error| {
+            let line = error.line().map(|l| format!(":{l}")).unwrap_or_default();
+            let (message, _, help) = self.explain(text, &error);
+            let help = help.map(|h| format!(" ({h})")).unwrap_or_default();
+            format!("{name}{line}: {message}{help}")
+        })
+    }
+
+    /// Turns a template's error into a mistake, unless it is only that something is not known yet.
+    fn failure(&self, code: &Code<'_>, error: &Error, touches: usize) -> Failed {
+        let reported = error.detail() == Some(REPORTED) || has_cause(error, REPORTED);
+        if self.touches() > touches || reported {
+            return Failed;
+        }
+        let (message, range, help) = self.explain(code.text, error);
+        let range = range.unwrap_or(0..code.text.len());
+        let range = code.at + range.start..code.at + range.end;
+        let at = document::within(code.source, code.node, &range);
+        let mut diagnostic = Diagnostic::error(span(code.source, &at), message);
+        diagnostic.help.extend(help);
+        self.report(diagnostic);
+        Failed
+    }
+
+    /// Message, byte range in the code, and help for an error.
+    fn explain(&self, code: &str, error: &Error) -> (String, Option<std::ops::Range<usize>>, Option<String>) {
+        let range = error.range().filter(|r| r.end <= code.len() && r.start < r.end);
+        match error.kind() {
+            ErrorKind::UndefinedError => {
+                if let Some(found) = self.undefined(code, range.clone()) {
+                    return found;
+                }
+                let what = range.as_ref().and_then(|r| code.get(r.clone())).unwrap_or(code).trim();
+                (format!("`{what}` is not defined"), range, None)
+            }
+            ErrorKind::SyntaxError => {
+                (format!("the template cannot be read: {}", template::message(error)), range, None)
+            }
+            ErrorKind::UnknownFilter => {
+                let name = range.as_ref().and_then(|r| code.get(r.clone())).unwrap_or_default();
+                let name = name.split('(').next().unwrap_or_default().trim();
+                let help = suggest(name, template::FILTERS);
+                (format!("there is no filter `{name}`"), range, help)
+            }
+            _ => (template::message(error), range, None),
+        }
+    }
+
+    /// Finds which path of the code leads nowhere, where it stands, and what it may have been meant to be.
+    fn undefined(
+        &self,
+        code: &str,
+        near: Option<std::ops::Range<usize>>,
+    ) -> Option<(String, Option<std::ops::Range<usize>>, Option<String>)> {
+        let mut uses = template::Uses::default();
+        let jinja = &self.shared.world.jinja;
+        uses.add(jinja, code, !template::is_template(code));
+        let mut found: Vec<_> = uses
+            .paths
+            .iter()
+            .filter_map(|path| {
+                let (missing, help) = self.walk(path)?;
+                let at =
+                    code.find(path.as_str()).or_else(|| code.find(&missing)).map(|i| i..i + missing.len());
+                Some((missing, at, help))
+            })
+            .collect();
+        let distance = |at: &Option<std::ops::Range<usize>>| match (at, &near) {
+            (Some(at), Some(near)) => at.start.abs_diff(near.start),
+            (Some(_), None) => 0,
+            (None, _) => usize::MAX,
+        };
+        found.sort_by_key(|(_, at, _)| distance(at));
+        let (missing, at, help) = found.into_iter().next()?;
+        let message = match missing.as_str() {
+            "item" => "`item` is only there in a step with `each`".into(),
+            _ => format!("`{missing}` is not defined"),
+        };
+        Some((message, at.or(near), help))
+    }
+
+    /// Follows a path; returns the part of it that is not defined, and a hint.
+    fn walk(&self, path: &str) -> Option<(String, Option<String>)> {
+        let mut value = self.root();
+        let mut so_far = String::new();
+        for part in path.split('.') {
+            let next = value.get_attr(part).ok()?;
+            if !so_far.is_empty() {
+                so_far.push('.');
+            }
+            so_far.push_str(part);
+            if next.is_undefined() {
+                if self.shared.world.jinja.globals().any(|(name, _)| name == so_far) {
+                    return None;
+                }
+                let names: Vec<String> = value.try_iter().ok()?.map(|v| v.to_string()).collect();
+                let bare = so_far == part && self.shared.find(part).is_some();
+                let help = if bare {
+                    Some(format!("write `vars.{part}`"))
+                } else {
+                    suggest(part, names.iter().map(String::as_str))
+                };
+                return Some((so_far, help));
+            }
+            value = next;
+        }
+        None
+    }
+
+    fn root(&self) -> Value {
+        Value::from_object(Root(self.clone()))
+    }
+
+    /// Renders the definition of a variable at one layer.
+    fn variable(&self, name: &str) -> Option<Value> {
+        let shared = &self.shared;
+        let below = {
+            let open = lock(&shared.open);
+            match open.last() {
+                // A variable that refers to itself means the one of lower precedence.
+                Some((last, layer)) if last == name => Some(*layer),
+                _ if open.iter().any(|(n, _)| n == name) => {
+                    let way: Vec<_> = open.iter().map(|(n, _)| n.as_str()).chain([name]).collect();
+                    let way = way.join(" > ");
+                    drop(open);
+                    return Some(self.circle(name, &way));
+                }
+                _ => None,
+            }
+        };
+        if below.is_none()
+            && let Some(value) = lock(&shared.memo).get(name)
+        {
+            return Some(value.clone());
+        }
+        let (position, layer, node) = shared
+            .layers
+            .iter()
+            .enumerate()
+            .take(below.unwrap_or(usize::MAX))
+            .rev()
+            .find_map(|(i, layer)| layer.find(name).map(|node| (i, layer, node)))?;
+        let touches = self.touches();
+        lock(&shared.open).push((name.to_owned(), position));
+        let outside_loop = Self { shared: Arc::clone(shared), item: None };
+        let value = outside_loop.definition(layer, node);
+        lock(&shared.open).pop();
+        let value =
+            value.unwrap_or_else(|Failed| Value::from(Error::new(ErrorKind::InvalidOperation, REPORTED)));
+        if below.is_none() && self.touches() == touches {
+            lock(&shared.memo).insert(name.to_owned(), value.clone());
+        }
+        Some(value)
+    }
+
+    fn circle(&self, name: &str, way: &str) -> Value {
+        let place = self.shared.layers.iter().rev().find_map(|l| l.find(name).map(|n| (l, n)));
+        if let Some((layer, node)) = place {
+            self.report(
+                Diagnostic::error(
+                    span(&layer.source, &node.span),
+                    format!("the variables {way} need one another"),
+                )
+                .help("a variable may refer to itself only to extend the one of lower precedence"),
+            );
+        }
+        Value::from(Error::new(ErrorKind::InvalidOperation, REPORTED))
+    }
+
+    fn definition(&self, layer: &Layer, node: &Node) -> Result<Value, Failed> {
+        if let Some(from) = secret::source(node) {
+            let rendered = self.render(&layer.source, node)?;
+            let from = secret::source(&rendered).unwrap_or(from);
+            return match self.shared.world.secrets.get(&from, &layer.folder) {
+                Ok(secret) => Ok(Value::from(secret.expose())),
+                Err(unread) => {
+                    let severity = self.shared.world.missing_secrets;
+                    let mut diagnostic =
+                        Diagnostic::error(span(&layer.source, &node.span), unread.message).help(unread.help);
+                    diagnostic.severity = severity;
+                    self.report(diagnostic);
+                    match severity {
+                        Severity::Error => Err(Failed),
+                        // Something must stand there for the rest to be checked.
+                        Severity::Warning => Ok(Value::from("secret-that-could-not-be-read")),
+                    }
+                }
+            };
+        }
+        match &node.value {
+            TomlValue::String(text) if template::is_template(text) => {
+                self.value_of(&layer.source, node, text)
+            }
+            TomlValue::Array(items) => items.iter().map(|n| self.definition(layer, n)).collect(),
+            TomlValue::Table(entries) => {
+                let pairs: Result<Vec<_>, _> =
+                    entries.iter().map(|(k, n)| Ok((k.name.clone(), self.definition(layer, n)?))).collect();
+                Ok(Value::from_pairs(pairs?))
+            }
+            _ => Ok(Value::from(Serde(node.to_json()))),
+        }
+    }
+
+    fn want_facts(&self) {
+        self.shared.log.facts_wanted.store(true, Ordering::Relaxed);
+        self.shared.log.touches.fetch_add(1, Ordering::Relaxed);
+    }
+
+    fn host_value(&self, host: usize, own: bool) -> Value {
+        Value::from_object(HostValue { scope: self.clone(), host, own })
+    }
+}
+
+/// The detail of an error that has been reported already, at the place where it belongs.
+const REPORTED: &str = "reported";
+
+fn has_cause(error: &Error, detail: &str) -> bool {
+    let mut source = std::error::Error::source(error);
+    while let Some(cause) = source {
+        if cause.downcast_ref::<Error>().is_some_and(|e| e.detail() == Some(detail)) {
+            return true;
+        }
+        source = cause.source();
+    }
+    false
+}
+
+impl Shared {
+    fn find(&self, name: &str) -> Option<&Node> {
+        self.layers.iter().rev().find_map(|l| l.find(name))
+    }
+}
+
+fn names(names: &[&'static str]) -> Enumerator {
+    Enumerator::Values(names.iter().map(|n| Value::from(*n)).collect())
+}
+
+fn texts(names: impl IntoIterator<Item = String>) -> Enumerator {
+    Enumerator::Values(names.into_iter().map(Value::from).collect())
+}
+
+/// The scope itself.
+#[derive(Debug)]
+struct Root(Scope);
+
+impl Object for Root {
+    fn get_value(self: &Arc<Self>, key: &Value) -> Option<Value> {
+        let scope = &self.0;
+        match key.as_str()? {
+            "vars" => Some(Value::from_object(Vars(scope.clone()))),
+            "host" => Some(scope.host_value(scope.shared.host, true)),
+            "hosts" => Some(Value::from_object(Hosts(scope.clone()))),
+            "groups" => Some(scope.shared.world.groups.clone()),
+            "facts" if scope.shared.facts_known => Some(scope.shared.facts.clone()),
+            "facts" => Some(Value::from_object(NoFacts(scope.clone()))),
+            "steps" => Some(Value::from_object(Steps(scope.clone()))),
+            "item" => scope.item.clone(),
+            _ => None,
+        }
+    }
+
+    fn enumerate(self: &Arc<Self>) -> Enumerator {
+        names(&["vars", "host", "hosts", "groups", "facts", "steps", "item"])
+    }
+}
+
+#[derive(Debug)]
+struct Vars(Scope);
+
+impl Object for Vars {
+    fn get_value(self: &Arc<Self>, key: &Value) -> Option<Value> {
+        self.0.variable(key.as_str()?)
+    }
+
+    fn enumerate(self: &Arc<Self>) -> Enumerator {
+        let all: BTreeSet<String> =
+            self.0.shared.layers.iter().flat_map(|l| l.vars.iter().map(|(k, _)| k.name.clone())).collect();
+        texts(all)
+    }
+}
+
+#[derive(Debug)]
+struct Hosts(Scope);
+
+impl Object for Hosts {
+    fn get_value(self: &Arc<Self>, key: &Value) -> Option<Value> {
+        let fleet = &self.0.shared.world.fleet;
+        let name = crate::model::HostName::new(key.as_str()?).ok()?;
+        fleet.index.get(&name).map(|i| self.0.host_value(*i, false))
+    }
+
+    fn enumerate(self: &Arc<Self>) -> Enumerator {
+        texts(self.0.shared.world.fleet.hosts.iter().map(|h| h.name.to_string()))
+    }
+}
+
+#[derive(Debug)]
+struct HostValue {
+    scope: Scope,
+    host: usize,
+    /// It is `host`, not one of `hosts`.
+    own: bool,
+}
+
+impl Object for HostValue {
+    fn get_value(self: &Arc<Self>, key: &Value) -> Option<Value> {
+        let world = &self.scope.shared.world;
+        let host = &world.fleet.hosts[self.host];
+        match key.as_str()? {
+            "name" => Some(host.name.as_str().into()),
+            "address" => Some(host.login.address.as_str().into()),
+            "port" => Some(host.login.port.map_or(Value::from(()), Value::from)),
+            "user" => Some(host.login.user.as_deref().map_or(Value::from(()), Value::from)),
+            "local" => Some(host.login.local.into()),
+            "groups" => Some(host.groups.iter().map(|g| Value::from(&**g)).collect()),
+            "become" => Some(match &world.fleet.becomes[self.host] {
+                Some(Becomes::User(user)) => Value::from(&**user),
+                Some(Becomes::Login) | None => Value::from(false),
+            }),
+            "vars" if self.own => Some(Value::from_object(Vars(self.scope.clone()))),
+            // In `hosts`, every host has the variables of the inventory alone, whoever asks.
+            "vars" => {
+                let log = Arc::clone(&self.scope.shared.log);
+                let other = Scope::with_log(world, self.host, &[], &Known::default(), log);
+                Some(Value::from_object(Vars(other)))
+            }
+            _ => None,
+        }
+    }
+
+    fn enumerate(self: &Arc<Self>) -> Enumerator {
+        names(&["name", "address", "port", "user", "local", "groups", "become", "vars"])
+    }
+}
+
+/// Facts before they are asked for: whoever looks must wait.
+#[derive(Debug)]
+struct NoFacts(Scope);
+
+impl Object for NoFacts {
+    fn get_value(self: &Arc<Self>, _: &Value) -> Option<Value> {
+        self.0.want_facts();
+        Some(Value::from(Error::new(ErrorKind::InvalidOperation, "the facts of the host are not known yet")))
+    }
+
+    fn enumerate(self: &Arc<Self>) -> Enumerator {
+        self.0.want_facts();
+        Enumerator::Empty
+    }
+}
+
+#[derive(Debug)]
+struct Steps(Scope);
+
+impl Object for Steps {
+    fn get_value(self: &Arc<Self>, key: &Value) -> Option<Value> {
+        let shared = &self.0.shared;
+        let entry = shared.world.steps.get()?.find(key.as_str()?)?;
+        if let Some(result) = shared.results.get(&entry.id) {
+            return Some(Value::from(Serde(result)));
+        }
+        if !entry.hosts.contains(&shared.host) {
+            return Some(Value::from(Serde(StepResult { skipped: true, ..StepResult::default() })));
+        }
+        lock(&shared.log.results_wanted).insert(entry.id.clone());
+        shared.log.touches.fetch_add(1, Ordering::Relaxed);
+        Some(Value::from(Error::new(ErrorKind::InvalidOperation, "the step has not run yet")))
+    }
+
+    fn enumerate(self: &Arc<Self>) -> Enumerator {
+        texts(self.0.shared.world.steps.get().into_iter().flat_map(|s| s.names.keys().cloned()))
+    }
+}

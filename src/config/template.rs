@@ -1,0 +1,256 @@
+//! MiniJinja as configured for playbooks: strict, without escaping, with the filters that sysadmins need.
+
+use std::ops::Range;
+
+use base64::Engine as _;
+use minijinja::value::{Kwargs, ValueKind};
+use minijinja::{AutoEscape, Environment, Error, ErrorKind, UndefinedBehavior, Value, syntax::SyntaxConfig};
+use sha2::{Digest as _, Sha256};
+
+use super::address::Network;
+use crate::model::value::{Key, Node, Value as TomlValue};
+
+/// Macros that call themselves deeper than this are taken for ones that never end.
+const RECURSION: usize = 64;
+
+/// What a template is part of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Part {
+    /// A string of a playbook: `{#` is no comment there, for shells write `${#name}`.
+    Text,
+    /// A template file.
+    File,
+}
+
+/// Makes the environment that all templates of a run share.
+pub(super) fn environment(part: Part) -> Environment<'static> {
+    let mut env = Environment::new();
+    env.set_undefined_behavior(UndefinedBehavior::Strict);
+    env.set_auto_escape_callback(|_| AutoEscape::None);
+    env.set_debug(true);
+    env.set_recursion_limit(RECURSION);
+    // As Ansible: a block tag takes its line break with it, and a file keeps its last one.
+    let mut syntax = SyntaxConfig::builder();
+    syntax.trim_blocks(true).keep_trailing_newline(true);
+    if part == Part::Text {
+        syntax.comment_delimiters("{##", "##}");
+    }
+    env.set_syntax(syntax.build().expect("the delimiters differ"));
+    // `True` and `None` are Python's; no configuration file wants them.
+    env.set_formatter(|out, state, value| match value.kind() {
+        ValueKind::Bool => out.write_str(if value.is_true() { "true" } else { "false" }).map_err(Error::from),
+        ValueKind::None => Err(invalid("the value is none and cannot stand in a text".into())),
+        _ => minijinja::escape_formatter(out, state, value),
+    });
+    env.add_filter("quote", |value: &Value| crate::shell::quote(&text(value)));
+    env.add_filter("b64encode", |value: &Value| {
+        base64::engine::general_purpose::STANDARD.encode(text(value).as_bytes())
+    });
+    env.add_filter("b64decode", b64decode);
+    env.add_filter("sha256", |value: &Value| {
+        Sha256::digest(text(value).as_bytes()).iter().map(|b| format!("{b:02x}")).collect::<String>()
+    });
+    env.add_filter("network", network);
+    env.add_filter("to_json", to_json);
+    env.add_filter("basename", |path: &str| path.rsplit('/').next().unwrap_or_default().to_owned());
+    env.add_filter("dirname", |path: &str| match path.trim_end_matches('/').rsplit_once('/') {
+        Some(("", _)) => "/".to_owned(),
+        Some((folder, _)) => folder.to_owned(),
+        None => ".".to_owned(),
+    });
+    env
+}
+
+fn text(value: &Value) -> String {
+    value.as_str().map_or_else(|| value.to_string(), str::to_owned)
+}
+
+fn invalid(message: String) -> Error {
+    Error::new(ErrorKind::InvalidOperation, message)
+}
+
+fn b64decode(value: &str) -> Result<String, Error> {
+    let bytes = base64::engine::general_purpose::STANDARD.decode(value.trim());
+    let bytes = bytes.map_err(|e| invalid(format!("not base64: {e}")))?;
+    String::from_utf8(bytes).map_err(|_| invalid("what the base64 stands for is not text".into()))
+}
+
+/// `"192.168.158.143" | network(24)` is `192.168.158.0/24`; without a prefix the value must have one.
+#[expect(clippy::needless_pass_by_value, reason = "the signature that filters must have")]
+fn network(value: &str, prefix: Option<u8>) -> Result<String, Error> {
+    let text = match prefix {
+        Some(prefix) => format!("{}/{prefix}", value.split('/').next().unwrap_or_default()),
+        None => value.to_owned(),
+    };
+    match Network::parse(&text) {
+        Some(network) => Ok(network.canonical().to_string()),
+        None => Err(invalid(format!("{text:?} is not an address with a prefix"))),
+    }
+}
+
+#[expect(clippy::needless_pass_by_value, reason = "the signature that filters must have")]
+fn to_json(value: &Value, options: Kwargs) -> Result<String, Error> {
+    let indent: Option<usize> = options.get("indent")?;
+    options.assert_all_used()?;
+    let json =
+        if indent.is_some() { serde_json::to_string_pretty(value) } else { serde_json::to_string(value) };
+    json.map_err(|e| invalid(format!("cannot be written as JSON: {e}")))
+}
+
+/// Whether a string is a template.
+pub(super) fn is_template(text: &str) -> bool {
+    text.contains("{{") || text.contains("{%")
+}
+
+/// The expression, and where it starts, if `text` is nothing but one `{{ expression }}`.
+pub(super) fn sole_expression<'a>(env: &Environment<'_>, text: &'a str) -> Option<(usize, &'a str)> {
+    let trimmed = text.trim();
+    let inner = trimmed.strip_prefix("{{")?.strip_suffix("}}")?;
+    let inner = inner.strip_prefix(['-', '+']).unwrap_or(inner);
+    let inner = inner.strip_suffix(['-', '+']).unwrap_or(inner);
+    // `{{ a }} and {{ b }}` starts and ends alike; it does not compile as one expression.
+    env.compile_expression(inner).ok()?;
+    let start = inner.as_ptr() as usize - text.as_ptr() as usize;
+    Some((start, inner))
+}
+
+/// What a text uses of its scope, as far as it can be told without rendering it.
+#[derive(Debug, Default, Clone)]
+pub(super) struct Uses {
+    /// Dotted paths, `vars.redis.port`.
+    pub paths: std::collections::BTreeSet<String>,
+}
+
+impl Uses {
+    /// Adds what a template (or, with `expression`, an expression) uses. Text that cannot be read adds nothing.
+    pub(super) fn add(&mut self, env: &Environment<'_>, text: &str, expression: bool) {
+        let found = if expression {
+            env.compile_expression(text).map(|e| e.undeclared_variables(true)).ok()
+        } else if is_template(text) {
+            env.template_from_str(text).map(|t| t.undeclared_variables(true)).ok()
+        } else {
+            None
+        };
+        self.paths.extend(found.into_iter().flatten());
+        // `steps["with-dash"]` is an index, which the analysis leaves out.
+        for (at, _) in text.match_indices("steps[") {
+            let rest = &text[at + "steps[".len()..];
+            if let Some(quote) = rest.chars().next().filter(|c| matches!(c, '"' | '\''))
+                && let Some((id, _)) = rest[1..].split_once(quote)
+            {
+                self.paths.insert(format!("steps.{id}"));
+            }
+        }
+    }
+
+    /// Adds what all strings in `node` use.
+    pub(super) fn add_node(&mut self, env: &Environment<'_>, node: &Node) {
+        match &node.value {
+            TomlValue::String(text) => self.add(env, text, false),
+            TomlValue::Array(items) => items.iter().for_each(|n| self.add_node(env, n)),
+            TomlValue::Table(entries) => entries.iter().for_each(|(_, n)| self.add_node(env, n)),
+            _ => {}
+        }
+    }
+
+    /// Whether `root` or anything below it is used.
+    pub(super) fn uses(&self, root: &str) -> bool {
+        self.paths.iter().any(|p| p.split('.').next() == Some(root))
+    }
+
+    /// The names used directly below `root`.
+    pub(super) fn below<'a>(&'a self, root: &'a str) -> impl Iterator<Item = &'a str> {
+        self.paths.iter().filter_map(move |p| {
+            let mut parts = p.split('.');
+            (parts.next() == Some(root)).then(|| parts.next()).flatten()
+        })
+    }
+}
+
+/// A template value as a node; every part of it gets the range of the string it came from. `None` for
+/// undefined and none, which leave a key out.
+pub(super) fn to_node(value: &Value, span: &Range<usize>) -> Result<Option<Node>, String> {
+    if value.is_undefined() || value.is_none() {
+        return Ok(None);
+    }
+    let json = serde_json::to_value(value).map_err(|e| e.to_string())?;
+    Ok(json_node(&json, span))
+}
+
+/// JSON as a node; null gives none.
+pub(super) fn json_node(json: &serde_json::Value, span: &Range<usize>) -> Option<Node> {
+    let value = match json {
+        serde_json::Value::Null => return None,
+        serde_json::Value::Bool(b) => TomlValue::Boolean(*b),
+        serde_json::Value::Number(n) => match (n.as_i64(), n.as_f64()) {
+            (Some(i), _) => TomlValue::Integer(i),
+            (None, Some(f)) => TomlValue::Float(f),
+            (None, None) => return None,
+        },
+        serde_json::Value::String(s) => TomlValue::String(s.clone()),
+        serde_json::Value::Array(items) => {
+            TomlValue::Array(items.iter().filter_map(|v| json_node(v, span)).collect())
+        }
+        serde_json::Value::Object(map) => TomlValue::Table(
+            map.iter()
+                .filter_map(|(k, v)| Some((Key { name: k.clone(), span: span.clone() }, json_node(v, span)?)))
+                .collect(),
+        ),
+    };
+    Some(Node { span: span.clone(), value })
+}
+
+/// The message of a template error with its causes, on one line.
+pub(super) fn message(error: &Error) -> String {
+    let own = match error.detail() {
+        Some(detail) => detail.to_owned(),
+        None => error.kind().to_string(),
+    };
+    let mut message = own;
+    let mut source = std::error::Error::source(error);
+    while let Some(cause) = source {
+        let text = cause.downcast_ref::<Error>().map_or_else(
+            || cause.to_string(),
+            |e| e.detail().map_or_else(|| e.kind().to_string(), str::to_owned),
+        );
+        message = format!("{message}: {text}");
+        source = cause.source();
+    }
+    message
+}
+
+/// Filters to suggest in place of one that is not known: ours, and what playbooks use of the built-in ones.
+pub(super) const FILTERS: [&str; 32] = [
+    "abs",
+    "b64decode",
+    "b64encode",
+    "basename",
+    "capitalize",
+    "default",
+    "dictsort",
+    "dirname",
+    "first",
+    "float",
+    "groupby",
+    "int",
+    "items",
+    "join",
+    "last",
+    "length",
+    "list",
+    "lower",
+    "map",
+    "max",
+    "min",
+    "network",
+    "quote",
+    "reject",
+    "replace",
+    "select",
+    "selectattr",
+    "sha256",
+    "sort",
+    "to_json",
+    "trim",
+    "upper",
+];

@@ -1,0 +1,730 @@
+//! `nfs_export`: a directory that the kernel's NFS server exports, in the files and live.
+
+use std::net::IpAddr;
+
+use serde::Deserialize;
+use serde::de::{self, Visitor};
+
+use super::family::exports::{self, Entry};
+use super::family::path::{self, CONTENT_LIMIT, Depth};
+use super::family::{config_file, path::parse_mode};
+use super::{Action, Change, Context, Invalid, Step, Validate, Value, Verdict};
+use crate::model::value::one_or_many;
+use crate::model::{FileContent, FileKind, FileState, Kind, Resource, State};
+use crate::probe::{Answer, CheckError, Probe, Readings};
+use crate::sh;
+use crate::shell::Script;
+
+/// A directory exported over NFS.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct NfsExport {
+    path: String,
+    #[serde(default, deserialize_with = "one_or_many")]
+    clients: Vec<Client>,
+    #[serde(default = "default_options", deserialize_with = "one_or_many")]
+    options: Vec<String>,
+    file: Option<String>,
+    #[serde(default)]
+    state: Existence,
+    /// What is wanted, from `clients` and `options`.
+    #[serde(skip)]
+    entries: Vec<Entry>,
+}
+
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum Existence {
+    #[default]
+    Present,
+    Absent,
+}
+
+/// A client, with options of its own if it has some.
+#[derive(Debug, Clone)]
+struct Client {
+    spec: String,
+    options: Option<Vec<String>>,
+}
+
+impl<'de> Deserialize<'de> for Client {
+    fn deserialize<D: de::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        #[derive(Deserialize)]
+        #[serde(deny_unknown_fields)]
+        struct Table {
+            spec: String,
+            #[serde(default, deserialize_with = "some_or_many")]
+            options: Option<Vec<String>>,
+        }
+        fn some_or_many<'de, D: de::Deserializer<'de>>(d: D) -> Result<Option<Vec<String>>, D::Error> {
+            one_or_many(d).map(Some)
+        }
+        struct TextOrTable;
+        impl<'de> Visitor<'de> for TextOrTable {
+            type Value = Client;
+            fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                f.write_str("a client such as \"192.168.158.0/24\", or a table { spec, options }")
+            }
+            fn visit_str<E: de::Error>(self, text: &str) -> Result<Client, E> {
+                Ok(Client { spec: text.to_owned(), options: None })
+            }
+            fn visit_map<A: de::MapAccess<'de>>(self, map: A) -> Result<Client, A::Error> {
+                let table = Table::deserialize(de::value::MapAccessDeserializer::new(map))?;
+                Ok(Client { spec: table.spec, options: table.options })
+            }
+        }
+        deserializer.deserialize_any(TextOrTable)
+    }
+}
+
+fn default_options() -> Vec<String> {
+    ["rw", "sync", "root_squash", "no_subtree_check"].map(str::to_owned).to_vec()
+}
+
+const MAIN_FILE: &str = "/etc/exports";
+const DROP_INS: &str = "/etc/exports.d/";
+
+impl Validate for NfsExport {
+    fn validate(&mut self, _: &Context<'_>) -> Vec<Invalid> {
+        let mut invalid = Vec::new();
+        if !self.path.starts_with('/') || self.path.contains(['\n', '\0']) {
+            invalid.push(Invalid::new("path", format!("{:?} is not an absolute path", self.path)));
+        }
+        self.path = exports::trim_path(&self.path).to_owned();
+        if let Some(file) = &self.file {
+            let drop_in = file
+                .strip_prefix(DROP_INS)
+                .is_some_and(|f| !f.contains('/') && f.ends_with(".exports") && !f.starts_with('.'));
+            if file != MAIN_FILE && !drop_in {
+                invalid.push(
+                    Invalid::new("file", format!("exportfs does not read {file:?}"))
+                        .help("it reads /etc/exports and /etc/exports.d/*.exports"),
+                );
+            }
+        }
+        // One string may hold several, as a template over a group gives them: "10.0.0.1 10.0.0.2".
+        if let [Client { spec, options: None }] = self.clients.as_slice()
+            && !spec.contains(['(', ')'])
+            && spec.split_whitespace().count() > 1
+        {
+            let all = spec.split_whitespace().map(|s| Client { spec: s.to_owned(), options: None });
+            self.clients = all.collect();
+        }
+        if self.clients.is_empty() && self.state == Existence::Present {
+            invalid.push(
+                Invalid::new("", "there is no client to export to")
+                    .help("name networks, addresses or host names: `clients = [\"192.168.158.0/24\"]`"),
+            );
+        }
+        let common = read_options(&self.options, "options", &mut invalid);
+        for (n, client) in self.clients.iter().enumerate() {
+            let own = client
+                .options
+                .as_ref()
+                .map(|o| read_options(o, &format!("clients[{n}].options"), &mut invalid));
+            match exports::canonical_client(&client.spec) {
+                Ok(spec) if self.entries.iter().any(|e| e.client == spec) => {
+                    invalid.push(Invalid::new(format!("clients[{n}]"), format!("{spec} is named twice")));
+                }
+                Ok(spec) => self.entries.push(Entry {
+                    path: self.path.clone(),
+                    client: spec,
+                    options: own.unwrap_or_else(|| common.clone()),
+                }),
+                Err((message, help)) => {
+                    let problem = Invalid::new(format!("clients[{n}]"), message);
+                    invalid.push(match help {
+                        Some(help) => problem.help(help),
+                        None => problem,
+                    });
+                }
+            }
+        }
+        invalid
+    }
+}
+
+/// Options as they go into the file; `"rw,sync"` in one string is taken apart.
+fn read_options(options: &[String], at: &str, invalid: &mut Vec<Invalid>) -> Vec<String> {
+    let mut read: Vec<String> = Vec::new();
+    for (n, text) in options.iter().enumerate() {
+        for option in text.split(',').map(str::trim) {
+            let place = || format!("{at}[{n}]");
+            if let Err((message, help)) = exports::check_option(option) {
+                let problem = Invalid::new(place(), message);
+                invalid.push(match help {
+                    Some(help) => problem.help(help),
+                    None => problem,
+                });
+            } else if let Some(other) = read.iter().find(|r| exports::opposite(r) == Some(option)) {
+                invalid.push(Invalid::new(place(), format!("{option:?} contradicts {other:?}")));
+            } else if !read.iter().any(|r| r == option) {
+                read.push(option.to_owned());
+            }
+        }
+    }
+    read
+}
+
+impl Step for NfsExport {
+    fn probes(&self) -> Vec<Probe> {
+        vec![
+            path::probe(&self.path, Depth::Attributes),
+            path::probe(&self.file(), Depth::Content(CONTENT_LIMIT)),
+            self.tables_probe(),
+        ]
+    }
+
+    fn check(&self, readings: &Readings) -> Result<Verdict, CheckError> {
+        let probe = self.tables_probe();
+        let tables = parse_tables(&probe, readings.of(&probe)?)?;
+        let file = self.file();
+        let old = FileText::of(&file, path::read(readings, &file, Depth::Content(CONTENT_LIMIT))?)?;
+        let mut others = self.others(readings, &tables, &file);
+        let ours = if self.file.is_some() {
+            let (inside, outside) = old.split_block(&self.path)?;
+            let lines = exports::parse(&outside).into_iter().map(|(n, e)| (file.clone(), n, e));
+            others.extend(lines.filter(|(_, _, e)| e.path == self.path));
+            inside
+        } else {
+            old.text.clone().unwrap_or_default()
+        };
+        let live = match readings.expected(&self.here()) {
+            Some(State::Absent) => Vec::new(),
+            // An earlier step of the same plan will have run exportfs: live is what the files say.
+            Some(_) => exports::parse(&ours).into_iter().map(|(_, e)| e).collect(),
+            None => tables.live.clone(),
+        };
+        let now = Now { file, old, ours, others, live, tables };
+        match self.state {
+            Existence::Absent => self.check_absent(&now),
+            Existence::Present => self.check_present(readings, &now),
+        }
+    }
+
+    fn provides(&self) -> Vec<Resource> {
+        vec![self.here(), Resource::here(Kind::Path, &self.file())]
+    }
+
+    fn needs(&self) -> Vec<Resource> {
+        vec![
+            Resource::here(Kind::Path, &self.path),
+            Resource::here(Kind::Path, MAIN_FILE),
+            Resource::here(Kind::Path, &self.file()),
+            Resource::here(Kind::Path, "/etc/hosts"),
+            Resource::here(Kind::Command, "exportfs"),
+            // Its start and stop fill and empty the live table.
+            Resource::here(Kind::Unit, "nfs-server.service"),
+        ]
+    }
+
+    fn as_any(&self) -> &dyn std::any::Any {
+        self
+    }
+}
+
+/// For lints that look across steps and hosts.
+impl NfsExport {
+    /// The exported directory, without a slash at its end.
+    pub fn path(&self) -> &str {
+        &self.path
+    }
+
+    /// Whether the step wants the export to be there.
+    pub fn is_present(&self) -> bool {
+        self.state == Existence::Present
+    }
+
+    /// Whether some client spec admits `address`; `None` where only the server's resolver could tell.
+    pub fn admits(&self, address: IpAddr) -> Option<bool> {
+        let mut answers = self.entries.iter().map(|e| exports::admits(&e.client, address));
+        let unsure = answers.clone().any(|a| a.is_none());
+        if answers.any(|a| a == Some(true)) { Some(true) } else { (!unsure).then_some(false) }
+    }
+
+    /// The client specs as they go into the file, each with its options.
+    pub fn clients(&self) -> impl Iterator<Item = (&str, &[String])> {
+        self.entries.iter().map(|e| (e.client.as_str(), e.options.as_slice()))
+    }
+}
+
+impl NfsExport {
+    fn here(&self) -> Resource {
+        Resource::here(Kind::Export, &self.path)
+    }
+
+    fn file(&self) -> String {
+        self.file.clone().unwrap_or_else(|| {
+            let safe = |c: char| if c.is_ascii_alphanumeric() || "._-".contains(c) { c } else { '_' };
+            let slug: String =
+                self.path.trim_start_matches('/').replace('/', "-").chars().map(safe).collect();
+            format!("{DROP_INS}{}.exports", if slug.is_empty() { "root" } else { &slug })
+        })
+    }
+
+    /// Asks for the tool, all files that exportfs reads, the live table, and what host names resolve to.
+    ///
+    /// The live table is `/var/lib/nfs/etab`: one entry a line, all options spelled out. `exportfs -v` wraps
+    /// long lines and writes `<world>` for `*`.
+    fn tables_probe(&self) -> Probe {
+        let names = self.entries.iter().filter(|e| exports::is_host_name(&e.client));
+        // Validated: a host name needs no quotes.
+        let names = names.fold(Script::new(), |script, e| {
+            let asked =
+                sh!("set -- $(timeout 3 getent ahosts {})\necho \"NAME {} ${3:-}\"\n", e.client, e.client);
+            script.script(&asked)
+        });
+        Probe::new(sh!(
+            r#"if command -v exportfs >/dev/null; then echo "TOOL yes"; else echo "TOOL no"; fi
+{}set -- /etc/exports.d/*.exports
+[ -e "$1" ] || shift
+for f in /etc/exports /var/lib/nfs/etab; do if [ -e "$f" ]; then set -- "$@" "$f"; fi; done
+[ $# = 0 ] || awk 'FNR == 1 { print "FILE " FILENAME } { print "|" $0 }' "$@""#,
+            names
+        ))
+    }
+
+    /// Entries for the same directory in files other than the step's own.
+    fn others(&self, readings: &Readings, tables: &Tables, own: &str) -> Vec<(String, usize, Entry)> {
+        let mut others = Vec::new();
+        for (name, text) in tables.files.iter().filter(|(name, _)| name != own) {
+            let expected = readings.expected_file(name).map(|file| match &file.content {
+                FileContent::Bytes(bytes) => String::from_utf8_lossy(bytes).into_owned(),
+                _ => String::new(),
+            });
+            let entries = exports::parse(expected.as_ref().unwrap_or(text)).into_iter();
+            others.extend(entries.filter(|(_, e)| e.path == self.path).map(|(n, e)| (name.clone(), n, e)));
+        }
+        others
+    }
+
+    fn check_present(&self, readings: &Readings, now: &Now) -> Result<Verdict, CheckError> {
+        let Now { file, old, ours, others, live, tables } = now;
+        for (name, line, other) in others {
+            if self.entries.iter().any(|e| e.client == other.client) {
+                return Err(CheckError::refused(
+                    format!("{name} line {line} already exports {} to {}", other.path, other.client),
+                    format!("two files must not export the same to the same client: remove it from {name}"),
+                ));
+            }
+        }
+        let directory = path::read(readings, &self.path, Depth::Attributes)?;
+        if !matches!(directory.kind, FileKind::Directory | FileKind::Absent) {
+            return Err(CheckError::refused(
+                format!("{} is not a directory", self.path),
+                "export a directory; of a symbolic link, its target".to_owned(),
+            ));
+        }
+
+        let mut change = Change::new(format!("export {} to {}", self.path, self.client_list()));
+        let in_file: Vec<Entry> = exports::parse(ours).into_iter().map(|(_, e)| e).collect();
+        if !same(&in_file, &self.entries) {
+            let lines: String = self.entries.iter().map(exports::line).collect();
+            let text =
+                if self.file.is_some() { old.with_block(&self.path, &lines)? } else { heading() + &lines };
+            change = old.replaced(change, file, text);
+        }
+        let before = change.fields.len();
+        let mut disrupts = Vec::new();
+        for entry in &self.entries {
+            let names = tables.names_of(&entry.client);
+            let there = live.iter().find(|l| l.path == self.path && names.contains(&l.client.as_str()));
+            let name = format!("live for {}", entry.client);
+            let Some(there) = there else {
+                change = change.field(name, Value::Absent, entry.options.join(","));
+                continue;
+            };
+            let missing: Vec<&String> =
+                entry.options.iter().filter(|o| !exports::is_live(&there.options, o)).collect();
+            if missing.is_empty() {
+                continue;
+            }
+            if missing.iter().any(|o| *o == "ro") {
+                disrupts.push(format!("{} can no longer write", entry.client));
+            }
+            let instead: Vec<String> = missing
+                .iter()
+                .map(|o| exports::instead_of(&there.options, o).unwrap_or_else(|| format!("no {o}")))
+                .collect();
+            let wanted: Vec<&str> = missing.iter().map(|o| o.as_str()).collect();
+            change = change.field(name, instead.join(","), wanted.join(","));
+        }
+        for stale in self.stale(live, others, tables) {
+            if !self.entries.iter().any(|e| exports::covers(&e.client, &stale.client)) {
+                disrupts.push(format!("{} loses it", stale.client));
+            }
+            change = change.field(
+                format!("live for {}", stale.client),
+                exports::short(&stale.options),
+                Value::Absent,
+            );
+        }
+        if change.fields.is_empty() {
+            return Ok(if directory.kind == FileKind::Absent {
+                self.without_directory(None)
+            } else if tables.tool {
+                Verdict::satisfied(format!("exported to {}", self.client_list()))
+            } else {
+                without_tool(None)
+            });
+        }
+        if before == 0 {
+            change.summary = format!("export {} as its file says", self.path);
+        }
+        change = self.notes(change.action(self.reload()), live, tables);
+        if !disrupts.is_empty() {
+            change.disrupts = Some(format!("clients of {}: {}", self.path, disrupts.join(", ")));
+        }
+        change = change.expect(self.here(), State::Present);
+        Ok(match (tables.tool, &directory.kind) {
+            (_, FileKind::Absent) => self.without_directory(Some(change)),
+            (false, _) => without_tool(Some(change)),
+            (true, _) => Verdict::Drift(change),
+        })
+    }
+
+    fn check_absent(&self, now: &Now) -> Result<Verdict, CheckError> {
+        let Now { file, old, others, live, tables, .. } = now;
+        if let Some((name, line, other)) = others.first() {
+            return Err(CheckError::refused(
+                format!("{name} line {line} exports {} to {} as well", other.path, other.client),
+                format!("it is not of this step's making: remove it from {name}"),
+            ));
+        }
+        let mut change = Change::new(format!("export {} no longer", self.path));
+        if self.file.is_some() {
+            let (inside, outside) = old.split_block(&self.path)?;
+            if !inside.is_empty() || old.text.as_ref().is_some_and(|t| *t != outside) {
+                change = old.replaced(change, file, outside);
+            }
+        } else if let Some(text) = &old.text {
+            change = change
+                .field(file, Value::Content(text.clone()), Value::Absent)
+                .action(config_file::remove(file))
+                .expect(Resource::here(Kind::Path, file), State::Absent);
+        }
+        let mut clients = Vec::new();
+        // Without the tool the table is a leftover: nothing is live.
+        for entry in live.iter().filter(|l| tables.tool && l.path == self.path) {
+            clients.push(entry.client.as_str());
+            change = change.field(
+                format!("live for {}", entry.client),
+                exports::short(&entry.options),
+                Value::Absent,
+            );
+        }
+        if change.fields.is_empty() {
+            return Ok(Verdict::satisfied("not exported"));
+        }
+        if !clients.is_empty() {
+            change.disrupts = Some(format!("{} can no longer use {}", clients.join(", "), self.path));
+        }
+        if tables.tool {
+            change = self.notes(change.action(self.reload()), live, tables);
+        }
+        Ok(Verdict::Drift(change.expect(self.here(), State::Absent)))
+    }
+
+    fn without_directory(&self, then: Option<Change>) -> Verdict {
+        Verdict::Unknown {
+            until: Resource::here(Kind::Path, &self.path),
+            then,
+            otherwise: format!("{} does not exist, so it cannot be exported", self.path),
+        }
+    }
+
+    fn client_list(&self) -> String {
+        let clients: Vec<&str> = self.entries.iter().map(|e| e.client.as_str()).collect();
+        clients.join(", ")
+    }
+
+    /// Live entries for the directory that no file will list: `exportfs -r` ends them.
+    fn stale<'a>(
+        &self,
+        live: &'a [Entry],
+        others: &[(String, usize, Entry)],
+        tables: &Tables,
+    ) -> Vec<&'a Entry> {
+        let wanted = self.entries.iter().flat_map(|e| tables.names_of(&e.client));
+        let listed: Vec<&str> = wanted.chain(others.iter().map(|(_, _, e)| e.client.as_str())).collect();
+        live.iter().filter(|l| l.path == self.path && !listed.contains(&l.client.as_str())).collect()
+    }
+
+    /// What the user should know of a change.
+    fn notes(&self, mut change: Change, live: &[Entry], tables: &Tables) -> Change {
+        let present = self.state == Existence::Present;
+        for entry in self.entries.iter().filter(|_| present) {
+            let has = |option: &str| entry.options.iter().any(|o| o == option);
+            if has("no_root_squash") {
+                change = change
+                    .note(format!("no_root_squash: root on {} owns all files of the share", entry.client));
+            }
+            if has("rw") && (entry.client == "*" || entry.client.ends_with("/0")) {
+                change = change.note("anyone who reaches the server may write to the share");
+            }
+            if exports::is_host_name(&entry.client) && tables.names_of(&entry.client).len() < 2 {
+                change = change.note(format!("{} does not resolve on the server now", entry.client));
+            }
+        }
+        // Made by hand with `exportfs -o`, or left over: -r makes the live table what the files say.
+        let listed: Vec<Entry> =
+            tables.files.iter().flat_map(|(_, text)| exports::parse(text)).map(|(_, e)| e).collect();
+        let by_hand = live.iter().filter(|l| {
+            let same_path = || listed.iter().filter(|e| e.path == l.path);
+            l.path != self.path
+                && same_path().all(|e| e.client != l.client && !exports::is_host_name(&e.client))
+        });
+        for entry in by_hand {
+            change = change.note(format!(
+                "the live export of {} to {} is in no file and ends with this",
+                entry.path, entry.client
+            ));
+        }
+        change
+    }
+
+    /// Runs `exportfs -r`, and fails on what it says of this export.
+    ///
+    /// Its exit code is 1 as soon as any entry of any file is at fault, and older releases exit 0 on
+    /// the same faults; the live table lists an entry even where its directory is missing. So the lines
+    /// decide: those on this directory, this file and these clients are errors, the rest is passed on.
+    fn reload(&self) -> Action {
+        let file = self.file();
+        let unresolved = self.entries.iter().map(|e| format!("resolve {}", e.client));
+        let script = sh!(
+            r#"command -v exportfs >/dev/null || { echo "exportfs not found" >&2; exit 127; }
+said=$(timeout -k 5 60 exportfs -r 2>&1); code=$?
+bad=
+while IFS= read -r line; do
+  case $line in
+    ''|*"either 'subtree_check'"*|*'Assuming default'*|*'NOTE: this default'*|*'No options for'*|*'uggest '*) continue ;;
+  esac
+  printf '%s\n' "$line" >&2
+  for word in {}; do
+    case $line in *"$word"*) bad=1 ;; esac
+  done
+done <<HW_END
+$said
+HW_END
+case $said in
+  *'requires fsid='*) echo "hint: its file system has no id of its own: add an option such as fsid=1" >&2 ;;
+  *'does not support NFS export'*) echo "hint: this file system (overlay, FUSE ...) cannot be exported: use another directory" >&2 ;;
+  *'Failed to resolve'*) echo "hint: the server must be able to resolve its clients' names: use addresses" >&2 ;;
+  *'Failed to stat'*) echo "hint: make the directory first" >&2 ;;
+esac
+if [ "$bad" ]; then exit 1; fi
+case $code in
+  0) ;;
+  1) [ "$said" ] || { echo "exportfs -r failed without a word" >&2; exit 1; } ;;
+  *) echo "exportfs -r ended with code $code" >&2; exit "$code" ;;
+esac"#,
+            [format!(" {} ", self.path), format!(" {}:", self.path), format!("{file}:")]
+                .into_iter()
+                .chain(unresolved)
+                .collect::<Vec<String>>()
+        );
+        Action::new("make it live with exportfs -r", script).timeout(std::time::Duration::from_secs(90))
+    }
+}
+
+fn without_tool(then: Option<Change>) -> Verdict {
+    Verdict::Unknown {
+        until: Resource::here(Kind::Command, "exportfs"),
+        then,
+        otherwise: "exportfs not found: install nfs-utils (nfs-kernel-server on Debian)".into(),
+    }
+}
+
+/// Whether two lists hold the same entries with the same options, in whatever order.
+fn same(a: &[Entry], b: &[Entry]) -> bool {
+    let set = |entries: &[Entry]| {
+        let mut keys: Vec<(String, String, Vec<String>)> = entries
+            .iter()
+            .map(|e| {
+                let mut options = e.options.clone();
+                options.sort();
+                (e.path.clone(), e.client.clone(), options)
+            })
+            .collect();
+        keys.sort();
+        keys
+    };
+    set(a) == set(b)
+}
+
+fn heading() -> String {
+    "# Managed by hostwright (nfs_export): edits here are overwritten.\n".to_owned()
+}
+
+/// All that the check looks at.
+struct Now {
+    file: String,
+    old: FileText,
+    /// The text that belongs to this step: the whole file, or what is between its marks.
+    ours: String,
+    /// Entries for the same directory that are not this step's: file, line and entry.
+    others: Vec<(String, usize, Entry)>,
+    live: Vec<Entry>,
+    tables: Tables,
+}
+
+/// The text of the step's file, if it is there.
+struct FileText {
+    text: Option<String>,
+    now: FileState,
+}
+
+impl FileText {
+    fn of(file: &str, now: FileState) -> Result<Self, CheckError> {
+        let text = match (&now.kind, &now.content) {
+            (FileKind::Absent, _) => None,
+            (FileKind::File, FileContent::Bytes(bytes)) => Some(String::from_utf8_lossy(bytes).into_owned()),
+            (FileKind::File, FileContent::Unread) => Some(String::new()),
+            _ => {
+                return Err(CheckError::refused(
+                    format!("{file} is not a text file of a sensible size"),
+                    "look at it: exportfs reads it".to_owned(),
+                ));
+            }
+        };
+        Ok(Self { text, now })
+    }
+
+    /// Adds the replacement of the file to a change.
+    fn replaced(&self, change: Change, file: &str, text: String) -> Change {
+        let before = self.text.clone().map_or(Value::Absent, Value::Content);
+        let action = config_file::replace(file, &text);
+        let after = FileState {
+            kind: FileKind::File,
+            content: FileContent::Bytes(text.as_bytes().into()),
+            ..if self.text.is_some() { self.now.clone() } else { fresh_file() }
+        };
+        change
+            .field(file, before, Value::Content(text))
+            .action(action)
+            .expect(Resource::here(Kind::Path, file), State::File(after))
+    }
+
+    /// What is between this export's marks, and the text without them.
+    fn split_block(&self, path: &str) -> Result<(String, String), CheckError> {
+        let (begin, end) = marks(path);
+        let (mut inside, mut outside, mut open) = (String::new(), String::new(), false);
+        for line in self.text.as_deref().unwrap_or_default().split_inclusive('\n') {
+            match line.trim_end() {
+                l if l == begin && !open => open = true,
+                l if l == end && open => open = false,
+                _ if open => inside.push_str(line),
+                _ => outside.push_str(line),
+            }
+        }
+        if open {
+            return Err(CheckError::refused(
+                format!("the line {begin:?} is not followed by {end:?}"),
+                "put the mark back, or remove both".to_owned(),
+            ));
+        }
+        Ok((inside, outside))
+    }
+
+    /// The text with `lines` between this export's marks, where they stood or at the end.
+    fn with_block(&self, path: &str, lines: &str) -> Result<String, CheckError> {
+        self.split_block(path)?;
+        let (begin, end) = marks(path);
+        let block = format!("{begin}\n{lines}{end}\n");
+        let text = self.text.as_deref().unwrap_or_default();
+        let (mut out, mut open, mut placed) = (String::new(), false, false);
+        for line in text.split_inclusive('\n') {
+            match line.trim_end() {
+                l if l == begin && !open => open = true,
+                l if l == end && open => {
+                    open = false;
+                    if !placed {
+                        out.push_str(&block);
+                    }
+                    placed = true;
+                }
+                _ if open => {}
+                _ => out.push_str(line),
+            }
+        }
+        if !placed {
+            if !out.is_empty() && !out.ends_with('\n') {
+                out.push('\n');
+            }
+            out.push_str(&block);
+        }
+        Ok(out)
+    }
+}
+
+fn marks(path: &str) -> (String, String) {
+    (format!("# BEGIN hostwright nfs_export {path}"), format!("# END hostwright nfs_export {path}"))
+}
+
+fn fresh_file() -> FileState {
+    FileState {
+        kind: FileKind::File,
+        mode: parse_mode("0644").unwrap_or_default(),
+        owner: "root".into(),
+        group: "root".into(),
+        ..FileState::absent()
+    }
+}
+
+/// What the host answered about its exports.
+#[derive(Debug)]
+struct Tables {
+    tool: bool,
+    /// Host names of the step and what the resolver calls them.
+    names: Vec<(String, String)>,
+    files: Vec<(String, String)>,
+    live: Vec<Entry>,
+}
+
+impl Tables {
+    /// The names under which a client may be listed: exportfs replaces a host name by its canonical one.
+    fn names_of<'a>(&'a self, client: &'a str) -> Vec<&'a str> {
+        let canonical = self.names.iter().filter(|(n, _)| n == client).map(|(_, c)| c.as_str());
+        std::iter::once(client).chain(canonical).collect()
+    }
+}
+
+fn parse_tables(probe: &Probe, answer: &Answer) -> Result<Tables, CheckError> {
+    let unreadable = || CheckError::unreadable(probe, answer, "expected the files and the table of exports");
+    if answer.error_text().contains("ermission denied") {
+        return Err(CheckError::refused(
+            format!("cannot read the exports: {}", answer.error_text()),
+            "give the step the rights to read them, with `become = true`".to_owned(),
+        ));
+    }
+    let text = answer.text();
+    let mut lines = text.lines();
+    let tool = match lines.next() {
+        Some("TOOL yes") => true,
+        Some("TOOL no") => false,
+        _ => return Err(unreadable()),
+    };
+    if !answer.ok() {
+        return Err(unreadable());
+    }
+    let mut tables = Tables { tool, names: Vec::new(), files: Vec::new(), live: Vec::new() };
+    for line in lines {
+        if let Some(name) = line.strip_prefix("FILE ") {
+            tables.files.push((name.to_owned(), String::new()));
+        } else if let (Some(line), Some((_, text))) = (line.strip_prefix('|'), tables.files.last_mut()) {
+            text.push_str(line);
+            text.push('\n');
+        } else if let Some((name, canonical)) = line.strip_prefix("NAME ").and_then(|l| l.split_once(' ')) {
+            if !canonical.is_empty() {
+                tables.names.push((name.to_owned(), canonical.to_ascii_lowercase()));
+            }
+        } else if !line.starts_with("NAME ") {
+            return Err(unreadable());
+        }
+    }
+    if let Some(at) = tables.files.iter().position(|(name, _)| name == "/var/lib/nfs/etab") {
+        let (_, text) = tables.files.remove(at);
+        tables.live = exports::parse_live(&text).ok_or_else(unreadable)?;
+    }
+    Ok(tables)
+}

@@ -1,0 +1,516 @@
+//! The wire form of a frame: what is written to the long-lived `sh` of a host, and how its answers are read.
+//!
+//! Pure: no I/O, no clock. `ssh` and `local` speak the same form.
+//!
+//! The command of a channel is `/bin/sh -c` with three short programs that never change, each one line without
+//! single quotes, exclamation marks and backslashes, so that sh, bash, zsh, csh and fish as login shells all hand
+//! them on as they are. [`LOGIN`] finds out who is logged in and goes through `sudo` if another user is wanted;
+//! [`DRIVER`] stays and starts one [`RUNNER`] under `timeout` for each frame, which takes the frame's script from
+//! standard input. Scripts and payloads go there and nowhere else: argument vectors and environments show no secret.
+//!
+//! Standard output and standard error stay apart and are binary safe: on both, a line with the frame's nonce
+//! follows what a part printed. Nothing that runs in a part can print the nonce, for it is never whole in the part's
+//! reach.
+//!
+//! When the controller goes away, standard input ends. A watcher in the frame's process group sees this and ends
+//! the group, so that nothing goes on unattended. The bytes of a payload are followed by a seal, and a payload that
+//! was cut off never looks complete to the script that reads it: its end is held back until the group is killed.
+
+use std::fmt::Write as _;
+use std::time::Duration;
+
+use zeroize::Zeroizing;
+
+use super::{Frame, Part};
+use crate::probe::Answer;
+use crate::shell::quote;
+use crate::step::Payload;
+
+/// Arguments: driver, runner, greeting, user (empty for the one who logged in), prompt (empty: no password known).
+///
+/// `sudo -p`: the prompt is known only to us, so we send the password when, and only when, it is asked for
+/// (sudo(8)). The password is read byte by byte; nothing behind it is lost.
+const LOGIN: &str = concat!(
+    "PATH=/usr/sbin:/usr/bin:/sbin:/bin; export PATH; u=$(id -un); ",
+    r#"if [ -z "$4" ] || [ "$u" = "$4" ]; then exec /bin/sh -c "$1" hostwright "$2" "$3" "$u"; "#,
+    r#"elif [ -z "$(command -v sudo)" ]; then echo "$3 nosudo" >&2; exit 1; "#,
+    r#"elif [ -n "$5" ]; then exec sudo -H -S -p "$5" -u "$4" /bin/sh -c "$1" hostwright "$2" "$3" "$u"; "#,
+    r#"else exec sudo -H -n -u "$4" /bin/sh -c "$1" hostwright "$2" "$3" "$u"; fi"#,
+);
+
+/// Arguments: runner, greeting, login user. `read` takes byte after byte from a pipe, so the runner finds all that
+/// follows the line. It moves to `/`: the home may be unreadable for the user, or on a dead network file system.
+const DRIVER: &str = concat!(
+    "PATH=/usr/sbin:/usr/bin:/sbin:/bin LC_ALL=C; export PATH LC_ALL; ",
+    "unset ENV BASH_ENV CDPATH LANGUAGE GREP_OPTIONS POSIXLY_CORRECT; umask 022; cd /; ",
+    r#"echo "$2 user $3"; "#,
+    r#"while IFS=" " read -r m t; do timeout -k 5 "$t" /bin/sh -c "$1" /bin/sh; c=$?; "#,
+    r#"echo "$m end $c"; echo "$m end $c" >&2; done"#,
+);
+
+/// Takes the script of a frame: a line with its length and seal, then so many bytes, the last of them the seal. A
+/// script that was cut off is not run. `head -c` of coreutils never reads more than asked for.
+const RUNNER: &str = concat!(
+    r#"IFS=" " read -r n hw_z; s=$(head -c "$n"); exec 5<&0 3</dev/null </dev/null; "#,
+    r##"case $s in *"#$hw_z") eval "$s";; *) exit 9;; esac"##,
+);
+
+/// The same for a part with a bound of its own, which gets its text from the runner through a pipe.
+const BOUNDED: &str = concat!(
+    "hw_z=$1; s=$(cat); exec 3</dev/null </dev/null; ",
+    r##"case $s in *"#$hw_z") eval "$s";; *) exit 9;; esac"##,
+);
+
+/// What every mark starts with: rare in text, so that looking for marks in much output is quick.
+const MARK: u8 = 0x1e;
+
+/// More than this before the first mark is not a banner but a login shell that runs wild.
+pub(super) const NOISE_LIMIT: usize = 1 << 20;
+
+/// What one stream of one frame may bring. An answer is kept in memory, and so are thousands of hosts.
+pub(super) const ANSWER_LIMIT: usize = 256 << 20;
+
+/// What `timeout` returns when the bound was reached: 124, or 137 when it had to kill (timeout(1)).
+const TIMED_OUT: [i32; 2] = [124, 137];
+
+/// Random text that tells our own lines from all others.
+#[derive(Clone)]
+pub(super) struct Nonce {
+    /// 32 hexadecimal digits, for the marks of a frame.
+    mark: String,
+    /// 16 hexadecimal digits, behind scripts and payloads.
+    seal: String,
+}
+
+impl Nonce {
+    /// From so many random bytes.
+    pub(super) fn new(bytes: [u8; 24]) -> Self {
+        let hex = |bytes: &[u8]| bytes.iter().fold(String::new(), |text, b| format!("{text}{b:02x}"));
+        Self { mark: hex(&bytes[..16]), seal: hex(&bytes[16..]) }
+    }
+
+    /// Text for a greeting or a prompt.
+    pub(super) fn token(&self) -> &str {
+        &self.mark
+    }
+}
+
+/// Returns the arguments of `/bin/sh` that start the long-lived shell. With `prompt`, `sudo` asks for a password with
+/// that text; without, it fails when it would have to ask.
+pub(super) fn arguments(user: Option<&str>, greeting: &str, prompt: Option<&str>) -> Vec<String> {
+    [
+        "-c",
+        LOGIN,
+        "hostwright",
+        DRIVER,
+        RUNNER,
+        greeting,
+        user.unwrap_or_default(),
+        prompt.unwrap_or_default(),
+    ]
+    .map(str::to_owned)
+    .into()
+}
+
+/// Returns the command line for a login shell of any kind; all know `exec`, and one process less stays.
+pub(super) fn command_line(arguments: &[String]) -> String {
+    let quoted = arguments.iter().map(|word| format!(" '{word}'"));
+    std::iter::once("exec /bin/sh".to_owned()).chain(quoted).collect()
+}
+
+/// Whether `user` can be a word of the command line in every login shell, and no option of `sudo`.
+pub(super) fn is_user_name(user: &str) -> bool {
+    let safe = |c: char| c.is_alphanumeric() || "_.@+-$#".contains(c);
+    !user.is_empty() && user.len() <= 256 && !user.starts_with('-') && user.chars().all(safe)
+}
+
+/// Returns who is logged in, if the greeting is in `text`.
+pub(super) fn greeted(text: &[u8], greeting: &str) -> Option<String> {
+    let text = String::from_utf8_lossy(text);
+    let rest = &text[text.find(&format!("{greeting} user "))? + greeting.len() + 6..];
+    rest.split_once('\n').map(|(user, _)| user.to_owned())
+}
+
+/// Whether the wrapper said that there is no `sudo`.
+pub(super) fn lacks_sudo(text: &str, greeting: &str) -> bool {
+    text.contains(&format!("{greeting} nosudo"))
+}
+
+/// What is written to standard input for a frame, piece by piece.
+pub(super) enum Piece {
+    /// Our own text, with secrets in it.
+    Text(Zeroizing<Vec<u8>>),
+    /// A payload as it is.
+    Payload(Payload),
+}
+
+impl Piece {
+    pub(super) fn bytes(&self) -> &[u8] {
+        match self {
+            Self::Text(text) => text,
+            Self::Payload(payload) => &payload.0,
+        }
+    }
+}
+
+/// Returns what is written to the shell for `frame`.
+pub(super) fn encode(frame: &Frame, nonce: &Nonce, run_id: &str) -> Vec<Piece> {
+    let script = Zeroizing::new(script(frame, nonce, run_id));
+    let mut head = Zeroizing::new(Vec::with_capacity(script.len() + 256));
+    let first = format!(
+        "{}{} {}\n{} {}\n",
+        char::from(MARK),
+        nonce.mark,
+        seconds(frame.timeout),
+        script.len(),
+        nonce.seal
+    );
+    head.extend_from_slice(first.as_bytes());
+    head.extend_from_slice(script.as_bytes());
+    let mut pieces = vec![Piece::Text(head)];
+    for payload in frame.parts.iter().filter_map(|part| part.payload.as_ref()) {
+        pieces.push(Piece::Payload(payload.clone()));
+        pieces.push(Piece::Text(Zeroizing::new(format!("{}\n", nonce.seal).into_bytes())));
+    }
+    pieces
+}
+
+/// For `timeout`, to which 0 means no bound at all.
+fn seconds(bound: Duration) -> String {
+    format!("{:.3}", bound.as_secs_f64().max(0.001))
+}
+
+/// The script of a frame. `write!` to a string cannot fail.
+fn script(frame: &Frame, nonce: &Nonce, run_id: &str) -> String {
+    let last_payload = frame.parts.iter().rposition(|part| part.payload.is_some());
+    let mut text = prelude(nonce, run_id);
+    let _ = writeln!(text, "hw_b={}", quote_always(BOUNDED));
+    text.push_str("hw_m b 0\n");
+    if last_payload.is_none() {
+        text.push_str(WATCH);
+    }
+    for (index, part) in frame.parts.iter().enumerate() {
+        // What is still to come on standard input when this part is over.
+        let left: usize = frame.parts[index + 1..]
+            .iter()
+            .filter_map(|p| p.payload.as_ref())
+            .map(|p| p.0.len() + nonce.seal.len() + 1)
+            .sum();
+        // Only after the last payload may anyone look whether standard input has ended.
+        let watched = last_payload.is_none_or(|last| index > last);
+        let carries_watcher = last_payload == Some(index);
+        if let Some(bound) = part.timeout {
+            let mut inner = Zeroizing::new(prelude(nonce, run_id));
+            if watched {
+                inner.push_str(WATCH);
+            }
+            inner.push_str(&part_text(index, part, carries_watcher));
+            let _ = write!(inner, "hw_k\n[ \"$hw_c\" = 0 ] || exit 1\nexit 0\n#{}", nonce.seal);
+            let bound = seconds(bound.min(frame.timeout));
+            let _ = writeln!(
+                text,
+                "printf %s {} | timeout -k 5 {bound} \"$0\" -c \"$hw_b\" \"$0\" \"$hw_z\"\nhw_c=$?\n\
+                 case $hw_c in 0) ;; 1) {} ;; *) hw_m x{index} $hw_c; hw_q 0 ;; esac",
+                quote_always(&inner),
+                if part.stop_on_failure { format!("hw_q {left}") } else { String::new() },
+            );
+        } else {
+            text.push_str(&part_text(index, part, carries_watcher));
+            if part.stop_on_failure {
+                let _ = writeln!(text, "[ \"$hw_c\" = 0 ] || hw_q {left}");
+            }
+        }
+        if carries_watcher {
+            text.push_str(WATCH);
+        }
+    }
+    let _ = write!(text, "hw_q 0\n#{}", nonce.seal);
+    text
+}
+
+const WATCH: &str = "hw_w & hw_p=$!\n";
+
+/// The names that all parts of a frame share, none of them exported.
+///
+/// - `hw_m` prints a mark on both streams. The nonce is in two halves, so that a part that prints all variables
+///   and functions (`set`) does not print a mark.
+/// - `hw_w` watches standard input, on which nothing comes before the frame has been answered: its end means that
+///   the controller is gone, or wants this to stop. `timeout` leads the group: it passes the signal on and kills
+///   what is left after 5 s.
+/// - `hw_k` ends the watcher; SIGPIPE, because no shell writes a message about that one.
+/// - `hw_q` ends the frame and throws away so many bytes of payloads that are not wanted any more.
+///
+/// The trap keeps the shell waiting for its part when it is told to stop, so that `timeout` does not take it for
+/// finished and lets go of a part that ignores SIGTERM.
+fn prelude(nonce: &Nonce, run_id: &str) -> String {
+    let (a, b) = nonce.mark.split_at(nonce.mark.len() / 2);
+    format!(
+        "unset s n\nhw_a='{mark}{a}' hw_e={b} hw_p=\nHW_RUN_ID={run_id}; export HW_RUN_ID\n\
+         hw_m() {{ printf '%s%s %s %s\\n' \"$hw_a\" \"$hw_e\" \"$1\" \"$2\"; \
+         printf '%s%s %s %s\\n' \"$hw_a\" \"$hw_e\" \"$1\" \"$2\" >&2; }}\n\
+         hw_w() {{ IFS= read -r hw_x <&5 || kill -TERM 0; }}\n\
+         hw_k() {{ [ -z \"$hw_p\" ] || {{ kill -PIPE \"$hw_p\"; wait \"$hw_p\"; }} 2>/dev/null; }}\n\
+         hw_q() {{ hw_k; [ \"$1\" = 0 ] || head -c \"$1\" <&5 >/dev/null; exit 0; }}\n\
+         trap 'exit 143' TERM\n",
+        mark = char::from(MARK),
+        run_id = quote(run_id),
+    )
+}
+
+/// One part, its mark included; leaves its exit code in `hw_c`.
+///
+/// `eval` of one quoted word: whatever is wrong in it (quotes, heredocs, syntax) ends with the subshell. A payload
+/// comes from a feeder, which tells its process id first (`/proc/self/stat`: no shell but bash has a variable for
+/// that), holds the pipe open if the payload was cut off, and becomes the watcher if no other payload follows.
+fn part_text(index: usize, part: &Part, watcher: bool) -> Zeroizing<String> {
+    let script = Zeroizing::new(part.script.render());
+    let code = Zeroizing::new(quote_always(&script));
+    let Some(payload) = &part.payload else {
+        return Zeroizing::new(format!("( eval {} ) 5<&-\nhw_c=$?\nhw_m {index} $hw_c\n", *code));
+    };
+    let after = if watcher { " hw_w;" } else { "" };
+    Zeroizing::new(format!(
+        "{{ read -r hw_f hw_x </proc/self/stat; echo \"$hw_f\"; head -c {length} <&5; IFS= read -r hw_x <&5; \
+         [ \"$hw_x\" = \"$hw_z\" ] || {{ trap '' TERM; kill -TERM 0; sleep 20; }}; exec >&-;{after} }} | \
+         {{ IFS= read -r hw_f; ( eval {code} ) 3<&0 </dev/null 5<&-\nhw_c=$?; cat >/dev/null; \
+         kill -PIPE \"$hw_f\" 2>/dev/null; exit $hw_c; }}\nhw_c=$?\nhw_m {index} $hw_c\n",
+        length = payload.0.len(),
+        code = *code,
+    ))
+}
+
+/// In single quotes, whatever it is.
+fn quote_always(text: &str) -> String {
+    format!("'{}'", text.replace('\'', r"'\''"))
+}
+
+/// Reads the answers to one frame from both streams.
+pub(super) struct Decoder {
+    mark: Vec<u8>,
+    /// Of each part, whether its lines are passed on.
+    streams: Vec<bool>,
+    /// Of each part, whether it stops the frame when it fails.
+    stops: Vec<bool>,
+    stdout: Stream,
+    stderr: Stream,
+}
+
+/// One of the two streams.
+#[derive(Default)]
+struct Stream {
+    /// What has come and is not yet assigned.
+    buffer: Vec<u8>,
+    /// Where in `buffer` to look for the next mark.
+    scanned: usize,
+    /// Where in `buffer` the next line to pass on starts.
+    passed: usize,
+    total: usize,
+    noise: Option<Vec<u8>>,
+    /// What the parts printed, and their codes.
+    done: Vec<(Vec<u8>, i32)>,
+    /// The code with which the bounded part ended that did not set its own mark.
+    cut: Option<i32>,
+    end: Option<i32>,
+}
+
+/// What came out of a frame.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Outcome {
+    /// All parts, or all up to one that failed and stops.
+    Answered(Vec<Answer>),
+    /// A bound was reached in this part.
+    TimedOut { part: usize, answers: Vec<Answer> },
+    /// The shell of the frame ended by itself in this part, with this code and error output.
+    Ended { part: usize, code: i32, stderr: Vec<u8> },
+}
+
+/// The host does not keep to the form.
+#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+pub(super) enum Garbled {
+    #[error("the login shell prints without end")]
+    Noise,
+    #[error("the scripts printed more than {} MiB", ANSWER_LIMIT >> 20)]
+    TooMuch,
+    #[error("the shell on the host answered out of order")]
+    Order,
+}
+
+/// Gets the complete lines: part and text.
+pub(super) type OnLine<'a> = dyn FnMut(usize, &str) + Send + 'a;
+
+impl Decoder {
+    pub(super) fn new(nonce: &Nonce, parts: &[Part]) -> Self {
+        let mark = [&[MARK], nonce.mark.as_bytes()].concat();
+        let streams = parts.iter().map(|part| part.stream).collect();
+        let stops = parts.iter().map(|part| part.stop_on_failure).collect();
+        Self { mark, streams, stops, stdout: Stream::default(), stderr: Stream::default() }
+    }
+
+    /// Takes bytes of standard output, or of standard error.
+    pub(super) fn feed(&mut self, stderr: bool, bytes: &[u8], line: &mut OnLine<'_>) -> Result<(), Garbled> {
+        let stream = if stderr { &mut self.stderr } else { &mut self.stdout };
+        stream.feed(bytes, &self.mark, &self.streams, line)
+    }
+
+    /// Whether the frame is over on both streams.
+    pub(super) fn is_complete(&self) -> bool {
+        self.stdout.end.is_some() && self.stderr.end.is_some()
+    }
+
+    /// Whether the first mark was seen, so that the shell is known to work.
+    pub(super) fn has_begun(&self) -> bool {
+        self.stdout.noise.is_some()
+    }
+
+    /// What was printed on standard output before the first mark, or all there is if none came.
+    pub(super) fn noise(&self, stderr: bool) -> &[u8] {
+        let stream = if stderr { &self.stderr } else { &self.stdout };
+        stream.noise.as_deref().unwrap_or(&stream.buffer)
+    }
+
+    /// The part that is running or was last, and the answers before it.
+    pub(super) fn so_far(&mut self) -> (usize, Vec<Answer>) {
+        let count = self.stdout.done.len().min(self.stderr.done.len());
+        (count, self.take(count))
+    }
+
+    fn take(&mut self, count: usize) -> Vec<Answer> {
+        let stdout = std::mem::take(&mut self.stdout.done).into_iter();
+        let stderr = std::mem::take(&mut self.stderr.done).into_iter();
+        stdout
+            .zip(stderr)
+            .take(count)
+            .map(|((o, code), (e, _))| Answer { code, stdout: o, stderr: e })
+            .collect()
+    }
+
+    /// What it came to, once [`Self::is_complete`].
+    pub(super) fn finish(mut self) -> Outcome {
+        let (count, mut answers) = self.so_far();
+        let stopped = count > 0 && self.stops[count - 1] && answers[count - 1].code != 0;
+        if count == self.stops.len() || (stopped && self.stdout.cut.is_none()) {
+            return Outcome::Answered(answers);
+        }
+        let code = self.stdout.cut.or(self.stdout.end).unwrap_or_default();
+        if TIMED_OUT.contains(&code) {
+            return Outcome::TimedOut { part: count, answers };
+        }
+        if count + 1 == self.stops.len() && self.stdout.noise.is_some() {
+            // The last part took its shell with it (`kill $$`): it is its own answer.
+            let [stdout, stderr] =
+                [&mut self.stdout, &mut self.stderr].map(|s| std::mem::take(&mut s.buffer));
+            answers.push(Answer { code, stdout, stderr });
+            return Outcome::Answered(answers);
+        }
+        Outcome::Ended { part: count, code, stderr: self.stderr.buffer }
+    }
+}
+
+impl Stream {
+    fn feed(
+        &mut self,
+        bytes: &[u8],
+        mark: &[u8],
+        streams: &[bool],
+        line: &mut OnLine<'_>,
+    ) -> Result<(), Garbled> {
+        self.buffer.extend_from_slice(bytes);
+        self.total += bytes.len();
+        if self.total > ANSWER_LIMIT {
+            return Err(Garbled::TooMuch);
+        }
+        while self.end.is_none() {
+            match self.next_mark(mark) {
+                Some((at, after)) => {
+                    let words =
+                        String::from_utf8_lossy(&self.buffer[at + mark.len()..after]).trim().to_owned();
+                    self.pass(at, true, streams, line);
+                    self.take_mark(at, after, &words)?;
+                }
+                None => break,
+            }
+        }
+        if self.noise.is_none() && self.buffer.len() > NOISE_LIMIT {
+            return Err(Garbled::Noise);
+        }
+        self.pass(self.scanned, false, streams, line);
+        Ok(())
+    }
+
+    /// Start and end of the next mark with its line break. Leaves `scanned` where one may still begin.
+    fn next_mark(&mut self, mark: &[u8]) -> Option<(usize, usize)> {
+        loop {
+            let Some(found) = self.buffer[self.scanned..].iter().position(|&b| b == MARK) else {
+                self.scanned = self.buffer.len();
+                return None;
+            };
+            self.scanned += found;
+            let rest = &self.buffer[self.scanned..];
+            let same = rest.len().min(mark.len());
+            if rest[..same] == mark[..same] {
+                let length = rest.iter().position(|&b| b == b'\n')? + 1;
+                return Some((self.scanned, self.scanned + length));
+            }
+            self.scanned += 1;
+        }
+    }
+
+    fn take_mark(&mut self, at: usize, after: usize, words: &str) -> Result<(), Garbled> {
+        let (what, code) = words.split_once(' ').ok_or(Garbled::Order)?;
+        let code: i32 = code.parse().map_err(|_| Garbled::Order)?;
+        // A copy of just that length: a thousand small answers must not each keep a large buffer.
+        let printed = self.buffer[..at].to_vec();
+        self.buffer.drain(..after);
+        self.scanned = 0;
+        self.passed = 0;
+        if what == "b" {
+            self.noise = Some(printed);
+        } else if what == "end" {
+            self.end = Some(code);
+            // What the unfinished part printed.
+            self.buffer = printed;
+        } else if let Some(part) = what.strip_prefix('x') {
+            if part.parse() == Ok(self.done.len()) {
+                self.cut = Some(code);
+                // It stays in the buffer until the end of the frame, and is looked at no more.
+                let rest = std::mem::replace(&mut self.buffer, printed);
+                self.scanned = self.buffer.len();
+                self.passed = self.buffer.len();
+                self.buffer.extend(rest);
+            }
+        } else if what.parse() == Ok(self.done.len()) {
+            self.done.push((printed, code));
+        } else {
+            return Err(Garbled::Order);
+        }
+        Ok(())
+    }
+
+    /// Passes on the lines in `buffer[..until]`; with `all`, what is left without a line break too.
+    fn pass(&mut self, until: usize, all: bool, streams: &[bool], line: &mut OnLine<'_>) {
+        /// A longer line is passed on in pieces.
+        const LONGEST: usize = 64 << 10;
+        if self.noise.is_none() || self.end.is_some() || self.cut.is_some() {
+            return;
+        }
+        let part = self.done.len();
+        if !streams.get(part).copied().unwrap_or_default() {
+            return;
+        }
+        while self.passed < until {
+            let rest = &self.buffer[self.passed..until];
+            let (length, skip) = match rest.iter().position(|&b| b == b'\n') {
+                Some(end) => (end, 1),
+                None if all || rest.len() > LONGEST => (rest.len(), 0),
+                None => break,
+            };
+            let text = String::from_utf8_lossy(&rest[..length]);
+            line(part, text.strip_suffix('\r').unwrap_or(&text));
+            self.passed += length + skip;
+        }
+    }
+}
+
+#[cfg(test)]
+#[path = "frames_tests.rs"]
+mod tests;

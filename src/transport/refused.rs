@@ -1,0 +1,205 @@
+//! What `ssh` says when no connection comes about, and what to do about it. Pure.
+
+use super::TransportError;
+
+/// Why `ssh` gave up.
+pub(super) struct Refused {
+    pub(super) error: TransportError,
+    /// The host, or a jump host, was too busy to talk: worth another try.
+    pub(super) again: bool,
+    /// It was a jump host or a proxy command that hung up, and with `ControlPersist` `ssh` throws away what that
+    /// one said.
+    pub(super) proxied: bool,
+}
+
+/// What `ssh` says, what we say, and what to do. The first that matches counts: causes come before consequences.
+/// `{}` is the destination.
+const KNOWN: &[(&str, &str, &str)] = &[
+    (
+        "REMOTE HOST IDENTIFICATION HAS CHANGED",
+        "the host key of {} is another one than in known_hosts",
+        "find out why before anything else; if the host was set up anew, `ssh-keygen -R ADDRESS` removes the old key",
+    ),
+    (
+        "Host key verification failed",
+        "the host key of {} is not known",
+        "log in once with `ssh` and compare the fingerprint, or collect keys with `ssh-keyscan`, or accept the keys \
+         of new hosts with ssh_options = [\"StrictHostKeyChecking=accept-new\"] in the inventory",
+    ),
+    (
+        "Could not resolve hostname",
+        "the name of {} cannot be resolved",
+        "check `address` in the inventory, and DNS",
+    ),
+    (
+        "Too many authentication failures",
+        "{} refuses the login after too many keys",
+        "say which key to use: ssh_options = [\"IdentitiesOnly=yes\", \"IdentityFile=...\"]",
+    ),
+    (
+        "Permission denied (",
+        "{} refuses the login",
+        "check `user`, that the key is in the agent (`ssh-add -l`) or named by IdentityFile, and authorized_keys there",
+    ),
+    (
+        "Unable to negotiate",
+        "{} has no encryption in common with this ssh",
+        "an old host: see HostKeyAlgorithms, KexAlgorithms and Ciphers in ssh_config(5), for ssh_options",
+    ),
+    (
+        "Connection refused",
+        "{} refuses the connection",
+        "check that sshd runs there, and `port` in the inventory",
+    ),
+    (
+        "No route to host",
+        "there is no route to {}",
+        "check that the host is up, and its address and firewall",
+    ),
+    ("Network is unreachable", "there is no route to {}", "check the network of the controller"),
+    (
+        "timed out",
+        "{} does not answer in time",
+        "check that the host is up, its address and firewall; --connect-timeout waits longer",
+    ),
+    (
+        "too long",
+        "the path of the control socket is too long",
+        "set XDG_RUNTIME_DIR or TMPDIR to a shorter path",
+    ),
+    (
+        "Bad configuration option",
+        "ssh does not know an option",
+        "check ssh_options and the ssh configuration",
+    ),
+    ("command-line", "ssh does not accept an option", "check ssh_options in the inventory"),
+    ("Can't open user config file", "ssh cannot read its configuration", "check ssh_config and --ssh-config"),
+    ("terminating,", "ssh cannot use its configuration", "check ssh_options and the ssh configuration"),
+    ("unsupported option", "ssh does not accept an option", "check ssh_options and the ssh configuration"),
+];
+
+/// What `ssh` says when the other side hung up before saying who it is: `MaxStartups`, or a penalty for too many
+/// connections (sshd_config(5)); from a jump host too.
+const BUSY: &[&str] =
+    &["kex_exchange_identification", "Connection reset by", "Connection closed by", "Exceeded MaxStartups"];
+
+/// Reads the log of an `ssh` that failed to connect to `destination`.
+pub(super) fn read(log: &str, destination: &str) -> Refused {
+    let lines: Vec<&str> = log.lines().map(str::trim).filter(|line| !line.is_empty()).collect();
+    let unreachable = |message: String, hint: &str, again: bool| Refused {
+        error: TransportError::Unreachable { message, hint: Some(hint.to_owned()), lost: false },
+        again,
+        proxied: again && log.contains("UNKNOWN port 65535"),
+    };
+    for (needle, message, hint) in KNOWN {
+        if let Some(said) = lines.iter().rev().find(|line| line.contains(needle)) {
+            let message = message.replace("{}", destination);
+            // The rest of that line is noise for host keys, and the gist otherwise.
+            let message =
+                if needle.starts_with(['R', 'H']) { message } else { format!("{message}: {}", gist(said)) };
+            return unreachable(message, hint, false);
+        }
+    }
+    if let Some(said) = lines.iter().find(|line| BUSY.iter().any(|needle| line.contains(needle))) {
+        return unreachable(
+            format!("{destination} hangs up before the login: {}", gist(said)),
+            "too many connections at once for its MaxStartups (or a jump host's): use fewer --forks; \
+             or something on the host turns this controller away (fail2ban, hosts.deny)",
+            true,
+        );
+    }
+    let said = lines.last().map_or("ssh said nothing", |line| gist(line));
+    unreachable(
+        format!("cannot connect to {destination}: {said}"),
+        "try `ssh -v` to that host with the same options",
+        false,
+    )
+}
+
+/// Why a connection that was there is gone, by the end of the log.
+pub(super) fn lost(log: &str, destination: &str) -> TransportError {
+    let why = log.lines().rev().map(str::trim).find(|line| {
+        ["Timeout,", "closed by", "Connection reset", "Broken pipe", "disconnect"]
+            .iter()
+            .any(|needle| line.contains(needle))
+    });
+    TransportError::Unreachable {
+        message: match why {
+            Some(why) => format!("lost the connection to {destination}: {}", gist(why)),
+            None => format!("lost the connection to {destination}"),
+        },
+        hint: None,
+        lost: true,
+    }
+}
+
+/// Without the name of the program and without a carriage return at the end.
+fn gist(line: &str) -> &str {
+    line.trim().strip_prefix("ssh: ").unwrap_or_else(|| line.trim())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn message(log: &str) -> (String, bool) {
+        let refused = read(log, "db1");
+        match refused.error {
+            TransportError::Unreachable { message, hint: Some(_), lost: false } => (message, refused.again),
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn knows_what_ssh_says() {
+        let cases = [
+            (
+                "@@@@@\r\n@    WARNING: REMOTE HOST IDENTIFICATION HAS CHANGED!     @\r\n@@@@@\r\nHost key verification failed.\r\n",
+                "the host key of db1 is another one than in known_hosts",
+            ),
+            (
+                "No ED25519 host key is known for [127.0.0.1]:2222 and you have requested strict checking.\r\nHost key verification failed.\r\n",
+                "the host key of db1 is not known",
+            ),
+            (
+                "ssh: Could not resolve hostname db1: Name or service not known\r\n",
+                "the name of db1 cannot be resolved: Could not resolve hostname db1: Name or service not known",
+            ),
+            (
+                "root@db1: Permission denied (publickey,password).\r\n",
+                "db1 refuses the login: root@db1: Permission denied (publickey,password).",
+            ),
+            (
+                "ssh: connect to host db1 port 22: Connection refused\r\n",
+                "db1 refuses the connection: connect to host db1 port 22: Connection refused",
+            ),
+            (
+                "Connection timed out during banner exchange\r\nConnection to 10.0.0.1 port 22 timed out\r\n",
+                "db1 does not answer in time: Connection to 10.0.0.1 port 22 timed out",
+            ),
+            (
+                "channel 0: open failed: connect failed: No route to host\r\nstdio forwarding failed\r\nkex_exchange_identification: Connection closed by remote host\r\n",
+                "there is no route to db1: channel 0: open failed: connect failed: No route to host",
+            ),
+            (
+                "command-line: line 0: Bad configuration option: foo\r\n",
+                "ssh does not know an option: command-line: line 0: Bad configuration option: foo",
+            ),
+            ("", "cannot connect to db1: ssh said nothing"),
+        ];
+        for (log, expected) in cases {
+            assert_eq!(message(log), (expected.to_owned(), false));
+        }
+    }
+
+    #[test]
+    fn tries_again_when_the_host_is_busy() {
+        let log = "kex_exchange_identification: read: Connection reset by peer\r\nConnection reset by 10.0.0.1 port 22\r\n";
+        let (message, again) = message(log);
+        assert!(again);
+        assert_eq!(
+            message,
+            "db1 hangs up before the login: kex_exchange_identification: read: Connection reset by peer"
+        );
+    }
+}

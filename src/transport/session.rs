@@ -1,0 +1,103 @@
+//! A session over real shells: one for each privilege in use, started when first needed.
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use super::channel::{Channel, Opening, Pipes};
+use super::{BoxFuture, Frame, Output, Session, Settings, TransportError};
+use crate::model::Privilege;
+use crate::probe::Answer;
+
+/// Something on which shells can be started: an ssh connection, or the controller itself.
+pub(super) trait Launch: Send + Sync + fmt::Debug {
+    /// Starts `/bin/sh` with these arguments.
+    fn launch<'a>(&'a self, arguments: &'a [String]) -> BoxFuture<'a, Result<Pipes, TransportError>>;
+
+    /// Ends the connection.
+    fn close(self) -> BoxFuture<'static, ()>;
+}
+
+/// The session on `L`.
+pub(super) struct Shells<L> {
+    launch: L,
+    settings: Settings,
+    /// By the user name; `None` for the one who logged in.
+    open: BTreeMap<Option<String>, Channel>,
+    /// Who logged in, once a shell has said so: becoming that user is no change.
+    login_user: Option<String>,
+    exchanges: u64,
+}
+
+impl<L: Launch> Shells<L> {
+    pub(super) fn new(launch: L, settings: Settings) -> Self {
+        Self { launch, settings, open: BTreeMap::new(), login_user: None, exchanges: 0 }
+    }
+
+    fn key(&self, privilege: &Privilege) -> Option<String> {
+        match privilege {
+            Privilege::Login => None,
+            Privilege::Become(user) if self.login_user.as_deref() == Some(user) => None,
+            Privilege::Become(user) => Some(user.to_string()),
+        }
+    }
+
+    async fn start(&mut self, privilege: &Privilege) -> Result<Channel, TransportError> {
+        let password = match privilege {
+            Privilege::Login => None,
+            Privilege::Become(_) => self.settings.become_password.as_ref(),
+        };
+        let opening = Opening::new(privilege, password.is_some())?;
+        let pipes = self.launch.launch(&opening.arguments()).await?;
+        Channel::open(pipes, opening, password, &self.settings.run_id).await
+    }
+}
+
+impl<L: Launch + 'static> Session for Shells<L> {
+    fn exchange<'a>(
+        &'a mut self,
+        frame: Frame,
+        output: &'a mut (dyn FnMut(Output<'_>) + Send),
+    ) -> BoxFuture<'a, Result<Vec<Answer>, TransportError>> {
+        Box::pin(async move {
+            if frame.parts.is_empty() {
+                return Ok(Vec::new());
+            }
+            // Taken out: when this future is dropped or fails, the shell goes with it, and with the shell what
+            // it was running.
+            let mut channel = match self.open.remove(&self.key(&frame.privilege)) {
+                Some(channel) => channel,
+                None => self.start(&frame.privilege).await?,
+            };
+            self.exchanges += 1;
+            let answers = channel.exchange(&frame, output).await?;
+            if self.login_user.is_none() {
+                self.login_user = channel.login_user().map(str::to_owned);
+            }
+            self.open.insert(self.key(&frame.privilege), channel);
+            Ok(answers)
+        })
+    }
+
+    fn exchanges(&self) -> u64 {
+        self.exchanges
+    }
+
+    fn close(self: Box<Self>) -> BoxFuture<'static, ()> {
+        Box::pin(async move {
+            for channel in self.open.into_values() {
+                channel.close().await;
+            }
+            self.launch.close().await;
+        })
+    }
+}
+
+impl<L: fmt::Debug> fmt::Debug for Shells<L> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Session")
+            .field("on", &self.launch)
+            .field("shells", &self.open.keys())
+            .field("exchanges", &self.exchanges)
+            .finish_non_exhaustive()
+    }
+}

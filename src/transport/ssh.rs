@@ -1,0 +1,334 @@
+//! Reaches hosts through OpenSSH: one connection per host, and on it one channel for each privilege in use.
+//!
+//! The only place that names the `openssh` crate. The control master is started here rather than by the crate's
+//! builder, which always sets `StrictHostKeyChecking` (so that what the user's `ssh_config` says would not count)
+//! and passes no options on; the crate then takes it over ([`openssh::Session::new_native_mux`] is there for that).
+
+use std::ffi::OsString;
+use std::io::{self, Read as _};
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::{Path, PathBuf};
+use std::process::Stdio;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tempfile::TempDir;
+use tokio::process::Command;
+
+use super::channel::{End, Pipes, Process, shell_error};
+use super::session::{Launch, Shells};
+use super::{BoxFuture, Connector, Session, Settings, TransportError, frames, refused};
+use crate::model::{Host, Login};
+
+/// Bound of connecting when none is given.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// Pauses before the next try when a host is too busy to talk.
+const PAUSES: [Duration; 4] = [
+    Duration::from_millis(300),
+    Duration::from_millis(800),
+    Duration::from_millis(2000),
+    Duration::from_millis(4000),
+];
+
+/// Connects through `ssh`.
+#[derive(Debug, Clone)]
+pub struct Ssh {
+    settings: Settings,
+}
+
+impl Ssh {
+    /// With what all connections of the run share.
+    pub fn new(settings: Settings) -> Self {
+        Self { settings }
+    }
+
+    async fn connect_once(&self, login: &Login, persist: bool) -> Result<Connection, refused::Refused> {
+        let destination = &login.address;
+        let final_error = |error| refused::Refused { error, again: false, proxied: false };
+        let unreachable = |message: String, hint: &str| {
+            final_error(TransportError::Unreachable { message, hint: Some(hint.to_owned()), lost: false })
+        };
+        if destination.is_empty() || destination.starts_with('-') {
+            return Err(unreachable(
+                format!("{destination:?} is no address"),
+                "check `address` in the inventory",
+            ));
+        }
+        let cannot = |error: io::Error| {
+            unreachable(
+                format!("cannot make a directory for the control socket: {error}"),
+                "set XDG_RUNTIME_DIR or TMPDIR to a directory that can be written to",
+            )
+        };
+        let folder = control_folder().map_err(cannot)?;
+        let log = folder.path().join("log");
+        // `-E` keeps what ssh says later on, in the background; what it says before it has read its options, and
+        // what the ssh of a jump host says, comes on standard error.
+        let stderr = std::fs::OpenOptions::new().create(true).append(true).open(&log).map_err(cannot)?;
+        let bound = self.settings.connect_timeout.unwrap_or(CONNECT_TIMEOUT);
+        let mut ssh = Command::new("ssh")
+            .args(arguments(login, folder.path(), bound, persist))
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(stderr)
+            .process_group(0)
+            .kill_on_drop(true)
+            .spawn()
+            .map_err(|error| {
+                unreachable(format!("cannot start ssh: {error}"), "install the OpenSSH client")
+            })?;
+        // `ssh` bounds connecting and the key exchange; the login that follows gets as long again.
+        let bound = connect_timeout(login).unwrap_or(bound) * 2 + Duration::from_secs(1);
+        match tokio::time::timeout(bound, ssh.wait()).await {
+            Ok(Ok(status)) if status.success() => Ok(Connection {
+                session: Arc::new(openssh::Session::new_native_mux(folder)),
+                log: log.into(),
+                destination: destination.as_str().into(),
+            }),
+            Ok(Ok(_)) => Err(refused::read(&read_log(&log), destination)),
+            Ok(Err(error)) => Err(unreachable(format!("cannot wait for ssh: {error}"), "try again")),
+            Err(_) => Err(refused::read("timed out while logging in", destination)),
+        }
+    }
+}
+
+impl Connector for Ssh {
+    fn connect<'a>(&'a self, host: &'a Arc<Host>) -> BoxFuture<'a, Result<Box<dyn Session>, TransportError>> {
+        Box::pin(async move {
+            let mut pauses = PAUSES.iter();
+            let mut persist = true;
+            loop {
+                match self.connect_once(&host.login, persist).await {
+                    Ok(connection) => {
+                        return Ok(
+                            Box::new(Shells::new(connection, self.settings.clone())) as Box<dyn Session>
+                        );
+                    }
+                    Err(refused) => match pauses.next() {
+                        Some(pause) if refused.again => {
+                            persist &= !refused.proxied;
+                            tokio::time::sleep(jittered(*pause)).await;
+                        }
+                        _ => return Err(refused.error),
+                    },
+                }
+            }
+        })
+    }
+}
+
+/// A private directory for one control socket, where the path stays well below the 104 to 108 bytes that a socket's
+/// path may have; `ssh` adds 17 while it makes the socket.
+fn control_folder() -> io::Result<TempDir> {
+    const LONGEST: usize = 60;
+    let short = |path: &PathBuf| path.is_absolute() && path.as_os_str().len() <= LONGEST && path.is_dir();
+    let base = std::env::var_os("XDG_RUNTIME_DIR").map(PathBuf::from).filter(short);
+    let base = base.or_else(|| Some(std::env::temp_dir()).filter(short)).unwrap_or_else(|| "/tmp".into());
+    tempfile::Builder::new()
+        .prefix("hw.")
+        .permissions(std::fs::Permissions::from_mode(0o700))
+        .tempdir_in(base)
+}
+
+/// The arguments of the control master. Of an option given twice, the first counts (ssh_config(5)): first comes what
+/// we rely on, then what the inventory says, then what it may change.
+///
+/// `persist`: a master whose controller was killed has no channels any more and ends after a minute. Without, it stays
+/// in that case, but tells what a jump host says (`ssh_proxy_connect` in OpenSSH's sshconnect.c).
+fn arguments(login: &Login, folder: &Path, connect_timeout: Duration, persist: bool) -> Vec<OsString> {
+    let mut all: Vec<OsString> = Vec::new();
+    let mut add = |words: &[&std::ffi::OsStr]| all.extend(words.iter().map(OsString::from));
+    add(&["-M".as_ref(), "-f".as_ref(), "-N".as_ref(), "-T".as_ref()]);
+    add(&["-E".as_ref(), folder.join("log").as_ref(), "-S".as_ref(), folder.join("master").as_ref()]);
+    if let Some(config) = &login.ssh_config {
+        add(&["-F".as_ref(), config.as_ref()]);
+    }
+    for option in [
+        "BatchMode=yes",
+        // Its forwardings are for people at a terminal; twenty masters cannot all listen on one port.
+        "ClearAllForwardings=yes",
+        "PermitLocalCommand=no",
+        if persist { "ControlPersist=60" } else { "ControlPersist=no" },
+    ] {
+        add(&["-o".as_ref(), option.as_ref()]);
+    }
+    for option in &login.ssh_options {
+        add(&["-o".as_ref(), option.as_ref()]);
+    }
+    let timeout = format!("ConnectTimeout={}", connect_timeout.as_secs().max(1));
+    for option in [timeout.as_str(), "ServerAliveInterval=15", "ServerAliveCountMax=4"] {
+        add(&["-o".as_ref(), option.as_ref()]);
+    }
+    if let Some(port) = login.port {
+        add(&["-p".as_ref(), port.to_string().as_ref()]);
+    }
+    if let Some(user) = &login.user {
+        add(&["-l".as_ref(), user.as_ref()]);
+    }
+    add(&["--".as_ref(), login.address.as_ref()]);
+    all
+}
+
+/// `ConnectTimeout` of the inventory's options, which counts before ours.
+fn connect_timeout(login: &Login) -> Option<Duration> {
+    let value = login.ssh_options.iter().find_map(|option| {
+        let (key, value) = option.split_once('=')?;
+        key.trim().eq_ignore_ascii_case("ConnectTimeout").then_some(value)
+    })?;
+    value.trim().parse().ok().map(Duration::from_secs)
+}
+
+/// Between half and the whole of `pause`, so that many hosts behind one jump host do not come back all at once.
+fn jittered(pause: Duration) -> Duration {
+    let mut byte = [0];
+    // Without randomness the whole pause is as good.
+    let known = std::fs::File::open("/dev/urandom").and_then(|mut file| file.read_exact(&mut byte));
+    let share = if known.is_ok() { u32::from(byte[0]) } else { 255 };
+    pause / 2 + pause * share / 510
+}
+
+/// The end of the log: it grows with what a banner says.
+fn read_log(log: &Path) -> String {
+    const LONGEST: usize = 16 << 10;
+    let bytes = std::fs::read(log).unwrap_or_default();
+    String::from_utf8_lossy(&bytes[bytes.len().saturating_sub(LONGEST)..]).into_owned()
+}
+
+/// A connection that stands.
+#[derive(Debug, Clone)]
+struct Connection {
+    session: Arc<openssh::Session>,
+    log: Arc<Path>,
+    destination: Arc<str>,
+}
+
+impl Connection {
+    fn lost(&self) -> TransportError {
+        refused::lost(&read_log(&self.log), &self.destination)
+    }
+
+    /// Whether the master is still there.
+    async fn stands(&self) -> bool {
+        matches!(tokio::time::timeout(Duration::from_secs(2), self.session.check()).await, Ok(Ok(())))
+    }
+}
+
+impl Launch for Connection {
+    fn launch<'a>(&'a self, arguments: &'a [String]) -> BoxFuture<'a, Result<Pipes, TransportError>> {
+        Box::pin(async move {
+            let command = frames::command_line(arguments);
+            let spawned = Arc::clone(&self.session)
+                .arc_raw_command(command)
+                .stdin(openssh::Stdio::piped())
+                .stdout(openssh::Stdio::piped())
+                .stderr(openssh::Stdio::piped())
+                .spawn()
+                .await;
+            let mut child = match spawned {
+                Ok(child) => child,
+                Err(_) if !self.stands().await => return Err(self.lost()),
+                Err(error) => {
+                    let why = std::error::Error::source(&error)
+                        .map_or_else(|| error.to_string(), ToString::to_string);
+                    let hint =
+                        "the host's sshd allows too few sessions on a connection (MaxSessions), or none";
+                    return Err(shell_error(
+                        format!("cannot open a session on the connection: {why}"),
+                        Some(hint),
+                    ));
+                }
+            };
+            let taken = (child.stdin().take(), child.stdout().take(), child.stderr().take());
+            let (Some(stdin), Some(stdout), Some(stderr)) = taken else {
+                unreachable!("all three were asked for as pipes");
+            };
+            Ok(Pipes {
+                stdin: Box::new(stdin),
+                stdout: Box::new(stdout),
+                stderr: Box::new(stderr),
+                process: Box::new(Remote { child, connection: self.clone() }),
+            })
+        })
+    }
+
+    fn close(self) -> BoxFuture<'static, ()> {
+        Box::pin(async move {
+            // Dropping the last one tells the master to exit and removes its directory; it talks to the master
+            // without async, so not on this thread.
+            let _ = tokio::task::spawn_blocking(move || drop(self)).await;
+        })
+    }
+}
+
+/// A shell on the host.
+struct Remote {
+    child: openssh::Child<Arc<openssh::Session>>,
+    connection: Connection,
+}
+
+impl Process for Remote {
+    fn ended(self: Box<Self>) -> BoxFuture<'static, End> {
+        Box::pin(async move {
+            let Self { child, connection } = *self;
+            let status = tokio::time::timeout(Duration::from_secs(2), child.wait()).await;
+            match status {
+                Ok(Ok(status)) => return End::Exited(status.code()),
+                // The crate's word for exit code 127.
+                Ok(Err(openssh::Error::Remote(_))) => return End::Exited(Some(127)),
+                _ => {}
+            }
+            // A shell that a signal ended and a connection that broke look the same; a master that lost its
+            // connection takes a moment to exit.
+            for _ in 0..10 {
+                if !connection.stands().await {
+                    return End::Lost(connection.lost());
+                }
+                tokio::time::sleep(Duration::from_millis(100)).await;
+            }
+            End::Exited(None)
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn inventory_options_come_before_what_they_may_change() {
+        let login = Login {
+            address: "db1".into(),
+            port: Some(2222),
+            user: Some("admin".into()),
+            ssh_config: Some("/etc/hw/ssh".into()),
+            ssh_options: vec!["ConnectTimeout=3".into(), "StrictHostKeyChecking=accept-new".into()],
+            local: false,
+        };
+        let words = arguments(&login, Path::new("/run/hw.x"), CONNECT_TIMEOUT, true);
+        let words: Vec<&str> = words.iter().map(|word| word.to_str().unwrap()).collect();
+        assert_eq!(
+            words.join(" "),
+            "-M -f -N -T -E /run/hw.x/log -S /run/hw.x/master -F /etc/hw/ssh -o BatchMode=yes \
+             -o ClearAllForwardings=yes -o PermitLocalCommand=no -o ControlPersist=60 -o ConnectTimeout=3 \
+             -o StrictHostKeyChecking=accept-new -o ConnectTimeout=10 -o ServerAliveInterval=15 \
+             -o ServerAliveCountMax=4 -p 2222 -l admin -- db1"
+        );
+        assert_eq!(connect_timeout(&login), Some(Duration::from_secs(3)));
+    }
+
+    #[test]
+    fn the_control_folder_is_private() {
+        let folder = control_folder().unwrap();
+        assert_eq!(folder.path().metadata().unwrap().permissions().mode() & 0o7777, 0o700);
+        assert!(folder.path().join("master").as_os_str().len() + 17 < 104);
+    }
+
+    #[test]
+    fn pauses_vary() {
+        for _ in 0..100 {
+            let pause = jittered(Duration::from_millis(1000));
+            assert!((500..=1000).contains(&pause.as_millis()), "{pause:?}");
+        }
+    }
+}

@@ -1,0 +1,425 @@
+//! A fleet of toy hosts: each holds keys with values, and a step wants one of them to have one.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use hostwright::engine::{Cancel, Engine, Options};
+use hostwright::event::{Body, Event, Forecast, Mode, Outcome, Summary};
+use hostwright::model::{
+    Batch, Host, HostName, Instance, Kind, Known, Login, OnFailure, Place, Play, Privilege, Redactor,
+    ResolveError, Resolved, Resource, Run, Scope, State, StepId, StepSource,
+};
+use hostwright::probe::{Answer, CheckError, Probe, Readings};
+use hostwright::sh;
+use hostwright::step::{Action, Change, Step, Verdict};
+use hostwright::transport::scripted::{Ask, Behaviour, Double, Faults, Reply, Scripted};
+
+/// Wants `key` to have `value`. The commands are the toy host's own: `get`, `set`.
+#[derive(Debug, Clone, Default)]
+pub struct Toy {
+    pub key: &'static str,
+    pub value: &'static str,
+    /// The key must be there before this one can be looked at.
+    pub comes_with: Option<&'static str>,
+    /// Ask that other host, whose `key` must be set first.
+    pub after: Option<(&'static str, &'static str)>,
+    /// A change interrupts users.
+    pub disrupts: bool,
+    pub opaque: bool,
+    /// Setting it sets another key as well, which this step says it provides.
+    pub also: Option<&'static str>,
+}
+
+fn get(key: &str) -> Probe {
+    Probe::new(sh!("get {}", key))
+}
+
+impl Toy {
+    fn change(&self, before: &str) -> Change {
+        let mut change = Change::new(format!("set {} to {}", self.key, self.value))
+            .field(self.key, before, self.value)
+            .action(Action::new(format!("set {}", self.key), sh!("set {} {}", self.key, self.value)))
+            .expect(Resource::here(Kind::Path, self.key), State::Value(self.value.into()));
+        if let Some(also) = self.also {
+            change = change.action(Action::new("set the other one", sh!("set {} {}", also, self.value)));
+        }
+        change.disrupts = self.disrupts.then(|| "stops everything".into());
+        change
+    }
+}
+
+impl Step for Toy {
+    fn probes(&self) -> Vec<Probe> {
+        let mut probes = vec![get(self.key)];
+        probes.extend(self.comes_with.map(get));
+        probes.extend(self.after.map(|(host, key)| get(key).on(HostName::new(host).unwrap())));
+        probes
+    }
+
+    fn check(&self, readings: &Readings) -> Result<Verdict, CheckError> {
+        if let Some(key) = self.comes_with
+            && readings.of(&get(key))?.text().is_empty()
+        {
+            return Ok(Verdict::Unknown {
+                until: Resource::here(Kind::Path, key),
+                then: Some(self.change("")),
+                otherwise: format!("{key} is not there"),
+            });
+        }
+        if let Some((host, key)) = self.after
+            && readings.of(&get(key).on(HostName::new(host).unwrap()))?.text().is_empty()
+        {
+            return Ok(Verdict::Unknown {
+                until: Resource::on(host, Kind::Path, key),
+                then: Some(self.change("")),
+                otherwise: format!("{key} is not there on {host}"),
+            });
+        }
+        let answer = readings.of(&get(self.key))?;
+        if answer.code == 3 {
+            return Err(CheckError::unreadable(&get(self.key), answer, "expected a value"));
+        }
+        let expected = readings.expected(&Resource::here(Kind::Path, self.key));
+        let now = match expected {
+            Some(State::Value(value)) => value.clone(),
+            _ => answer.text().into_owned(),
+        };
+        if now == self.value {
+            return Ok(Verdict::satisfied(format!("is {now}")));
+        }
+        Ok(Verdict::Drift(self.change(&now)))
+    }
+
+    fn provides(&self) -> Vec<Resource> {
+        [Some(self.key), self.also].into_iter().flatten().map(|k| Resource::here(Kind::Path, k)).collect()
+    }
+
+    fn needs(&self) -> Vec<Resource> {
+        let near = self.comes_with.map(|k| Resource::here(Kind::Path, k));
+        let far = self.after.map(|(h, k)| Resource {
+            scope: Scope::On(h.into()),
+            kind: Kind::Path,
+            name: k.into(),
+        });
+        near.into_iter().chain(far).collect()
+    }
+
+    fn opaque(&self) -> bool {
+        self.opaque
+    }
+
+    fn on_notify(&self, readings: &Readings) -> Result<Option<Change>, CheckError> {
+        let before = readings.of(&get(self.key))?.text().into_owned();
+        Ok(Some(self.change(&before)))
+    }
+
+    fn as_any(&self) -> &dyn std::any::Any {
+        self
+    }
+}
+
+/// A step as written: the toy and its common keys.
+#[derive(Debug, Clone)]
+pub struct Written {
+    pub id: StepId,
+    pub toy: Toy,
+    pub handler: bool,
+    pub notify: Vec<StepId>,
+    pub on_failure: OnFailure,
+    pub retries: u32,
+    pub hosts: Option<Vec<&'static str>>,
+    pub results: Vec<StepId>,
+    pub facts: bool,
+    pub place: Place,
+}
+
+pub fn step(id: &str, toy: Toy) -> Written {
+    Written {
+        id: StepId::new(id),
+        toy,
+        handler: false,
+        notify: Vec::new(),
+        on_failure: OnFailure::Stop,
+        retries: 0,
+        hosts: None,
+        results: Vec::new(),
+        facts: false,
+        place: Place { file: "toy.toml".into(), line: 1, column: 1 },
+    }
+}
+
+/// A step that wants `key` to have `value`.
+pub fn want(key: &'static str, value: &'static str) -> Written {
+    step(key, Toy { key, value, ..Toy::default() })
+}
+
+impl StepSource for Written {
+    fn id(&self) -> &StepId {
+        &self.id
+    }
+    fn name(&self) -> &str {
+        self.id.as_str()
+    }
+    fn kind(&self) -> &'static str {
+        "toy"
+    }
+    fn place(&self) -> &Place {
+        &self.place
+    }
+    fn is_handler(&self) -> bool {
+        self.handler
+    }
+    fn selects(&self, host: &HostName) -> bool {
+        self.hosts.as_ref().is_none_or(|hosts| hosts.contains(&host.as_str()))
+    }
+    fn needs_facts(&self) -> bool {
+        self.facts
+    }
+    fn needs_results(&self) -> &[StepId] {
+        &self.results
+    }
+    fn resolve(&self, _: &Host, known: &Known) -> Result<Resolved, ResolveError> {
+        if self.results.iter().any(|id| !known.results.get(id).is_some_and(|r| r.changed))
+            && !self.results.is_empty()
+        {
+            return Ok(Resolved::Skipped("nothing changed before".into()));
+        }
+        Ok(Resolved::Steps(vec![Instance {
+            id: self.id.clone(),
+            name: self.id.to_string(),
+            kind: "toy",
+            place: self.place.clone(),
+            step: Arc::new(self.toy.clone()),
+            privilege: Privilege::root(),
+            timeout: None,
+            retries: self.retries,
+            retry_delay: Duration::from_millis(1),
+            until: None,
+            notify: self.notify.clone(),
+            handler: self.handler,
+            on_failure: self.on_failure,
+            disruptive: false,
+            provides: Vec::new(),
+            needs: Vec::new(),
+        }]))
+    }
+}
+
+/// What the toy hosts hold; shared with the test, which looks and meddles.
+#[derive(Debug, Clone, Default)]
+pub struct World(pub Arc<Mutex<BTreeMap<String, Toys>>>);
+
+/// One toy host.
+#[derive(Debug, Clone, Default)]
+pub struct Toys {
+    pub keys: BTreeMap<String, String>,
+    /// Setting these fails so many times.
+    pub fails: BTreeMap<String, u32>,
+    /// Setting these does nothing.
+    pub sticky: Vec<String>,
+    /// The connection breaks off right after setting these, once.
+    pub loses: Vec<String>,
+}
+
+impl World {
+    pub fn with<T>(&self, host: &str, f: impl FnOnce(&mut Toys) -> T) -> T {
+        f(self.0.lock().unwrap().entry(host.to_owned()).or_default())
+    }
+}
+
+struct Living {
+    name: String,
+    world: World,
+}
+
+impl Behaviour for Living {
+    fn ask(&mut self, ask: Ask<'_>) -> Option<Reply> {
+        let words: Vec<&str> = ask.script.split(' ').collect();
+        self.world.with(&self.name, |host| match words.as_slice() {
+            ["get", key] => Some(Answer::new(0, host.keys.get(*key).map_or("", String::as_str)).into()),
+            ["set", key, value] => {
+                if let Some(left) = host.fails.get_mut(*key)
+                    && *left > 0
+                {
+                    *left -= 1;
+                    let mut answer = Answer::new(1, "");
+                    answer.stderr = format!("cannot set {key}\nhint: oil it\n").into();
+                    return Some(answer.into());
+                }
+                if !host.sticky.iter().any(|k| k == key) {
+                    host.keys.insert((*key).into(), (*value).into());
+                }
+                if let Some(n) = host.loses.iter().position(|k| k == key) {
+                    host.loses.remove(n);
+                    return Some(Reply::Lose);
+                }
+                Some(Answer::new(0, "").into())
+            }
+            // Notes on handlers: kept as keys `due NAME`.
+            _ if ask.script.contains("hostwright/pending") => {
+                let quoted = ask.script.split(['\'', ' ', '/', ';', '\n']).find(|w| w.contains('@'));
+                let due: Vec<String> =
+                    host.keys.keys().filter_map(|k| k.strip_prefix("due ")).map(str::to_owned).collect();
+                match quoted {
+                    None => return Some(Answer::new(0, &due.join("\n")).into()),
+                    Some(name) if ask.script.contains("mkdir") => {
+                        host.keys.insert(format!("due {name}"), String::new());
+                    }
+                    Some(name) => {
+                        host.keys.remove(&format!("due {name}"));
+                    }
+                }
+                Some(Answer::new(0, "").into())
+            }
+            _ if ask.script.contains("os.id=") => Some(Answer::new(0, "user=root\ntime=1\n").into()),
+            _ => None,
+        })
+    }
+}
+
+/// A fleet and what is to be done with it.
+pub struct Fleet {
+    pub world: World,
+    pub connector: Scripted,
+    pub hosts: Vec<Arc<Host>>,
+    pub plays: Vec<Play>,
+    pub options: Options,
+}
+
+pub fn host(name: &str) -> Arc<Host> {
+    Arc::new(Host {
+        name: HostName::new(name).unwrap(),
+        login: Login { address: name.into(), ..Login::default() },
+        groups: Vec::new(),
+        vars: Arc::default(),
+        place: Place { file: "inventory.toml".into(), line: 1, column: 1 },
+    })
+}
+
+impl Fleet {
+    /// Hosts with these names, and faults for some.
+    pub fn new(names: &[&str], faults: Vec<(&'static str, Faults)>) -> Self {
+        let world = World::default();
+        let seen = world.clone();
+        let connector = Scripted::new(move |host| {
+            let name = host.name.to_string();
+            let fault = faults.iter().find(|(n, _)| *n == name).map(|(_, f)| f.clone()).unwrap_or_default();
+            Double::new(Living { name, world: seen.clone() }).faults(fault)
+        });
+        let hosts = names.iter().map(|n| host(n)).collect();
+        Self { world, connector, hosts, plays: Vec::new(), options: Options::default() }
+    }
+
+    /// Adds a playbook for all hosts.
+    pub fn play(mut self, name: &str, steps: Vec<Written>) -> Self {
+        self.plays.push(Play {
+            name: name.into(),
+            title: name.into(),
+            file: "toy.toml".into(),
+            hosts: (0..self.hosts.len()).collect(),
+            serial: Vec::new(),
+            max_failures: None,
+            steps: steps.into_iter().map(|s| Arc::new(s) as Arc<dyn StepSource>).collect(),
+        });
+        self
+    }
+
+    /// Makes the last playbook go host by host.
+    pub fn serial(mut self, batch: usize, max_failures: Option<usize>) -> Self {
+        let play = self.plays.last_mut().unwrap();
+        play.serial = vec![Batch::Hosts(batch)];
+        play.max_failures = max_failures.map(Batch::Hosts);
+        self
+    }
+
+    pub async fn plan(&self) -> Seen {
+        self.go(Mode::Plan).await
+    }
+
+    pub async fn apply(&self) -> Seen {
+        self.go(Mode::Apply).await
+    }
+
+    async fn go(&self, mode: Mode) -> Seen {
+        let run = Run {
+            hosts: self.hosts.clone(),
+            inventory: Arc::new(self.hosts.clone()),
+            plays: self.plays.clone(),
+        };
+        let (sender, mut receiver) = tokio::sync::mpsc::channel(64);
+        let collect = tokio::spawn(async move {
+            let mut events = Vec::new();
+            while let Some(event) = receiver.recv().await {
+                events.push(event);
+            }
+            events
+        });
+        let (_trigger, cancel) = Cancel::new();
+        let connector = Arc::new(self.connector.clone());
+        let mut engine =
+            Engine::new(run, mode, self.options.clone(), connector, Redactor::default(), sender, cancel)
+                .await;
+        engine.gather().await;
+        engine.plan().await;
+        let gathered = engine.exchanges().await;
+        if mode == Mode::Apply {
+            engine.apply().await;
+        }
+        let exchanges = engine.exchanges().await;
+        let summary = engine.finish().await;
+        Seen { events: collect.await.unwrap(), gathered, exchanges, summary }
+    }
+}
+
+/// What came of a run.
+pub struct Seen {
+    pub events: Vec<Event>,
+    /// Exchanges with each host until the plan was there.
+    pub gathered: Vec<u64>,
+    /// And in all.
+    pub exchanges: Vec<u64>,
+    pub summary: Summary,
+}
+
+impl Seen {
+    /// `host step: what`, for each line of the plan.
+    pub fn planned(&self) -> Vec<String> {
+        self.lines(|body| match body {
+            Body::Planned(entry) => {
+                let what = match &entry.forecast {
+                    Forecast::Change { predicted, .. } if predicted.is_empty() => "change".to_owned(),
+                    Forecast::Change { predicted, .. } => {
+                        let by: Vec<_> = predicted.iter().map(|p| format!("{} {}", p.host, p.step)).collect();
+                        format!("change after {}", by.join(", "))
+                    }
+                    Forecast::Unchanged { .. } => "unchanged".into(),
+                    Forecast::Skipped { .. } => "skipped".into(),
+                    Forecast::Unknown { until } => format!("unknown until {until}"),
+                    Forecast::Error { failure } => format!("error: {}", failure.message),
+                    Forecast::Unreachable => "unreachable".into(),
+                };
+                Some(format!("{} {}: {what}", entry.at.host, entry.at.step))
+            }
+            _ => None,
+        })
+    }
+
+    /// `host step: outcome`, in the order of playbook, step and host.
+    pub fn ended(&self) -> Vec<String> {
+        self.lines(|body| match body {
+            Body::StepFinished(f) => {
+                let what = match (f.outcome, &f.failure) {
+                    (Outcome::Failed, Some(failure)) => format!("failed: {}", failure.message),
+                    (outcome, _) => format!("{outcome:?}").to_lowercase(),
+                };
+                Some(format!("{} {}: {what}", f.at.host, f.at.step))
+            }
+            _ => None,
+        })
+    }
+
+    fn lines(&self, line: impl Fn(&Body) -> Option<String>) -> Vec<String> {
+        self.events.iter().filter_map(|e| line(&e.body)).collect()
+    }
+}

@@ -1,0 +1,274 @@
+//! The displays, as text that a user reads: review the snapshots as such.
+
+mod stream;
+
+use std::io::Write;
+use std::sync::{Arc, Mutex};
+
+use hostwright::event::{Body, Event, Mode, Outcome};
+use hostwright::report::{Bars, Detail, Json, Look, Plain, PlanText, Reporter};
+use indicatif::InMemoryTerm;
+use stream::{Stream, first_apply, first_plan, fleet, fleet_apply, host, one_of_each};
+
+#[derive(Clone, Default)]
+struct Page(Arc<Mutex<Vec<u8>>>);
+
+impl Write for Page {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        self.0.lock().unwrap().extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
+impl Page {
+    fn text(&self) -> String {
+        String::from_utf8(self.0.lock().unwrap().clone()).unwrap()
+    }
+}
+
+fn show(events: &[Event], reporter: impl FnOnce(Page) -> Box<dyn Reporter>) -> String {
+    let page = Page::default();
+    let mut reporter = reporter(page.clone());
+    events.iter().for_each(|e| reporter.event(e));
+    reporter.finish();
+    page.text()
+}
+
+fn at_width(width: usize) -> Look {
+    Look { color: false, unicode: true, width: Some(width) }
+}
+
+fn plan(mut stream: Stream, look: Look, detail: Detail) -> String {
+    stream.plan_finished();
+    let text = show(&stream.events, |page| Box::new(PlanText::new(Box::new(page), look, detail)));
+    assert_fits(&text, look);
+    text
+}
+
+fn plain(stream: &Stream, look: Look, detail: Detail) -> String {
+    let text = show(&stream.events, |page| Box::new(Plain::new(Box::new(page), look, detail)));
+    assert_fits(&text, look);
+    text
+}
+
+#[track_caller]
+fn assert_fits(text: &str, look: Look) {
+    let Some(width) = look.width else { return };
+    for line in text.lines() {
+        let columns = unicode_width::UnicodeWidthStr::width(line);
+        assert!(columns <= width, "{columns} columns in {width}: {line:?}");
+        assert_eq!(line.trim_end(), line, "blanks at the end");
+    }
+}
+
+const VERBOSE: Detail = Detail { diff: true, verbose: 1, quiet: false };
+const BRIEF: Detail = Detail { diff: false, verbose: 0, quiet: false };
+const QUIET: Detail = Detail { diff: true, verbose: 0, quiet: true };
+
+macro_rules! snapshot {
+    ($name:literal, $text:expr) => {
+        insta::with_settings!({ prepend_module_to_snapshot => false, snapshot_path => "report/snapshots", omit_expression => true }, {
+            insta::assert_snapshot!($name, $text)
+        })
+    };
+}
+
+#[test]
+fn a_plan_reads_well() {
+    snapshot!("plan_80", plan(first_plan(Mode::Plan), at_width(80), Detail::default()));
+    snapshot!("plan_40", plan(first_plan(Mode::Plan), at_width(40), Detail::default()));
+    snapshot!("plan_verbose", plan(first_plan(Mode::Plan), Look::PLAIN, VERBOSE));
+    snapshot!("plan_no_diff", plan(first_plan(Mode::Plan), at_width(200), BRIEF));
+    snapshot!("plan_quiet", plan(first_plan(Mode::Plan), at_width(80), QUIET));
+    snapshot!("plan_fleet", plan(fleet(Mode::Plan), at_width(80), Detail::default()));
+}
+
+#[test]
+fn plain_lines_read_well() {
+    snapshot!("plain_pipe", plain(&first_apply(), Look::PLAIN, BRIEF));
+    snapshot!("plain_diff_80", plain(&first_apply(), at_width(80), VERBOSE));
+    snapshot!("plain_40", plain(&first_apply(), at_width(40), BRIEF));
+    snapshot!("plain_quiet", plain(&first_apply(), at_width(80), QUIET));
+    snapshot!("plain_fleet", plain(&fleet_apply(), at_width(80), BRIEF));
+}
+
+#[test]
+fn colour_adds_nothing_but_colour() {
+    let colored = Look { color: true, ..at_width(80) };
+    for stream in [first_apply(), fleet_apply()] {
+        let with = show(&stream.events, |page| Box::new(Plain::new(Box::new(page), colored, VERBOSE)));
+        assert!(with.contains("\x1b[31m"));
+        assert_eq!(without_color(&with), plain(&stream, at_width(80), VERBOSE));
+        let mut stream = stream;
+        stream.plan_finished();
+        let with = show(&stream.events, |page| Box::new(PlanText::new(Box::new(page), colored, VERBOSE)));
+        let text =
+            show(&stream.events, |page| Box::new(PlanText::new(Box::new(page), at_width(80), VERBOSE)));
+        assert_eq!(without_color(&with), text);
+    }
+}
+
+fn without_color(text: &str) -> String {
+    let mut out = String::new();
+    for (n, piece) in text.split("\x1b[").enumerate() {
+        out.push_str(if n == 0 { piece } else { piece.split_once('m').unwrap().1 });
+    }
+    out
+}
+
+#[test]
+fn what_a_host_prints_cannot_draw() {
+    let mut stream = first_apply();
+    for event in &mut stream.events {
+        let mut json = serde_json::to_value(&*event).unwrap();
+        poison(&mut json);
+        *event = serde_json::from_value(json).unwrap();
+    }
+    let text = plain(&stream, Look::PLAIN, Detail { verbose: 2, ..VERBOSE })
+        + &plan(stream, Look::PLAIN, VERBOSE)
+        + &bars(&fleet_apply().events, 24, 80, 60);
+    assert!(text.contains("poison"));
+    assert!(!text.contains(['\x1b', '\r', '\x07']), "{text:?}");
+}
+
+/// Adds a sequence that clears the screen to every text that comes from a host or a playbook.
+fn poison(value: &mut serde_json::Value) {
+    const FREE: [&str; 14] = [
+        "name", "message", "output", "line", "label", "summary", "reason", "why", "until", "hint", "command",
+        "text", "content", "disrupts",
+    ];
+    match value {
+        serde_json::Value::Object(map) => {
+            for (key, value) in map {
+                match value {
+                    serde_json::Value::String(text) if FREE.contains(&key.as_str()) => {
+                        text.push_str(" poison\x1b[2J\x07\r");
+                    }
+                    other => poison(other),
+                }
+            }
+        }
+        serde_json::Value::Array(items) => items.iter_mut().for_each(poison),
+        _ => {}
+    }
+}
+
+/// What a terminal of this size shows after so many events.
+fn bars(events: &[Event], rows: u16, columns: u16, count: usize) -> String {
+    let screen = InMemoryTerm::new(rows, columns);
+    let look = Look { color: false, unicode: true, width: None };
+    let mut bars = Box::new(Bars::new(screen.clone(), look, BRIEF));
+    for event in &events[..count.min(events.len())] {
+        bars.event(event);
+    }
+    bars.tick(events[..count.min(events.len())].last().unwrap().at_ms + 3_700);
+    let text = screen.contents();
+    bars.finish();
+    text
+}
+
+/// The number of events up to and with the first one that `wanted` takes.
+fn until(stream: &Stream, wanted: impl Fn(&Body) -> bool) -> usize {
+    stream.events.iter().position(|e| wanted(&e.body)).unwrap() + 1
+}
+
+#[test]
+fn bars_read_well() {
+    let first = first_apply();
+    let (connecting, output, failed) = (
+        until(&first, |b| matches!(b, Body::HostConnected { .. })),
+        until(&first, |b| matches!(b, Body::Output { .. })),
+        until(
+            &first,
+            |b| matches!(b, Body::StepFinished(f) if f.outcome == Outcome::Changed && f.at.play == 1),
+        ),
+    );
+    let many = fleet_apply();
+    let all_busy = until(&many, |b| matches!(b, Body::StepFinished(_)));
+    snapshot!("bars_connecting", bars(&first.events, 24, 80, connecting));
+    snapshot!("bars_output_80", bars(&first.events, 24, 80, output));
+    snapshot!("bars_output_40", bars(&first.events, 24, 40, output));
+    snapshot!("bars_output_200", bars(&first.events, 24, 200, output));
+    snapshot!("bars_some_done", bars(&first.events, 24, 80, failed));
+    snapshot!("bars_end", bars(&first.events, 40, 80, usize::MAX));
+    snapshot!("bars_fleet_80", bars(&many.events, 24, 80, all_busy));
+    snapshot!("bars_fleet_small", bars(&many.events, 10, 40, all_busy));
+}
+
+#[test]
+fn bars_never_leave_their_columns() {
+    for stream in [first_apply(), fleet_apply()] {
+        for columns in [20, 33, 40, 79, 80, 200] {
+            // With a terminal high enough, a line that breaks shows as one line more than drawn.
+            for count in 1..=stream.events.len() {
+                if count % 7 != 1 {
+                    continue;
+                }
+                let text = bars(&stream.events, 300, columns, count);
+                for line in text.lines() {
+                    assert!(
+                        unicode_width::UnicodeWidthStr::width(line) <= columns.into(),
+                        "{columns}: {line}"
+                    );
+                }
+                let moving = text.lines().rev().take_while(|l| l.ends_with(" s")).count();
+                assert!(moving <= 25, "{columns}: {text}");
+            }
+        }
+    }
+}
+
+#[test]
+fn the_moving_lines_go_before_the_plan_and_at_the_end() {
+    let mut stream = first_plan(Mode::Plan);
+    stream.plan_finished();
+    let text = bars(&stream.events, 24, 80, usize::MAX);
+    assert_eq!(text, "", "nothing is left on the terminal when the plan is printed");
+}
+
+#[test]
+fn json_lines_are_documented_and_read_back() {
+    let events = one_of_each();
+    let text = show(&events, |page| Box::new(Json::new(Box::new(page))));
+    let doc = include_str!("../../src/report/json.md");
+    for (line, event) in text.lines().zip(&events) {
+        assert_eq!(&serde_json::from_str::<Event>(line).unwrap(), event);
+        let json: serde_json::Value = serde_json::from_str(line).unwrap();
+        for key in json.as_object().unwrap().keys() {
+            assert!(doc.contains(&format!("`{key}`")), "json.md does not tell of `{key}`: {line}");
+        }
+        let name = json["event"].as_str().unwrap();
+        assert!(doc.contains(&format!("| `{name}` |")), "json.md does not tell of {name}");
+    }
+    assert_eq!(text.lines().count(), events.len());
+    assert!(doc.contains(&format!("version is {}", hostwright::event::VERSION)));
+    snapshot!("json", text);
+}
+
+#[tokio::test]
+async fn a_reporter_on_its_own_thread_tells_when_the_plan_is_shown() {
+    let page = Page::default();
+    let plan = PlanText::new(Box::new(page.clone()), Look::PLAIN, Detail::default());
+    let (sender, events) = tokio::sync::mpsc::channel(4);
+    let mut driver = hostwright::report::Driver::start(Box::new(plan), events);
+    let stream = first_apply();
+    let planned = until(&stream, |b| matches!(b, Body::PlanFinished { .. }));
+    for event in &stream.events[..planned] {
+        sender.send(event.clone()).await.unwrap();
+    }
+    driver.plan_shown().await;
+    assert!(page.text().contains("Plan: 1 step cannot work"));
+    for event in &stream.events[planned..] {
+        sender.send(event.clone()).await.unwrap();
+    }
+    drop(sender);
+    let summary = driver.finish().await;
+    let Some(Event { body: Body::RunFinished { summary: last }, .. }) = stream.events.last() else {
+        panic!()
+    };
+    assert_eq!(&summary, last, "the fold counts the apply anew");
+    assert!(summary.unreachable.contains(&host("worker-02")));
+}
