@@ -97,11 +97,6 @@ impl Diagnostic {
         }
     }
 
-    /// A warning of the lint with this name, at `span`.
-    pub fn warning(lint: &'static str, span: Option<Span>, message: impl Into<String>) -> Self {
-        Self { severity: Severity::Warning, lint: Some(lint), ..Self::error(span, message) }
-    }
-
     /// Names the lint that found it.
     #[must_use]
     pub fn lint(mut self, name: &'static str) -> Self {

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use super::address;
 use super::environment::Environment;
 use super::layer::Layer;
+use super::lint;
 use super::pattern::{self, Names};
 use super::range;
 use super::secret::in_folder;
@@ -199,7 +200,7 @@ impl Reader<'_> {
         let Some(mut table) = Table::new(self.source, node, out) else { return Default::default() };
         let settings = self.settings(&mut table);
         *forks = table.number("forks", 1, 10_000).and_then(|n| usize::try_from(n).ok());
-        let layer = self.vars(&mut table, "the inventory's defaults");
+        let layer = self.vars(&mut table);
         table.finish();
         (settings, layer)
     }
@@ -228,9 +229,9 @@ impl Reader<'_> {
         }
     }
 
-    fn vars(&self, table: &mut Table<'_, '_>, what: &str) -> Arc<Layer> {
+    fn vars(&self, table: &mut Table<'_, '_>) -> Arc<Layer> {
         match table.take("vars") {
-            Some((_, node)) => Arc::new(Layer::new(self.source, self.folder, what, node, table.out())),
+            Some((_, node)) => Arc::new(Layer::new(self.source, self.folder, node, table.out())),
             None => Arc::default(),
         }
     }
@@ -243,7 +244,7 @@ impl Reader<'_> {
             let settings = self.settings(&mut table);
             let address = table.text("address");
             let connection = table.text("connection");
-            let layer = self.vars(&mut table, &format!("host {}", key.name));
+            let layer = self.vars(&mut table);
             table.finish();
             let local = match connection {
                 Some(("local", _)) => true,
@@ -343,7 +344,7 @@ impl Reader<'_> {
             }
             let Some(mut table) = Table::new(self.source, node, out) else { continue };
             let settings = self.settings(&mut table);
-            let layer = self.vars(&mut table, &format!("group {}", key.name));
+            let layer = self.vars(&mut table);
             let members = table.texts("hosts");
             let children = table.texts("children");
             table.finish();
@@ -463,9 +464,9 @@ impl Reader<'_> {
             let port = host.settings.port.or(defaults.port);
             if let Some(first) = seen.insert((&host.login.address, port), host) {
                 out.push(
-                    Diagnostic::warning(
-                        "same-address",
-                        span(self.source, &host.address_span),
+                    lint::SAME_ADDRESS.at(
+                        self.source,
+                        &host.address_span,
                         format!("{} and {} have the same address and port", first.name, host.name),
                     )
                     .label(format!("{} is {}", host.name, host.login.address))
@@ -485,18 +486,15 @@ fn position_names<'a>(groups: &'a [RawGroup<'_>]) -> impl Iterator<Item = &'a st
 pub(super) fn becomes(source: &Arc<Source>, table: &mut Table<'_, '_>) -> Option<Becomes> {
     use crate::model::value::Value;
     let (_, node) = table.take("become")?;
-    match becomes_of(node) {
-        Some(becomes) => Some(becomes),
-        None => {
-            let mut diagnostic =
-                super::table::mismatch(source, node, "`true`, `false` or the name of a user");
-            if let Value::String(_) = node.value {
-                diagnostic.message = "the user's name is empty".into();
-            }
-            table.out().push(diagnostic);
-            None
+    let becomes = becomes_of(node);
+    if becomes.is_none() {
+        let mut diagnostic = super::table::mismatch(source, node, "`true`, `false` or the name of a user");
+        if let Value::String(_) = node.value {
+            diagnostic.message = "the user's name is empty".into();
         }
+        table.out().push(diagnostic);
     }
+    becomes
 }
 
 /// What a value of `become` means.

@@ -16,27 +16,14 @@ pub(super) struct Layer {
     pub source: Arc<Source>,
     /// The folder that relative paths in them are meant from.
     pub folder: PathBuf,
-    /// What it is, for messages: `group workers`.
-    pub what: String,
     /// The variables.
     pub vars: Vec<(Key, Node)>,
 }
 
 impl Layer {
     /// Takes the table `node`.
-    pub(super) fn new(
-        source: &Arc<Source>,
-        folder: &Path,
-        what: &str,
-        node: &Node,
-        out: &mut Vec<Diagnostic>,
-    ) -> Self {
-        let mut layer = Self {
-            source: Arc::clone(source),
-            folder: folder.to_owned(),
-            what: what.to_owned(),
-            vars: Vec::new(),
-        };
+    pub(super) fn new(source: &Arc<Source>, folder: &Path, node: &Node, out: &mut Vec<Diagnostic>) -> Self {
+        let mut layer = Self { source: Arc::clone(source), folder: folder.to_owned(), vars: Vec::new() };
         let Value::Table(entries) = &node.value else {
             out.push(mismatch(source, node, "a table"));
             return layer;

@@ -207,7 +207,7 @@ impl Loader<'_> {
 
     /// `--var NAME=VALUE`.
     fn overrides(&mut self) -> Arc<Layer> {
-        let mut layer = Layer { what: "--var".into(), source: Source::new("--var", ""), ..Layer::default() };
+        let mut layer = Layer { source: Source::new("--var", ""), ..Layer::default() };
         // All of them make one text, so that messages can point into it.
         let mut text = String::new();
         let mut vars: Vec<(Key, Node)> = Vec::new();
@@ -238,7 +238,7 @@ impl Loader<'_> {
         }
         let source = Source::new("--var", text);
         let table = Node { span: 0..source.text.len(), value: Value::Table(vars) };
-        let parsed = Layer::new(&source, Path::new(""), "--var", &table, &mut self.out);
+        let parsed = Layer::new(&source, Path::new(""), &table, &mut self.out);
         layer.vars = parsed.vars;
         layer.source = source;
         Arc::new(layer)
@@ -304,11 +304,8 @@ impl Loader<'_> {
                 Some(node) => {
                     let hosts = self.pattern(&source, node, fleet);
                     if hosts.is_empty() && !self.failed() {
-                        let diagnostic = Diagnostic::warning(
-                            "no-hosts",
-                            span(&source, &node.span),
-                            "no host matches this pattern",
-                        );
+                        let diagnostic =
+                            lint::NO_HOSTS.at(&source, &node.span, "no host matches this pattern");
                         self.out.push(diagnostic.label("the playbook does nothing"));
                     }
                     hosts

@@ -27,3 +27,4 @@ pub use environment::Environment;
 pub use lint::{LINTS, Lint, lint};
 pub use load::{Loaded, MissingSecrets, Options, load, load_inventory};
 pub use secret::AGE_IDENTITY;
+pub use template::until_holds;

@@ -103,7 +103,7 @@ pub(super) fn parse(
     };
     let tags = table.texts("tags").into_iter().map(|(t, _)| t.to_owned()).collect();
     let vars = match table.take("vars") {
-        Some((_, node)) => Arc::new(Layer::new(source, &folder, "the playbook", node, table.out())),
+        Some((_, node)) => Arc::new(Layer::new(source, &folder, node, table.out())),
         None => Arc::default(),
     };
     let step_node = table.take("step").map(|(_, n)| n.clone());

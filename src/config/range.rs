@@ -3,11 +3,6 @@
 /// More names than that from one entry are taken for a mistake.
 const MOST: usize = 100_000;
 
-/// Whether there is a range in `text`.
-pub(super) fn has_range(text: &str) -> bool {
-    text.contains('[')
-}
-
 /// Expands every range in `text`, the leftmost one slowest. Text without one is returned alone.
 pub(super) fn expand(text: &str) -> Result<Vec<String>, String> {
     let Some((head, rest)) = text.split_once('[') else { return Ok(vec![text.to_owned()]) };

@@ -63,15 +63,15 @@ impl Validate for File {
             self.owner.as_deref(),
             self.group.as_deref(),
         ));
-        let sources = [("content", &self.content), ("source", &self.source), ("template", &self.template)];
-        let given: Vec<&str> = sources.iter().filter(|(_, v)| v.is_some()).map(|(k, _)| *k).collect();
-        if let [first, second, ..] = given.as_slice() {
-            invalid.push(Invalid::new(*second, format!("`{first}` and `{second}` exclude each other")));
-        }
+        let sources = put::Sources {
+            content: self.content.as_deref(),
+            source: self.source.as_deref(),
+            template: self.template.as_deref(),
+        };
         if self.state == Existence::Absent {
             let attributes = [("mode", &self.mode), ("owner", &self.owner), ("group", &self.group)];
             let set = attributes.iter().filter(|(_, v)| v.is_some()).map(|(k, _)| *k);
-            for key in given.iter().copied().chain(set) {
+            for key in sources.given().into_iter().chain(set) {
                 invalid.push(Invalid::new(key, format!("`{key}` has no meaning with `state = \"absent\"`")));
             }
         }
@@ -87,7 +87,8 @@ impl Validate for File {
                     .help("`force` replaces a symbolic link, `follow` writes what it points to"),
             );
         }
-        match self.read(context) {
+        let read = sources.read(context);
+        match read {
             Ok(bytes) => self.bytes = bytes,
             Err(error) => invalid.push(error),
         }
@@ -145,28 +146,6 @@ impl Step for File {
 }
 
 impl File {
-    fn read(&self, context: &Context<'_>) -> Result<Option<Arc<[u8]>>, Invalid> {
-        if let Some(content) = &self.content {
-            return Ok(Some(content.as_bytes().into()));
-        }
-        let cannot_read = |key: &str, name: &str, why: String| {
-            Invalid::new(key, format!("cannot read {name}: {why}"))
-                .help("the path is relative to the playbook")
-        };
-        if let Some(name) = &self.source {
-            return (context.read)(name).map(Some).map_err(|why| cannot_read("source", name, why));
-        }
-        let Some(name) = &self.template else { return Ok(None) };
-        let bytes = (context.read)(name).map_err(|why| cannot_read("template", name, why))?;
-        let text = std::str::from_utf8(&bytes).map_err(|_| {
-            Invalid::new("template", format!("{name} is not UTF-8 text"))
-                .help("send it as it is with `source`")
-        })?;
-        let text = (context.render)(name, text)
-            .map_err(|why| Invalid::new("template", format!("cannot render {name}: {why}")))?;
-        Ok(Some(text.into_bytes().into()))
-    }
-
     fn query(&self) -> Query<'_> {
         let depth = match (&self.bytes, self.diff) {
             (None, _) => Depth::Attributes,

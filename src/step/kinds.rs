@@ -191,12 +191,29 @@ macro_rules! kinds {
 
 kinds! {
     directory => Directory ("path"),
+    package => Package ("names"),
+    service => Service ("name"),
     file => File,
     nfs_export => NfsExport,
     line => Line,
     block => Block,
     link => Link,
     mount => Mount,
+    command => Command ("run"),
+    script => Script ("source"),
+    wait => Wait,
+    reboot => Reboot ("when"),
+    assert => Assert ("that"),
+    fetch => Fetch,
+    docker_config => DockerConfig,
+    docker_engine => DockerEngine,
+    docker_image => DockerImage ("name"),
+    docker_network => DockerNetwork ("name"),
+    docker_secret => DockerSecret,
+    docker_volume => DockerVolume ("name"),
+    swarm_init => SwarmInit,
+    swarm_join => SwarmJoin,
+    swarm_node => SwarmNode,
 }
 
 /// The kind with this name.

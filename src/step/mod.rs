@@ -17,13 +17,31 @@ use crate::shell::Script;
 pub mod family;
 mod kinds;
 
+pub mod assert;
 pub mod block;
+pub mod command;
 pub mod directory;
+pub mod package;
+pub mod repository;
+pub mod service;
+pub mod fetch;
 pub mod file;
 pub mod mount;
 pub mod nfs_export;
 pub mod line;
 pub mod link;
+pub mod reboot;
+pub mod script;
+pub mod wait;
+pub mod docker_config;
+pub mod docker_engine;
+pub mod docker_image;
+pub mod docker_network;
+pub mod docker_secret;
+pub mod docker_volume;
+pub mod swarm_init;
+pub mod swarm_join;
+pub mod swarm_node;
 
 pub use kinds::{Context, Invalid, KINDS, KindInfo, Parse, Problem, ReadFile, Validate, kind};
 

@@ -388,7 +388,7 @@ impl Mount {
             self.refuse_if_used(seen)?;
             change.summary = format!("unmount {} and mount it anew", self.path);
             change.disrupts = Some(format!("unmounts {}: what uses it loses it", self.path));
-            actions.push(self.unmount());
+            actions.push(mounts::unmount(&self.path));
         }
         let (after, unchanged) = self.wanted_fstab(fstab);
         if !unchanged {
@@ -432,7 +432,7 @@ impl Mount {
         if let Some(top) = seen.mounts.last() {
             self.refuse_if_used(seen)?;
             change = change.field("mounted", top.describe(), Value::Absent);
-            actions.push(self.unmount());
+            actions.push(mounts::unmount(&self.path));
         }
         if self.state == Wanted::Absent && !fstab.lines(&self.path).is_empty() {
             if change.fields.is_empty() {
@@ -598,56 +598,19 @@ impl Mount {
         change
     }
 
-    /// Unmounts, however often it is mounted; never lazily, for that leaves users on what seems gone.
-    fn unmount(&self) -> Action {
-        let script = sh!(
-            r#"p={}
-n=0
-while :; do
-  t=$(hw_e={} awk '$5 == ENVIRON["hw_e"] { for (i = 7; $i != "-"; i++); t = $(i + 1) } END { print t }' /proc/self/mountinfo)
-  case $t in
-  '') exit 0 ;;
-  autofs) said=$(systemctl stop "$(systemd-escape -p --suffix=automount -- "$p")" 2>&1) ;;
-  *) said=$(timeout -k 5 30 umount -- "$p" 2>&1) ;;
-  esac
-  code=$?
-  if [ "$code" = 0 ]; then
-    n=$((n + 1)); [ "$n" -lt 20 ] || { echo "$p is mounted again and again" >&2; exit 1; }
-    continue
-  fi
-  printf '%s\n' "$said" >&2
-  case $code:$said in
-  *busy*)
-    {}
-    echo "hint: end the processes listed as BUSY, then run again" >&2 ;;
-  124:*|137:*) echo "hint: umount did not end within 30 s: is the server reachable?" >&2 ;;
-  esac >&2
-  exit "$code"
-done"#,
-            self.path,
-            mounts::escape(&self.path),
-            Script::new().raw(mounts::HOLDERS)
-        );
-        Action::new(format!("unmount {}", self.path), script)
-    }
-
     fn make_mount_point(&self) -> Action {
         let guard = if self.guarded() {
             sh!("chown root:root -- \"$p\"\nchmod 0000 -- \"$p\"")
         } else {
             Script::new()
         };
-        let script =
-            sh!("p={}\n{}\nset -e\nmkdir -p -- \"$p\"\n{}", self.path, self.done_if_mounted(), guard);
+        let script = sh!(
+            "p={}\n{}\nset -e\nmkdir -p -- \"$p\"\n{}",
+            self.path,
+            mounts::done_if_mounted(&self.path),
+            guard
+        );
         Action::new(format!("make the mount point {}", self.path), script)
-    }
-
-    /// Ends a script that is run again after the mount was made.
-    fn done_if_mounted(&self) -> Script {
-        sh!(
-            r#"if hw_e={} awk '$5 == ENVIRON["hw_e"] { f = 1 } END { exit !f }' /proc/self/mountinfo; then exit 0; fi"#,
-            mounts::escape(&self.path)
-        )
     }
 
     fn mount(&self) -> Action {
@@ -687,7 +650,7 @@ esac >&2
 exit "$code""#,
             self.path,
             server,
-            self.done_if_mounted(),
+            mounts::done_if_mounted(&self.path),
             line.fstype,
             options,
             line.source
@@ -699,7 +662,7 @@ exit "$code""#,
         let script = sh!(
             "p={}\n{}\nsystemctl start \"$(systemd-escape -p --suffix=automount -- \"$p\")\"",
             self.path,
-            self.done_if_mounted()
+            mounts::done_if_mounted(&self.path)
         );
         Action::new(format!("start the automount of {}", self.path), script)
     }
@@ -730,4 +693,71 @@ enum Now {
     Options(Vec<(String, String)>),
     /// Something else is mounted there.
     Other(String),
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Runs the action with a `mount` that says `said` and ends with `code`; returns its last line.
+    fn mount(said: &str, code: i32) -> (i32, String) {
+        let step = Mount {
+            path: "/mnt/not mounted".into(),
+            source: Some("srv:/data".into()),
+            fstype: "nfs".into(),
+            options: Some(vec!["hard".into(), "nofail".into()]),
+            boot: true,
+            guard: None,
+            state: Wanted::Mounted,
+            server_names: Vec::new(),
+        };
+        let dir = tempfile::tempdir().unwrap();
+        let fake = dir.path().join("mount");
+        let script = format!(
+            "#!/bin/sh\necho \"$*\" >{}/args\necho '{said}' >&2\nexit {code}\n",
+            dir.path().display()
+        );
+        std::fs::write(&fake, script).unwrap();
+        std::fs::set_permissions(&fake, std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
+        let out = std::process::Command::new("sh")
+            .env("PATH", format!("{}:/usr/bin:/bin", dir.path().display()))
+            .arg("-c")
+            .arg(step.mount().script.render())
+            .output()
+            .unwrap();
+        let args = std::fs::read_to_string(dir.path().join("args")).unwrap();
+        assert_eq!(args, "-t nfs -o hard,retry=0 -- srv:/data /mnt/not mounted\n");
+        let said = String::from_utf8(out.stderr).unwrap();
+        (out.status.code().unwrap(), said.lines().last().unwrap_or_default().to_owned())
+    }
+
+    #[test]
+    fn a_failed_mount_ends_with_a_hint() {
+        for (said, hint) in [
+            ("mount.nfs: access denied by server while mounting srv:/data", "does not export this path"),
+            ("mount.nfs: No route to host", "a firewall on the way rejects it"),
+            ("mount.nfs: Connection refused", "is nfs-server running?"),
+            ("mount.nfs: Connection timed out", "srv does not answer"),
+            (
+                "mount.nfs: mounting srv:/data failed, reason given by server: No such file or directory",
+                "srv has no such",
+            ),
+            ("mount.nfs: requested NFS version or transport protocol is not supported", "change vers="),
+            ("mount.nfs: Stale file handle", "exportfs -r there"),
+            ("mount.nfs: /mnt/x is busy or already mounted", "is mounted there already"),
+            ("mount: bad option; you might need a /sbin/mount.<type> helper program", "install the tools"),
+            ("mount.nfs: an incorrect mount option was specified", "not known to this host"),
+            ("mount.nfs: rpc.statd is not running but is required", "NFSv3 needs"),
+            ("mount.nfs: Failed to resolve server srv: Name or service not known", "use its address"),
+            ("mount: only root can do that, Operation not permitted", "become = true"),
+        ] {
+            let (code, last) = mount(said, 32);
+            assert_eq!(code, 32);
+            assert!(last.starts_with("hint: ") && last.contains(hint), "{said}: {last}");
+        }
+        // Killed by the bound, without a word.
+        assert!(mount("", 124).1.contains("does not answer"));
+        assert_eq!(mount("mount.nfs: something new", 32), (32, "mount.nfs: something new".into()));
+        assert_eq!(mount("", 0).0, 0);
+    }
 }

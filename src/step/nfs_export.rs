@@ -5,13 +5,13 @@ use std::net::IpAddr;
 use serde::Deserialize;
 use serde::de::{self, Visitor};
 
-use super::family::exports::{self, Entry};
+use super::family::config_file;
+use super::family::exports::{self, Entry, Tables};
 use super::family::path::{self, CONTENT_LIMIT, Depth};
-use super::family::{config_file, path::parse_mode};
 use super::{Action, Change, Context, Invalid, Step, Validate, Value, Verdict};
 use crate::model::value::one_or_many;
 use crate::model::{FileContent, FileKind, FileState, Kind, Resource, State};
-use crate::probe::{Answer, CheckError, Probe, Readings};
+use crate::probe::{CheckError, Probe, Readings};
 use crate::sh;
 use crate::shell::Script;
 
@@ -105,7 +105,7 @@ impl Validate for NfsExport {
         // One string may hold several, as a template over a group gives them: "10.0.0.1 10.0.0.2".
         if let [Client { spec, options: None }] = self.clients.as_slice()
             && !spec.contains(['(', ')'])
-            && spec.split_whitespace().count() > 1
+            && !spec.trim().is_empty()
         {
             let all = spec.split_whitespace().map(|s| Client { spec: s.to_owned(), options: None });
             self.clients = all.collect();
@@ -177,7 +177,7 @@ impl Step for NfsExport {
 
     fn check(&self, readings: &Readings) -> Result<Verdict, CheckError> {
         let probe = self.tables_probe();
-        let tables = parse_tables(&probe, readings.of(&probe)?)?;
+        let tables = exports::parse_tables(&probe, readings.of(&probe)?)?;
         let file = self.file();
         let old = FileText::of(&file, path::read(readings, &file, Depth::Content(CONTENT_LIMIT))?)?;
         let mut others = self.others(readings, &tables, &file);
@@ -664,67 +664,65 @@ fn marks(path: &str) -> (String, String) {
 fn fresh_file() -> FileState {
     FileState {
         kind: FileKind::File,
-        mode: parse_mode("0644").unwrap_or_default(),
+        mode: 0o644,
         owner: "root".into(),
         group: "root".into(),
         ..FileState::absent()
     }
 }
 
-/// What the host answered about its exports.
-#[derive(Debug)]
-struct Tables {
-    tool: bool,
-    /// Host names of the step and what the resolver calls them.
-    names: Vec<(String, String)>,
-    files: Vec<(String, String)>,
-    live: Vec<Entry>,
-}
+#[cfg(test)]
+mod tests {
+    use super::*;
 
-impl Tables {
-    /// The names under which a client may be listed: exportfs replaces a host name by its canonical one.
-    fn names_of<'a>(&'a self, client: &'a str) -> Vec<&'a str> {
-        let canonical = self.names.iter().filter(|(n, _)| n == client).map(|(_, c)| c.as_str());
-        std::iter::once(client).chain(canonical).collect()
+    /// Runs the action with an `exportfs` that says `said` and ends with `code`.
+    fn reload(said: &str, code: i32) -> (i32, String) {
+        let step = NfsExport {
+            path: "/mnt/a b".into(),
+            clients: Vec::new(),
+            options: Vec::new(),
+            file: None,
+            state: Existence::Present,
+            entries: vec![Entry { path: "/mnt/a b".into(), client: "web".into(), options: Vec::new() }],
+        };
+        let dir = tempfile::tempdir().unwrap();
+        std::fs::write(dir.path().join("said"), said).unwrap();
+        let fake = dir.path().join("exportfs");
+        std::fs::write(&fake, format!("#!/bin/sh\ncat {}/said >&2\nexit {code}\n", dir.path().display()))
+            .unwrap();
+        std::fs::set_permissions(&fake, std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
+        let out = std::process::Command::new("sh")
+            .env("PATH", format!("{}:/usr/bin:/bin", dir.path().display()))
+            .arg("-c")
+            .arg(step.reload().script.render())
+            .output()
+            .unwrap();
+        (out.status.code().unwrap(), String::from_utf8(out.stderr).unwrap())
     }
-}
 
-fn parse_tables(probe: &Probe, answer: &Answer) -> Result<Tables, CheckError> {
-    let unreadable = || CheckError::unreadable(probe, answer, "expected the files and the table of exports");
-    if answer.error_text().contains("ermission denied") {
-        return Err(CheckError::refused(
-            format!("cannot read the exports: {}", answer.error_text()),
-            "give the step the rights to read them, with `become = true`".to_owned(),
-        ));
-    }
-    let text = answer.text();
-    let mut lines = text.lines();
-    let tool = match lines.next() {
-        Some("TOOL yes") => true,
-        Some("TOOL no") => false,
-        _ => return Err(unreadable()),
-    };
-    if !answer.ok() {
-        return Err(unreadable());
-    }
-    let mut tables = Tables { tool, names: Vec::new(), files: Vec::new(), live: Vec::new() };
-    for line in lines {
-        if let Some(name) = line.strip_prefix("FILE ") {
-            tables.files.push((name.to_owned(), String::new()));
-        } else if let (Some(line), Some((_, text))) = (line.strip_prefix('|'), tables.files.last_mut()) {
-            text.push_str(line);
-            text.push('\n');
-        } else if let Some((name, canonical)) = line.strip_prefix("NAME ").and_then(|l| l.split_once(' ')) {
-            if !canonical.is_empty() {
-                tables.names.push((name.to_owned(), canonical.to_ascii_lowercase()));
+    #[test]
+    fn what_exportfs_says_decides() {
+        let warning = "exportfs: /etc/exports.d/mnt-a_b.exports [1]: Neither 'subtree_check' or 'no_subtree_check' \
+                       specified for export \"web:/mnt/a b\".\n  Assuming default behaviour ('no_subtree_check').\n";
+        assert_eq!(reload("", 0), (0, String::new()));
+        assert_eq!(reload(warning, 0), (0, String::new()));
+        // Others' faults are told, and are not this step's.
+        let (code, said) = reload("exportfs: Failed to stat /nope: No such file or directory\n", 1);
+        assert_eq!(code, 0);
+        assert!(said.starts_with("exportfs: Failed to stat /nope"), "{said}");
+        for ours in [
+            "exportfs: Failed to stat /mnt/a b: No such file or directory",
+            "exportfs: /mnt/a b requires fsid= for NFS export",
+            "exportfs: /mnt/a b does not support NFS export",
+            "exportfs: Failed to resolve web",
+            "exportfs: /etc/exports.d/mnt-a_b.exports:2: unknown keyword \"x\"",
+        ] {
+            for code in [0, 1] {
+                assert_eq!(reload(ours, code).0, 1, "{ours}");
             }
-        } else if !line.starts_with("NAME ") {
-            return Err(unreadable());
         }
+        assert!(reload("exportfs: /mnt/a b requires fsid= for NFS export", 0).1.contains("hint: "));
+        assert_eq!(reload("", 1).0, 1, "failed without a word");
+        assert_eq!(reload("", 127).0, 127);
     }
-    if let Some(at) = tables.files.iter().position(|(name, _)| name == "/var/lib/nfs/etab") {
-        let (_, text) = tables.files.remove(at);
-        tables.live = exports::parse_live(&text).ok_or_else(unreadable)?;
-    }
-    Ok(tables)
 }

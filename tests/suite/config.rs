@@ -299,3 +299,84 @@ fn show(run: &Run, known: &Known, inventory_only: bool, out: &mut String) {
         }
     }
 }
+
+#[test]
+fn the_example_inventory_is_the_one_the_playbooks_are_written_for() {
+    let text = std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("inventory.example.toml"))
+        .unwrap();
+    let options = Options { inventory: "inventory.toml".into(), ..Options::default() };
+    let load = |text: &str, pattern: &str| {
+        let files = BTreeMap::from([("inventory.toml".to_owned(), text.as_bytes().to_vec())]);
+        let environment: Arc<dyn Environment> = Arc::new(Memory { files, ..Memory::default() });
+        let options = Options { hosts_pattern: Some(pattern.into()), ..options.clone() };
+        let loaded = load_inventory(&options, &environment);
+        let shown = diagnostic::render(&loaded.diagnostics, diagnostic::Style::default());
+        assert!(loaded.diagnostics.is_empty(), "{shown}");
+        let names: Vec<_> = loaded.run.unwrap().hosts.iter().map(|h| h.name.to_string()).collect();
+        names.join(" ")
+    };
+    for (pattern, hosts) in [
+        ("nfs_server", "nfs-01"),
+        ("managers", "manager-01"),
+        ("workers", "worker-01 worker-02"),
+        ("swarm", "manager-01 worker-01 worker-02"),
+        ("nfs_clients", "manager-01 worker-01 worker-02"),
+    ] {
+        assert_eq!(load(&text, pattern), hosts);
+    }
+    // What is commented out must be right as well: a user takes the `#` away and expects it to work.
+    let lines = text.lines().map(|line| {
+        let bare = line.strip_prefix("# ").unwrap_or(line);
+        let code = bare.starts_with('[') || bare.split_once(" = ").is_some_and(|(k, _)| !k.contains(' '));
+        let repeated = bare.starts_with("redis_password = ") && !bare.contains("env =");
+        if code && !repeated { bare } else { "" }
+    });
+    let all: Vec<_> = lines.collect();
+    assert_eq!(load(&all.join("\n"), "node-*,controller").split(' ').count(), 21);
+}
+
+proptest::proptest! {
+    #![proptest_config(proptest::prelude::ProptestConfig::with_cases(200))]
+    /// Pieces of real files in any order, and arbitrary text: mistakes are told, never a panic.
+    #[test]
+    fn no_text_makes_loading_or_rendering_panic(
+        inventory in pieces(),
+        playbook in pieces(),
+        pattern in "[a-z0-9:,!&~*?\\[\\]{}% é-]{0,20}",
+    ) {
+        for inventory in [inventory.as_str(), INVENTORY] {
+            let files = BTreeMap::from([
+                ("inventory.toml".to_owned(), inventory.as_bytes().to_vec()),
+                ("a.toml".to_owned(), playbook.as_bytes().to_vec()),
+            ]);
+            let environment: Arc<dyn Environment> = Arc::new(Memory { files, ..Memory::default() });
+            let options = Options {
+                inventory: "inventory.toml".into(),
+                playbooks: vec!["a.toml".into()],
+                limit: Some(pattern.clone()),
+                vars: vec![pattern.clone(), format!("a={pattern}")],
+                ..Options::default()
+            };
+            let loaded = load(&options, &environment);
+            for colour in [false, true] {
+                diagnostic::render(&loaded.diagnostics, diagnostic::Style { colour, width: 60 });
+            }
+        }
+    }
+}
+
+fn pieces() -> impl proptest::strategy::Strategy<Value = String> {
+    use proptest::prelude::*;
+    let piece = prop_oneof![
+        Just("hosts = \"all\"\n".to_owned()),
+        Just("[[step]]\n".to_owned()),
+        Just("directory = \"/a{{ vars.a }}\"\n".to_owned()),
+        Just("vars = { a = \"{{ vars.b }}\", b = \"{{ vars.a }}\" }\n".to_owned()),
+        Just("[hosts.\"n[1:3]\"]\naddress = \"10.0.0.[1:3]\"\n".to_owned()),
+        Just("[groups.g]\nchildren = [\"g\"]\n".to_owned()),
+        "[a-z]{1,8} = [\"'\\[{]?[a-z0-9{}% .|é💥\\\\-]{0,12}[\"'\\]}]?\n",
+        "(each|when|until|name|id|become|timeout|provides) = \"[a-z{}% ().|\\[\\]'é-]{0,16}\"\n",
+        "\\PC{0,20}\n",
+    ];
+    proptest::collection::vec(piece, 0..8).prop_map(|pieces| pieces.concat())
+}

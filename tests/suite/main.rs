@@ -5,6 +5,7 @@
 
 mod config;
 mod engine;
+mod real_commands;
 mod real_edits;
 mod real_files;
 mod report;

@@ -154,6 +154,7 @@ impl Bench {
                 break;
             }
             if let Then::Save(file) = &action.then {
+                let file = self.local("").join(file);
                 std::fs::create_dir_all(file.parent().unwrap()).unwrap();
                 std::fs::write(file, &last.stdout).unwrap();
             }
@@ -566,6 +567,76 @@ fn a_bind_mounted_file_needs_in_place() {
             let answer = on_mount(&host, "mount --bind f mounted", &host.drift(&*step), "cat f");
             assert_eq!((answer.code, &*answer.text()), (code, content), "{}", answer.error_text());
             assert_eq!(answer.error_text().contains("in_place = true"), !in_place);
+        }
+    });
+}
+
+/// Runs a script as a user without rights.
+fn as_nobody(host: &Bench, script: &str, payload: &[u8]) -> Answer {
+    let file = host.folder.path().join("script");
+    std::fs::write(&file, script).unwrap();
+    let open =
+        |path: &Path, mode| std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode)).unwrap();
+    open(host.folder.path(), 0o755);
+    let run =
+        format!("setpriv --reuid 65534 --regid 65534 --clear-groups {} '{}'", host.shell, file.display());
+    host.run(&run, payload)
+}
+
+#[test]
+fn without_rights_it_says_so_and_guesses_nothing() {
+    if !is_root() || Command::new("setpriv").arg("--version").output().is_err() {
+        eprintln!("skipped: needs root and setpriv(1) to give up rights");
+        return;
+    }
+    each_shell(|host| {
+        std::fs::create_dir(host.at("closed")).unwrap();
+        host.write("closed/f", "old");
+        host.write("f", "old");
+        let answers = |text: &str| {
+            let step = host.step(text);
+            let mut readings = Readings::default();
+            for probe in step.probes() {
+                readings.insert(&probe, as_nobody(&host, &probe.script.render(), &[]));
+            }
+            step.check(&readings)
+        };
+        // What can be read but not written: the action says why.
+        let Ok(Verdict::Drift(change)) = answers(r#"file = { path = "@/closed/f", content = "new" }"#) else {
+            panic!()
+        };
+        let action = &change.actions[0];
+        let payload = action.payload.as_ref().unwrap().0.to_vec();
+        let answer = as_nobody(&host, &action.script.render(), &payload);
+        assert!(!answer.ok());
+        assert!(
+            answer.error_text().contains("no permission; nothing was changed"),
+            "{}",
+            answer.error_text()
+        );
+        assert_eq!(host.names("closed"), ["f"]);
+        // A folder that can be written, but a file of somebody else: it would change hands silently.
+        std::fs::set_permissions(host.at(""), std::fs::Permissions::from_mode(0o777)).unwrap();
+        let Ok(Verdict::Drift(change)) = answers(r#"file = { path = "@/f", content = "new" }"#) else {
+            panic!()
+        };
+        let action = &change.actions[0];
+        let answer = as_nobody(&host, &action.script.render(), b"new");
+        assert!(answer.error_text().contains("cannot keep the owner"), "{}", answer.error_text());
+        assert_eq!((host.read("f"), host.names("")), ("old".into(), vec!["closed".into(), "f".into()]));
+        // What cannot be looked into is not taken for missing.
+        std::fs::set_permissions(host.at("closed"), std::fs::Permissions::from_mode(0o700)).unwrap();
+        match answers(r#"file = { path = "@/closed/f", content = "new" }"#) {
+            Err(CheckError::Refused { message, .. }) => {
+                assert!(message.contains("cannot look into"), "{message}");
+            }
+            other => panic!("{other:?}"),
+        }
+        // What cannot be read is not taken for different.
+        std::fs::set_permissions(host.at("f"), std::fs::Permissions::from_mode(0o600)).unwrap();
+        match answers(r#"file = { path = "@/f", content = "new" }"#) {
+            Err(CheckError::Refused { message, .. }) => assert!(message.contains("cannot read"), "{message}"),
+            other => panic!("{other:?}"),
         }
     });
 }

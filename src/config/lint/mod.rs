@@ -26,7 +26,23 @@ pub struct Lint {
     pub doc: &'static str,
 }
 
-/// Every lint that can be silenced on a step, by name.
+/// Two names of the inventory for one machine.
+pub(super) const SAME_ADDRESS: Lint = Lint {
+    name: "same-address",
+    severity: Severity::Warning,
+    doc: "Two hosts of the inventory have the same address and port: they are one machine under two names. Both \
+          would be worked on at the same time and get in each other's way. Mostly one address is misspelled.",
+};
+
+/// A playbook for nobody.
+pub(super) const NO_HOSTS: Lint = Lint {
+    name: "no-hosts",
+    severity: Severity::Warning,
+    doc: "The pattern of a playbook is right, but no host matches it (a group without hosts, an intersection \
+          that is empty), so that the playbook does nothing.",
+};
+
+/// Every lint, by name. All but `same-address` and `no-hosts` can be silenced on a step.
 pub const LINTS: &[Lint] = &[
     nfs::ADDRESS_INVALID,
     commands::ALWAYS_RUNS,
@@ -36,8 +52,10 @@ pub const LINTS: &[Lint] = &[
     nfs::EXPORT_SPACE_BEFORE_OPTIONS,
     nfs::EXPORT_WORLD_WRITABLE,
     nfs::MOUNT_WITHOUT_EXPORT,
+    NO_HOSTS,
     nfs::NO_ROOT_SQUASH,
     steps::NOTIFY_WITHOUT_HANDLER,
+    SAME_ADDRESS,
     commands::SECRET_IN_COMMAND,
     commands::UNGUARDED_COMMAND,
     steps::UNNOTIFIED_HANDLER,
@@ -50,7 +68,7 @@ pub fn lint(name: &str) -> Option<&'static Lint> {
 
 impl Lint {
     /// Something this lint finds at `range`.
-    fn at(
+    pub(super) fn at(
         &self,
         source: &Arc<Source>,
         range: &std::ops::Range<usize>,
@@ -86,6 +104,11 @@ pub(super) fn written(playbooks: &[Playbook], out: &mut Vec<Diagnostic>) {
         steps::check(playbook, out);
         commands::check(playbook, out);
     }
+}
+
+/// Whether [`resolved`] looks at steps of this kind; others need not be kept.
+pub(super) fn looks_at(kind: &str) -> bool {
+    matches!(kind, "command" | "script" | "nfs_export" | "mount")
 }
 
 /// Lints on the resolved run.

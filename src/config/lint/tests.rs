@@ -81,7 +81,9 @@ fn said(head: &str) -> String {
     let mut playbooks = Vec::new();
     for section in format!("\n{head}").split("\n== ").skip(1) {
         let (name, body) = section.split_once('\n').unwrap();
-        playbooks.push(PathBuf::from(name));
+        if name != "inventory.toml" {
+            playbooks.push(PathBuf::from(name));
+        }
         files.insert(name.to_owned(), format!("{body}\n"));
     }
     let options = Options { inventory: "inventory.toml".into(), playbooks, ..Options::default() };

@@ -5,6 +5,8 @@
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
+use crate::probe::{Answer, CheckError, Probe};
+
 /// One directory exported to one client.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Entry {
@@ -369,6 +371,68 @@ pub fn unescape(text: &str) -> String {
         }
     }
     String::from_utf8_lossy(&out).into_owned()
+}
+
+/// What the host answered about its exports.
+#[derive(Debug)]
+pub struct Tables {
+    /// Whether exportfs is there.
+    pub tool: bool,
+    /// Host names of the step and what the resolver calls them.
+    pub names: Vec<(String, String)>,
+    /// The files that exportfs reads, with their text.
+    pub files: Vec<(String, String)>,
+    /// The live table.
+    pub live: Vec<Entry>,
+}
+
+impl Tables {
+    /// The names under which a client may be listed: exportfs replaces a host name by its canonical one.
+    pub fn names_of<'a>(&'a self, client: &'a str) -> Vec<&'a str> {
+        let canonical = self.names.iter().filter(|(n, _)| n == client).map(|(_, c)| c.as_str());
+        std::iter::once(client).chain(canonical).collect()
+    }
+}
+
+/// Reads the answer to the probe of a step.
+pub fn parse_tables(probe: &Probe, answer: &Answer) -> Result<Tables, CheckError> {
+    let unreadable = || CheckError::unreadable(probe, answer, "expected the files and the table of exports");
+    if answer.error_text().contains("ermission denied") {
+        return Err(CheckError::refused(
+            format!("cannot read the exports: {}", answer.error_text()),
+            "give the step the rights to read them, with `become = true`".to_owned(),
+        ));
+    }
+    let text = answer.text();
+    let mut lines = text.lines();
+    let tool = match lines.next() {
+        Some("TOOL yes") => true,
+        Some("TOOL no") => false,
+        _ => return Err(unreadable()),
+    };
+    if !answer.ok() {
+        return Err(unreadable());
+    }
+    let mut tables = Tables { tool, names: Vec::new(), files: Vec::new(), live: Vec::new() };
+    for line in lines {
+        if let Some(name) = line.strip_prefix("FILE ") {
+            tables.files.push((name.to_owned(), String::new()));
+        } else if let (Some(line), Some((_, text))) = (line.strip_prefix('|'), tables.files.last_mut()) {
+            text.push_str(line);
+            text.push('\n');
+        } else if let Some((name, canonical)) = line.strip_prefix("NAME ").and_then(|l| l.split_once(' ')) {
+            if !canonical.is_empty() {
+                tables.names.push((name.to_owned(), canonical.to_ascii_lowercase()));
+            }
+        } else if !line.starts_with("NAME ") {
+            return Err(unreadable());
+        }
+    }
+    if let Some(at) = tables.files.iter().position(|(name, _)| name == "/var/lib/nfs/etab") {
+        let (_, text) = tables.files.remove(at);
+        tables.live = parse_live(&text).ok_or_else(unreadable)?;
+    }
+    Ok(tables)
 }
 
 #[cfg(test)]

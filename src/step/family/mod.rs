@@ -1,10 +1,14 @@
 //! What several kinds share. A module here is no kind of its own.
 
+pub mod packages;
 pub mod attributes;
 pub mod config_file;
 pub mod exports;
 pub mod edit;
 pub mod fstab;
 pub mod mounts;
+pub mod guards;
+pub mod docker;
 pub mod path;
+pub mod systemd;
 pub mod put;

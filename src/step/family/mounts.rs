@@ -7,6 +7,7 @@ use super::exports::unescape;
 use crate::probe::{Answer, CheckError, Probe};
 use crate::sh;
 use crate::shell::Script;
+use crate::step::Action;
 
 /// One line of mountinfo.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -384,6 +385,47 @@ fn alive(answer: &str) -> Alive {
         None | Some(("137" | "124", _)) => Alive::Hung,
         Some((_, text)) => Alive::Error(text.rsplit(": ").next().unwrap_or(text).to_owned()),
     }
+}
+
+/// Unmounts, however often it is mounted; never lazily, for that leaves users on what seems gone.
+pub fn unmount(path: &str) -> Action {
+    let script = sh!(
+        r#"p={}
+n=0
+while :; do
+  t=$(hw_e={} awk '$5 == ENVIRON["hw_e"] { for (i = 7; $i != "-"; i++); t = $(i + 1) } END { print t }' /proc/self/mountinfo)
+  case $t in
+  '') exit 0 ;;
+  autofs) said=$(systemctl stop "$(systemd-escape -p --suffix=automount -- "$p")" 2>&1) ;;
+  *) said=$(timeout -k 5 30 umount -- "$p" 2>&1) ;;
+  esac
+  code=$?
+  if [ "$code" = 0 ]; then
+    n=$((n + 1)); [ "$n" -lt 20 ] || { echo "$p is mounted again and again" >&2; exit 1; }
+    continue
+  fi
+  printf '%s\n' "$said" >&2
+  case $code:$said in
+  *busy*)
+    {}
+    echo "hint: end the processes listed as BUSY, then run again" >&2 ;;
+  124:*|137:*) echo "hint: umount did not end within 30 s: is the server reachable?" >&2 ;;
+  esac >&2
+  exit "$code"
+done"#,
+        path,
+        escape(path),
+        Script::new().raw(HOLDERS)
+    );
+    Action::new(format!("unmount {path}"), script)
+}
+
+/// Ends a script that is run again after the mount was made.
+pub fn done_if_mounted(path: &str) -> Script {
+    sh!(
+        r#"if hw_e={} awk '$5 == ENVIRON["hw_e"] { f = 1 } END { exit !f }' /proc/self/mountinfo; then exit 0; fi"#,
+        escape(path)
+    )
 }
 
 #[cfg(test)]

@@ -11,7 +11,7 @@ use super::path::CONTENT_LIMIT;
 use crate::model::{FileContent, FileState, Secret};
 use crate::sh;
 use crate::shell::Script;
-use crate::step::{Action, Change, Field, Payload, Value};
+use crate::step::{Action, Change, Context, Field, Invalid, Payload, Value};
 
 /// How content gets to its path.
 #[derive(Debug, Clone)]
@@ -247,5 +247,54 @@ impl Change {
     pub fn actions(mut self, actions: impl IntoIterator<Item = Action>) -> Self {
         self.actions.extend(actions);
         self
+    }
+}
+
+/// Where content comes from: at most one of these.
+#[derive(Debug, Clone, Copy)]
+pub struct Sources<'a> {
+    /// The content itself.
+    pub content: Option<&'a str>,
+    /// A file of the controller.
+    pub source: Option<&'a str>,
+    /// A file of the controller that is rendered.
+    pub template: Option<&'a str>,
+}
+
+impl Sources<'_> {
+    /// The keys that are set.
+    pub fn given(&self) -> Vec<&'static str> {
+        [("content", self.content), ("source", self.source), ("template", self.template)]
+            .into_iter()
+            .filter_map(|(key, value)| value.map(|_| key))
+            .collect()
+    }
+
+    /// Reads the content, if any is given.
+    pub fn read(&self, context: &Context<'_>) -> Result<Option<Arc<[u8]>>, Invalid> {
+        if let [first, second, ..] = self.given().as_slice() {
+            return Err(Invalid::new(*second, format!("`{first}` and `{second}` exclude each other")));
+        }
+        let load = |key: &str, name: &str| {
+            (context.read)(name).map_err(|why| {
+                Invalid::new(key, format!("cannot read {name}: {why}"))
+                    .help("the path is relative to the playbook")
+            })
+        };
+        if let Some(content) = self.content {
+            return Ok(Some(content.as_bytes().into()));
+        }
+        if let Some(name) = self.source {
+            return load("source", name).map(Some);
+        }
+        let Some(name) = self.template else { return Ok(None) };
+        let bytes = load("template", name)?;
+        let text = std::str::from_utf8(&bytes).map_err(|_| {
+            Invalid::new("template", format!("{name} is not UTF-8 text"))
+                .help("send it as it is with `source`")
+        })?;
+        let text = (context.render)(name, text)
+            .map_err(|why| Invalid::new("template", format!("cannot render {name}: {why}")))?;
+        Ok(Some(text.into_bytes().into()))
     }
 }

@@ -1,0 +1,166 @@
+//! `command`: a command that runs when its guards say so.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde::Deserialize;
+use serde::de::{Deserializer, SeqAccess, Visitor};
+
+use super::family::guards::{self, Guards};
+use super::{Change, Context, Invalid, Payload, Step, Validate, Value, Verdict};
+use crate::model::value::one_or_many;
+use crate::model::{Kind, Resource};
+use crate::probe::{CheckError, Probe, Readings};
+use crate::sh;
+use crate::shell::Script;
+
+/// A command.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Command {
+    run: Run,
+    #[serde(default, deserialize_with = "one_or_many")]
+    creates: Vec<String>,
+    #[serde(default, deserialize_with = "one_or_many")]
+    removes: Vec<String>,
+    unless: Option<String>,
+    only_if: Option<String>,
+    #[serde(default)]
+    always: bool,
+    chdir: Option<String>,
+    #[serde(default)]
+    env: BTreeMap<String, String>,
+    stdin: Option<String>,
+    #[serde(default)]
+    ok_codes: Vec<u32>,
+    #[serde(default)]
+    disrupts: Option<String>,
+    #[serde(skip)]
+    guards: Guards,
+}
+
+/// Code for the shell, or a program and its arguments.
+#[derive(Debug, Clone)]
+enum Run {
+    Shell(String),
+    Words(Vec<String>),
+}
+
+impl<'de> Deserialize<'de> for Run {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct ShellOrWords;
+        impl<'de> Visitor<'de> for ShellOrWords {
+            type Value = Run;
+            fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                f.write_str("a string for the shell, or an array of the program and its arguments")
+            }
+            fn visit_str<E>(self, text: &str) -> Result<Run, E> {
+                Ok(Run::Shell(text.to_owned()))
+            }
+            fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Run, A::Error> {
+                let mut words = Vec::new();
+                while let Some(word) = seq.next_element()? {
+                    words.push(word);
+                }
+                Ok(Run::Words(words))
+            }
+        }
+        deserializer.deserialize_any(ShellOrWords)
+    }
+}
+
+/// A command may well take longer than a file; `timeout` of the step sets it.
+const TIMEOUT: Duration = Duration::from_mins(30);
+
+impl Validate for Command {
+    fn validate(&mut self, _: &Context<'_>) -> Vec<Invalid> {
+        self.guards = Guards {
+            creates: self.creates.clone(),
+            removes: self.removes.clone(),
+            unless: self.unless.clone(),
+            only_if: self.only_if.clone(),
+            always: self.always,
+            chdir: self.chdir.clone(),
+            env: self.env.clone(),
+        };
+        let mut invalid = self.guards.validate();
+        let empty = match &self.run {
+            Run::Shell(code) => code.trim().is_empty(),
+            Run::Words(words) => words.first().is_none_or(String::is_empty),
+        };
+        if empty {
+            invalid.push(Invalid::new("run", "the command is empty"));
+        }
+        if let Some(code) = self.ok_codes.iter().find(|c| **c > 255) {
+            invalid.push(Invalid::new("ok_codes", format!("{code} is no exit code: they go from 0 to 255")));
+        }
+        invalid
+    }
+}
+
+impl Step for Command {
+    fn probes(&self) -> Vec<Probe> {
+        self.guards.probe().into_iter().collect()
+    }
+
+    fn check(&self, readings: &Readings) -> Result<Verdict, CheckError> {
+        self.guards.check(readings, self.change())
+    }
+
+    fn provides(&self) -> Vec<Resource> {
+        self.guards.provides()
+    }
+
+    fn needs(&self) -> Vec<Resource> {
+        let mut needs = self.guards.needs();
+        needs.push(Resource::here(Kind::Command, self.program()));
+        needs
+    }
+
+    fn opaque(&self) -> bool {
+        true
+    }
+
+    fn on_notify(&self, _: &Readings) -> Result<Option<Change>, CheckError> {
+        Ok(Some(self.guards.notified(self.change())))
+    }
+
+    fn as_any(&self) -> &dyn std::any::Any {
+        self
+    }
+}
+
+impl Command {
+    fn program(&self) -> &str {
+        match &self.run {
+            Run::Shell(code) => guards::first_word(code),
+            Run::Words(words) => words.first().map_or("", |w| w.rsplit('/').next().unwrap_or_default()),
+        }
+    }
+
+    fn change(&self) -> Change {
+        let (shown, code) = match &self.run {
+            Run::Shell(code) => (code.trim().to_owned(), Script::new().user_code(code)),
+            Run::Words(words) => {
+                let code = sh!("{}", words);
+                (code.to_string(), code)
+            }
+        };
+        // A group, so that the redirection is for all of the code.
+        let code = if self.stdin.is_some() { sh!("{ {}\n} <&3\n", code) } else { code };
+        let label = format!("run {}", super::family::guards::brief(&shown));
+        let mut action = self.guards.action(label.clone(), &code, &self.ok_codes).timeout(TIMEOUT);
+        if let Some(text) = &self.stdin {
+            action = action.payload(Payload(Arc::from(text.as_bytes())));
+        }
+        let mut change = Change::new(label).field("run", Value::Absent, shown).action(action);
+        change.disrupts.clone_from(&self.disrupts);
+        change
+    }
+
+    /// Whether it runs at every apply.
+    pub fn always(&self) -> bool {
+        self.always
+    }
+}

@@ -1,0 +1,299 @@
+//! How `command` and `script` know whether they have to run.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use super::path;
+use super::put::sha256;
+use crate::model::{FileKind, Kind, Resource, State};
+use crate::probe::{CheckError, Probe, Readings};
+use crate::sh;
+use crate::shell::Script;
+use crate::step::{Action, Change, Invalid, Verdict};
+
+/// A guard that takes longer is stopped, and the check fails.
+pub const GUARD_TIMEOUT: Duration = Duration::from_mins(1);
+
+/// What tells whether a command has to run, and where and with what it runs.
+#[derive(Debug, Clone, Default)]
+pub struct Guards {
+    /// It is done when all of these paths are there.
+    pub creates: Vec<String>,
+    /// It is done when none of these paths is there.
+    pub removes: Vec<String>,
+    /// It is done when this command succeeds.
+    pub unless: Option<String>,
+    /// It is done when this command fails.
+    pub only_if: Option<String>,
+    /// It runs at every apply.
+    pub always: bool,
+    /// Where guards and command run.
+    pub chdir: Option<String>,
+    /// What is in their environment.
+    pub env: BTreeMap<String, String>,
+}
+
+impl Guards {
+    /// Returns the mistakes in what the user wrote, and completes it.
+    pub fn validate(&mut self) -> Vec<Invalid> {
+        let mut invalid = Vec::new();
+        for (key, paths) in [("creates", &mut self.creates), ("removes", &mut self.removes)] {
+            for (n, path) in paths.iter_mut().enumerate() {
+                invalid.extend(path::normalise(path, &format!("{key}[{n}]")));
+            }
+        }
+        if let Some(dir) = &mut self.chdir {
+            invalid.extend(path::normalise(dir, "chdir"));
+        }
+        let name = |c: char| c.is_ascii_alphanumeric() || c == '_';
+        for key in self.env.keys() {
+            if key.is_empty() || key.starts_with(|c: char| c.is_ascii_digit()) || !key.chars().all(name) {
+                let message = format!("{key:?} cannot be the name of an environment variable");
+                invalid.push(Invalid::new(format!("env.{key}"), message));
+            }
+        }
+        if self.always && (!self.creates.is_empty() || !self.removes.is_empty() || self.unless.is_some()) {
+            invalid.push(
+                Invalid::new("always", "`always = true` and a guard exclude each other")
+                    .help("leave `always` out: the guard says when it runs"),
+            );
+        }
+        for (key, code) in [("unless", &self.unless), ("only_if", &self.only_if)] {
+            if code.as_ref().is_some_and(|c| c.trim().is_empty()) {
+                invalid.push(Invalid::new(key, "the command is empty"));
+            }
+        }
+        invalid
+    }
+
+    /// Whether nothing says when it has to run: then it is good for a handler alone.
+    pub fn is_empty(&self) -> bool {
+        self.creates.is_empty()
+            && self.removes.is_empty()
+            && self.unless.is_none()
+            && self.only_if.is_none()
+            && !self.always
+    }
+
+    /// The script that goes to the folder and sets the environment.
+    pub fn surroundings(&self) -> Script {
+        let mut script = Script::new();
+        for (key, value) in &self.env {
+            script = script.script(&sh!("export {}={}\n", key, value));
+        }
+        if let Some(dir) = &self.chdir {
+            script = script.script(&sh!("cd -- {} || exit 125\n", dir));
+        }
+        script
+    }
+
+    /// The question, if there is one. It prints a line `GUARD CODE` for each guard.
+    pub fn probe(&self) -> Option<Probe> {
+        let mut script = Script::new();
+        for (guard, path) in self.paths() {
+            // The path may be on a mount whose server is dead.
+            script = script.script(&sh!(
+                "timeout -s KILL 10 test -e {} || timeout -s KILL 10 test -L {}; echo {} $?\n",
+                path,
+                path,
+                guard
+            ));
+        }
+        let chdir = self
+            .chdir
+            .as_ref()
+            .map_or_else(Script::new, |dir| sh!("[ -d {} ] || { echo chdir 1; exit 0; }\n", dir));
+        if self.unless.is_some() || self.only_if.is_some() {
+            script = script.script(&chdir).script(&self.surroundings());
+        }
+        for (guard, code) in [("unless", &self.unless), ("only_if", &self.only_if)] {
+            let Some(code) = code else { continue };
+            script = script.script(&bounded(code)).script(&sh!("echo {} $?\n", guard));
+        }
+        (!script.is_empty()).then(|| Probe::new(script))
+    }
+
+    fn paths(&self) -> impl Iterator<Item = (&'static str, &String)> {
+        self.creates.iter().map(|p| ("creates", p)).chain(self.removes.iter().map(|p| ("removes", p)))
+    }
+
+    /// The verdict, `change` being what is done when it has to run.
+    pub fn check(&self, readings: &Readings, mut change: Change) -> Result<Verdict, CheckError> {
+        if self.is_empty() {
+            return Err(CheckError::refused(
+                "nothing says how to know whether it has to run",
+                "give `creates`, `removes`, `unless` or `only_if`; or `always = true`; or make it a handler"
+                    .to_owned(),
+            ));
+        }
+        change.always = self.always;
+        for path in &self.creates {
+            change = change.expect(Resource::here(Kind::Path, path), State::Present);
+        }
+        for path in &self.removes {
+            change = change.expect(Resource::here(Kind::Path, path), State::Absent);
+        }
+        let Some(probe) = self.probe() else { return Ok(Verdict::Drift(change)) };
+        let answer = readings.of(&probe)?;
+        let text = answer.text();
+        let unreadable = || CheckError::unreadable(&probe, answer, "expected the exit code of each guard");
+        if !answer.ok() {
+            return Err(unreadable());
+        }
+        let mut codes = Vec::new();
+        for line in text.lines() {
+            let code =
+                line.split_once(' ').and_then(|(guard, code)| Some((guard, code.parse::<i32>().ok()?)));
+            codes.push(code.ok_or_else(unreadable)?);
+        }
+        let mut codes = codes.into_iter();
+        let mut there = Vec::new();
+        for (guard, path) in self.paths() {
+            let now = match codes.next() {
+                Some((name, code)) if name == guard && code < 2 => code == 0,
+                Some((name, 124 | 137)) if name == guard => {
+                    return Err(CheckError::refused(
+                        format!("{path} does not answer: its file system hangs"),
+                        "see whether its server is up".to_owned(),
+                    ));
+                }
+                _ => return Err(unreadable()),
+            };
+            there.push(match readings.expected(&Resource::here(Kind::Path, path)) {
+                None => now,
+                Some(State::Absent) => false,
+                Some(State::File(file)) => file.kind != FileKind::Absent,
+                Some(_) => true,
+            });
+        }
+        let (creates, removes) = there.split_at(self.creates.len());
+        if !creates.is_empty() && creates.iter().all(|t| *t) {
+            return Ok(Verdict::satisfied(format!("{} is there", self.creates.join(", "))));
+        }
+        if !removes.is_empty() && removes.iter().all(|t| !*t) {
+            return Ok(Verdict::satisfied(format!("{} is not there", self.removes.join(", "))));
+        }
+        for (guard, code) in [("unless", &self.unless), ("only_if", &self.only_if)] {
+            let Some(code) = code else { continue };
+            match codes.next() {
+                Some(("chdir", 1)) => {
+                    let dir = self.chdir.as_deref().unwrap_or_default();
+                    return Ok(Verdict::Unknown {
+                        until: Resource::here(Kind::Path, dir),
+                        otherwise: format!("there is no directory {dir} for `chdir`"),
+                        then: Some(change),
+                    });
+                }
+                Some((name, rc)) if name == guard => match (guard, rc) {
+                    (_, 124 | 137) => {
+                        return Err(CheckError::refused(
+                            format!("`{guard}` did not end within {} s", GUARD_TIMEOUT.as_secs()),
+                            "make it quick: it is asked at every plan".to_owned(),
+                        ));
+                    }
+                    (_, 127) => {
+                        let command = first_word(code);
+                        return Ok(Verdict::Unknown {
+                            until: Resource::here(Kind::Command, command),
+                            otherwise: format!(
+                                "`{guard}` cannot be asked: {}",
+                                last_line(&answer.error_text())
+                            ),
+                            then: Some(change),
+                        });
+                    }
+                    ("unless", 0) => return Ok(Verdict::satisfied(format!("`{code}` succeeds"))),
+                    ("only_if", rc) if rc != 0 => {
+                        return Ok(Verdict::satisfied(format!("`{code}` fails (exit code {rc})")));
+                    }
+                    _ => {}
+                },
+                _ => return Err(unreadable()),
+            }
+        }
+        Ok(Verdict::Drift(change))
+    }
+
+    /// The change for a notified handler: the notice is the reason, `only_if` alone can still hold it back.
+    pub fn notified(&self, mut change: Change) -> Change {
+        change.always = true;
+        if let Some(code) = &self.only_if {
+            for action in &mut change.actions {
+                let asked = self.surroundings().script(&bounded(code));
+                action.script = sh!("( {}) || exit 0\n{}", asked, action.script);
+            }
+        }
+        change
+    }
+
+    /// What exists once it has run.
+    pub fn provides(&self) -> Vec<Resource> {
+        self.creates.iter().map(|p| Resource::here(Kind::Path, p)).collect()
+    }
+
+    /// What the guards rely on.
+    pub fn needs(&self) -> Vec<Resource> {
+        let paths = self.paths().map(|(_, p)| p).chain(&self.chdir);
+        let mut needs: Vec<_> = paths.map(|p| Resource::here(Kind::Path, p)).collect();
+        for code in self.unless.iter().chain(&self.only_if) {
+            needs.push(Resource::here(Kind::Command, first_word(code)));
+        }
+        needs
+    }
+
+    /// The action that runs `code` in its surroundings; its exit code must be one of `ok_codes`.
+    pub fn action(&self, label: String, code: &Script, ok_codes: &[u32]) -> Action {
+        let allowed = if ok_codes.is_empty() {
+            vec!["0".to_owned()]
+        } else {
+            ok_codes.iter().map(u32::to_string).collect()
+        };
+        let mut script = self.surroundings().script(code);
+        if allowed != ["0"] {
+            let listed = Script::new().user_code(&allowed.join("|"));
+            script = sh!(
+                "(\n{}\n)\nhw_rc=$?\ncase $hw_rc in {}) exit 0 ;; esac\necho \"exit code $hw_rc, expected\" {} >&2\n[ \"$hw_rc\" != 0 ] || hw_rc=1\nexit \"$hw_rc\"\n",
+                script,
+                listed,
+                allowed.join(" or ")
+            );
+        }
+        Action::new(label, script)
+    }
+}
+
+/// Code of the user with a bound of its own. It reaches its shell in a here-document, not as an argument that
+/// everybody could read in the process list; the braces are read whole before anything in them runs.
+pub fn bounded(code: &str) -> Script {
+    let end = format!("HW_{}", &sha256(code.as_bytes())[..16]);
+    let end_code = Script::new().user_code(&end);
+    let code = Script::new().user_code(code);
+    sh!(
+        "timeout -k 5 {} sh -s >/dev/null <<'{}'\n{ {}\n} </dev/null\n{}\n",
+        GUARD_TIMEOUT.as_secs(),
+        end_code,
+        code,
+        end_code
+    )
+}
+
+/// The program that code begins with, as far as one can tell.
+pub fn first_word(code: &str) -> &str {
+    let assigns =
+        |w: &&str| w.contains('=') || matches!(*w, "!" | "{" | "(" | "sudo" | "exec" | "test" | "[");
+    let word = code.split_whitespace().find(|w| !assigns(w)).unwrap_or_default();
+    word.rsplit('/').next().unwrap_or_default()
+}
+
+fn last_line(text: &str) -> String {
+    text.lines().last().unwrap_or("command not found").to_owned()
+}
+
+/// The first line of code, shortened, for a label.
+pub fn brief(code: &str) -> String {
+    let line = code.lines().next().unwrap_or_default();
+    if line.chars().count() <= 60 && line.len() == code.len() {
+        return line.to_owned();
+    }
+    format!("{} ...", line.chars().take(57).collect::<String>().trim_end())
+}

@@ -1,0 +1,333 @@
+//! `package`: packages that are installed, in a version, or not.
+
+use std::time::Duration;
+
+use serde::Deserialize;
+
+use super::family::packages::{self, PackageManager, Packages, Standing, Wanted};
+use super::{Action, Change, Context, Invalid, Step, Validate, Value, Verdict};
+use crate::model::value::one_or_many;
+use crate::model::{Kind, Resource, State};
+use crate::probe::{CheckError, Probe, Readings};
+use crate::sh;
+use crate::shell::Script;
+
+/// A download of some hundred megabytes over a slow line, and a busy lock before it.
+const INSTALL_TIMEOUT: Duration = Duration::from_mins(30);
+
+/// Packages.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Package {
+    #[serde(deserialize_with = "one_or_many")]
+    names: Vec<String>,
+    #[serde(default)]
+    state: Existence,
+    #[serde(skip)]
+    wanted: Vec<Wanted>,
+}
+
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum Existence {
+    #[default]
+    Present,
+    Absent,
+}
+
+impl Validate for Package {
+    fn validate(&mut self, _: &Context<'_>) -> Vec<Invalid> {
+        let mut invalid = Vec::new();
+        if self.names.is_empty() {
+            invalid.push(Invalid::new("names", "no package is named"));
+        }
+        for (n, name) in self.names.iter().enumerate() {
+            match Wanted::parse(name) {
+                Ok(wanted) if self.state == Existence::Absent && wanted.version.is_some() => {
+                    invalid.push(
+                        Invalid::new(format!("names[{n}]"), "a package is removed whatever its version is")
+                            .help(format!("write {:?}", wanted.name)),
+                    );
+                }
+                Ok(wanted) if self.wanted.contains(&wanted) => {}
+                Ok(wanted) => self.wanted.push(wanted),
+                Err(why) => invalid.push(Invalid::new(format!("names[{n}]"), format!("{name:?} {why}"))),
+            }
+        }
+        invalid
+    }
+}
+
+impl Step for Package {
+    fn probes(&self) -> Vec<Probe> {
+        vec![self.probe()]
+    }
+
+    fn check(&self, readings: &Readings) -> Result<Verdict, CheckError> {
+        let probe = self.probe();
+        let found = packages::read(&probe, readings.of(&probe)?, &self.wanted)?;
+        let Some(manager) = found.manager else {
+            return Err(CheckError::refused(
+                "this host has none of dnf, yum and apt-get",
+                "install its packages in another way, with a `command` step".to_owned(),
+            ));
+        };
+        match self.state {
+            Existence::Present => Ok(self.present(readings, &found, manager)),
+            Existence::Absent => self.absent(readings, &found, manager),
+        }
+    }
+
+    fn provides(&self) -> Vec<Resource> {
+        if self.state == Existence::Absent {
+            return Vec::new();
+        }
+        let names = self.wanted.iter().flat_map(Wanted::names);
+        let mut provides: Vec<_> = names.map(|name| Resource::here(Kind::Package, name)).collect();
+        provides.extend([Kind::Unit, Kind::Command, Kind::User, Kind::Group, Kind::Path].map(Resource::any));
+        provides
+    }
+
+    fn needs(&self) -> Vec<Resource> {
+        vec![Resource::here(Kind::Repository, super::repository::VAULT)]
+    }
+
+    fn as_any(&self) -> &dyn std::any::Any {
+        self
+    }
+}
+
+impl Package {
+    fn probe(&self) -> Probe {
+        packages::probe(&self.wanted, self.state == Existence::Absent)
+    }
+
+    fn present(&self, readings: &Readings, found: &Packages, manager: PackageManager) -> Verdict {
+        let mut fields = Vec::new();
+        let mut missing = Vec::new();
+        let mut other = Vec::new();
+        let mut have = Vec::new();
+        for wanted in &self.wanted {
+            let standing = match readings.expected(&Resource::here(Kind::Package, &wanted.name)) {
+                Some(State::Present) if wanted.version.is_none() => Standing::Installed(wanted.name.clone()),
+                Some(State::Value(version)) if wanted.version.as_ref().is_none_or(|v| v == version) => {
+                    Standing::Installed(format!("{} {version}", wanted.name))
+                }
+                Some(State::Absent) => Standing::Missing,
+                _ => found.standing(wanted),
+            };
+            match standing {
+                Standing::Installed(what) => have.push(what),
+                Standing::Provided(by) => have.push(format!("{} (provided by {by})", wanted.name)),
+                Standing::Missing => {
+                    let after = wanted.version.clone().unwrap_or_else(|| "installed".into());
+                    fields.push((wanted.name.clone(), Value::Absent, after));
+                    missing.push(wanted);
+                }
+                Standing::Other { name, version, wanted: after } => {
+                    fields.push((name.clone(), version.clone().into(), after));
+                    other.push((wanted, name, version));
+                }
+            }
+        }
+        if fields.is_empty() {
+            return Verdict::satisfied(format!("installed: {}", have.join(", ")));
+        }
+        let texts = |list: &[&Wanted]| list.iter().map(|w| w.text.clone()).collect::<Vec<_>>().join(", ");
+        let changed: Vec<&Wanted> = other.iter().map(|(w, ..)| *w).collect();
+        let summary = match (missing.is_empty(), changed.is_empty()) {
+            (false, true) => format!("install {}", texts(&missing)),
+            (true, _) => format!("change the version to {}", texts(&changed)),
+            (false, false) => {
+                format!("install {}; change the version to {}", texts(&missing), texts(&changed))
+            }
+        };
+        let all: Vec<&Wanted> = missing.iter().copied().chain(changed.iter().copied()).collect();
+        let mut change = Change::new(summary.clone());
+        for (name, before, after) in fields {
+            change = change.field(name, before, after);
+        }
+        change = change.action(Action::new(summary, install(manager, &all, &other)).timeout(INSTALL_TIMEOUT));
+        if !other.is_empty() {
+            let list: Vec<_> = other.iter().map(|(_, name, version)| format!("{name} {version}")).collect();
+            change.disrupts =
+                Some(format!("replaces {}: services that use it may be restarted", list.join(", ")));
+        }
+        let cured = readings
+            .expected(&Resource::here(Kind::Repository, super::repository::VAULT))
+            .is_some_and(|s| *s == State::Present);
+        if let Some(file) = &found.dead_repository
+            && !cured
+        {
+            change = change.note(format!(
+                "{file} asks mirrorlist.centos.org, which is gone: an earlier step `repository = {{ centos_vault = \
+                 true }}` would choose the archive"
+            ));
+        }
+        for wanted in all {
+            let state = wanted.version.clone().map_or(State::Present, State::Value);
+            change = change.expect(Resource::here(Kind::Package, &wanted.name), state);
+        }
+        Verdict::Drift(change)
+    }
+
+    fn absent(
+        &self,
+        readings: &Readings,
+        found: &Packages,
+        manager: PackageManager,
+    ) -> Result<Verdict, CheckError> {
+        let mut change = Change::default();
+        let mut names: Vec<&str> = Vec::new();
+        for wanted in &self.wanted {
+            let resource = Resource::here(Kind::Package, &wanted.name);
+            let before: Value = match (readings.expected(&resource), found.standing(wanted)) {
+                (Some(State::Absent), _) => continue,
+                (Some(_), _) => "installed".into(),
+                (None, Standing::Missing | Standing::Provided(_)) => continue,
+                (None, Standing::Installed(what)) => what.into(),
+                (None, Standing::Other { name, version, .. }) => format!("{name} {version}").into(),
+            };
+            names.push(&wanted.name);
+            change = change.field(&*wanted.name, before, Value::Absent).expect(resource, State::Absent);
+        }
+        if names.is_empty() {
+            return Ok(Verdict::satisfied("not installed"));
+        }
+        // What apt would remove beside it are names; rpm says in a sentence who needs it.
+        let others: Vec<&str> =
+            found.dependents.iter().map(String::as_str).filter(|d| !names.contains(d)).collect();
+        if !others.is_empty() {
+            let message = match manager {
+                PackageManager::Apt => {
+                    format!("{} would go with {}", others.join(", "), names.join(", "))
+                }
+                _ => others.join("; "),
+            };
+            return Err(CheckError::refused(
+                message,
+                "name what needs it in this step as well, if that is to go, too".to_owned(),
+            ));
+        }
+        change.summary = format!("remove {}", names.join(", "));
+        let label = change.summary.clone();
+        Ok(Verdict::Drift(
+            change.action(Action::new(label, remove(manager, &names)).timeout(INSTALL_TIMEOUT)),
+        ))
+    }
+}
+
+/// How an action runs a package manager: `hw_do ARGUMENT...` waits for the lock of others up to ten minutes.
+///
+/// dnf and yum would wait for ever and tell nobody; with `exit_on_lock` they end with code 200 (dnf.conf(5),
+/// yum.conf(5)). apt-get ends with 100 and says whose lock it is. What went wrong is kept in `$hw_err`.
+fn runner(manager: PackageManager) -> Script {
+    let command = match manager {
+        PackageManager::Dnf => sh!("dnf -y --setopt=exit_on_lock=True"),
+        PackageManager::Yum => sh!("yum -y --setopt=exit_on_lock=1"),
+        PackageManager::Apt => {
+            sh!("DEBIAN_FRONTEND=noninteractive NEEDRESTART_SUSPEND=1 apt-get -y -q -o Dpkg::Use-Pty=0 -o \
+             Dpkg::Options::=--force-confdef -o Dpkg::Options::=--force-confold")
+        }
+    };
+    sh!(
+        r#"hw_log=$(mktemp) || exit 1
+trap 'rm -f "$hw_log"' EXIT
+hw_do() {
+  hw_left=120
+  while :; do
+    {} "$@" 2>"$hw_log"; hw_rc=$?
+    hw_err=$(cat "$hw_log"); [ -z "$hw_err" ] || printf '%s\n' "$hw_err" >&2
+    [ $hw_rc -ne 0 ] || return 0
+    case $hw_rc:$hw_err in
+      200:*|*'Could not get lock'*|*'Unable to acquire the dpkg frontend lock'*|*'btain the transaction lock'*|*'holding the yum lock'*) ;;
+      *) return $hw_rc ;;
+    esac
+    [ $hw_left -gt 0 ] || { echo "another program has held the lock of the package manager for 10 minutes" >&2; return $hw_rc; }
+    [ $hw_left -ne 120 ] || echo "waiting for another program to let go of the lock of the package manager"
+    hw_left=$((hw_left - 1)); sleep 5
+  done
+}
+"#,
+        command
+    )
+}
+
+fn install(manager: PackageManager, all: &[&Wanted], changed: &[(&Wanted, String, String)]) -> Script {
+    let words = |list: &[&Wanted]| -> Vec<String> {
+        let joint = if manager == PackageManager::Apt { "=" } else { "-" };
+        let word = |w: &Wanted| {
+            w.version.as_ref().map_or_else(|| w.name.clone(), |v| format!("{}{joint}{v}", w.name))
+        };
+        list.iter().map(|w| word(w)).collect()
+    };
+    let hint = sh!(r#"hw_fail() {
+  case $hw_err in
+    *mirrorlist.centos.org*) echo "mirrorlist.centos.org is gone: this release is at its end; a step repository = { centos_vault = true } would choose the archive" >&2 ;;
+  esac
+  exit "$1"
+}
+"#);
+    let run = runner(manager).script(&hint);
+    match manager {
+        PackageManager::Apt => run.script(&sh!(
+            r#"set -- install --no-remove {} -- {}
+ls /var/lib/apt/lists/*_Packages* >/dev/null 2>&1 || hw_do update || hw_fail $?
+hw_do "$@" && exit 0
+hw_rc=$?
+case $hw_err in
+  *'404 '*|*'Unable to locate package'*|*'no installation candidate'*|*' was not found'*|*'Failed to fetch'*) ;;
+  *) hw_fail $hw_rc ;;
+esac
+echo "the lists of packages may be out of date: fetching them again"
+hw_do update || hw_fail $?
+hw_do "$@" || hw_fail $?"#,
+            if changed.is_empty() { vec![] } else { vec!["--allow-downgrades"] },
+            words(all)
+        )),
+        PackageManager::Dnf | PackageManager::Yum => {
+            let names: Vec<&str> = changed.iter().map(|(_, name, _)| &**name).collect();
+            let run = run.script(&sh!(
+                r#"{}hw_do install -- {} || {
+  hw_rc=$?
+  case $hw_err in
+    *404*|*'No more mirrors'*|*'Unable to find a match'*|*'No match for argument'*|*'Nothing to do'*|*'checksum'*) ;;
+    *) hw_fail $hw_rc ;;
+  esac
+  echo "the lists of packages may be out of date: fetching them again"
+  hw_do clean expire-cache
+  hw_do install -- {} || hw_fail $?
+}
+"#,
+                if changed.is_empty() {
+                    Script::new()
+                } else {
+                    sh!("hw_was=$(rpm -q -- {})\n", names)
+                },
+                words(all),
+                words(all)
+            ));
+            if changed.is_empty() {
+                return run;
+            }
+            // yum does not put an older version in place of a newer one unless told so.
+            let wanted: Vec<&Wanted> = changed.iter().map(|(w, ..)| *w).collect();
+            run.script(&sh!(
+                r#"if [ "$(rpm -q -- {})" = "$hw_was" ]; then hw_do downgrade -- {} || hw_fail $?; fi"#,
+                names,
+                words(&wanted)
+            ))
+        }
+    }
+}
+
+/// Removes `names` alone: what came with them stays, for the plan did not list it.
+fn remove(manager: PackageManager, names: &[&str]) -> Script {
+    let rest = match manager {
+        PackageManager::Apt => sh!("hw_do remove -- {}", names),
+        PackageManager::Dnf | PackageManager::Yum => {
+            sh!("hw_do --setopt=clean_requirements_on_remove=0 remove -- {}", names)
+        }
+    };
+    runner(manager).script(&rest)
+}

@@ -1,0 +1,181 @@
+//! `script`: a script of the controller that runs on the host when its guards say so.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde::Deserialize;
+
+use super::family::guards::{self, Guards};
+use super::family::put;
+use super::{Change, Context, Invalid, Payload, Step, Validate, Value, Verdict};
+use crate::model::Resource;
+use crate::model::value::one_or_many;
+use crate::probe::{CheckError, Probe, Readings};
+use crate::sh;
+
+/// A script.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Script {
+    source: Option<String>,
+    template: Option<String>,
+    content: Option<String>,
+    #[serde(default)]
+    args: Vec<String>,
+    #[serde(default, deserialize_with = "one_or_many")]
+    interpreter: Vec<String>,
+    #[serde(default, deserialize_with = "one_or_many")]
+    creates: Vec<String>,
+    #[serde(default, deserialize_with = "one_or_many")]
+    removes: Vec<String>,
+    unless: Option<String>,
+    only_if: Option<String>,
+    #[serde(default)]
+    always: bool,
+    chdir: Option<String>,
+    #[serde(default)]
+    env: BTreeMap<String, String>,
+    #[serde(default)]
+    ok_codes: Vec<u32>,
+    #[serde(default)]
+    disrupts: Option<String>,
+    #[serde(skip)]
+    guards: Guards,
+    #[serde(skip)]
+    bytes: Option<Arc<[u8]>>,
+}
+
+/// As of `command`.
+const TIMEOUT: Duration = Duration::from_mins(30);
+
+impl Validate for Script {
+    fn validate(&mut self, context: &Context<'_>) -> Vec<Invalid> {
+        self.guards = Guards {
+            creates: self.creates.clone(),
+            removes: self.removes.clone(),
+            unless: self.unless.clone(),
+            only_if: self.only_if.clone(),
+            always: self.always,
+            chdir: self.chdir.clone(),
+            env: self.env.clone(),
+        };
+        let mut invalid = self.guards.validate();
+        if let Some(code) = self.ok_codes.iter().find(|c| **c > 255) {
+            invalid.push(Invalid::new("ok_codes", format!("{code} is no exit code: they go from 0 to 255")));
+        }
+        let sources = put::Sources {
+            content: self.content.as_deref(),
+            source: self.source.as_deref(),
+            template: self.template.as_deref(),
+        };
+        match sources.read(context) {
+            Ok(None) => {
+                invalid.push(Invalid::new("", "which script? give `source`, `template` or `content`"));
+            }
+            Ok(bytes) => self.bytes = bytes,
+            Err(error) => invalid.push(error),
+        }
+        if let Some(bytes) = self.bytes.as_ref().filter(|_| self.interpreter.is_empty()) {
+            match shebang(bytes) {
+                Ok(words) => self.interpreter = words,
+                Err(why) => invalid.push(Invalid::new("", why).help("name its `interpreter`")),
+            }
+        }
+        invalid
+    }
+}
+
+impl Step for Script {
+    fn probes(&self) -> Vec<Probe> {
+        self.guards.probe().into_iter().collect()
+    }
+
+    fn check(&self, readings: &Readings) -> Result<Verdict, CheckError> {
+        self.guards.check(readings, self.change())
+    }
+
+    fn provides(&self) -> Vec<Resource> {
+        self.guards.provides()
+    }
+
+    fn needs(&self) -> Vec<Resource> {
+        self.guards.needs()
+    }
+
+    fn opaque(&self) -> bool {
+        true
+    }
+
+    fn on_notify(&self, _: &Readings) -> Result<Option<Change>, CheckError> {
+        Ok(Some(self.guards.notified(self.change())))
+    }
+
+    fn as_any(&self) -> &dyn std::any::Any {
+        self
+    }
+}
+
+impl Script {
+    fn change(&self) -> Change {
+        let bytes = self.bytes.clone().unwrap_or_else(|| Arc::from(&b""[..]));
+        let name = self.source.as_ref().or(self.template.as_ref()).map_or_else(
+            || guards::brief(self.content.as_deref().unwrap_or_default().trim()),
+            |path| path.rsplit('/').next().unwrap_or_default().to_owned(),
+        );
+        // It is named to its interpreter, so it may lie where nothing can be executed; a half one is not run.
+        let code = sh!(
+            r#"hw_t=$(umask 077; mktemp) || exit 1
+trap 'rm -f -- "$hw_t"' EXIT
+trap 'exit 129' HUP; trap 'exit 130' INT; trap 'exit 143' TERM
+cat <&3 >"$hw_t" && [ "$(sha256sum <"$hw_t" | cut -c 1-64)" = {} ] || { echo "the script did not arrive whole; is the disk full?" >&2; exit 1; }
+{} "$hw_t" {} 3<&-
+"#,
+            put::sha256(&bytes),
+            self.interpreter,
+            self.args
+        );
+        let label = format!("run the script {name}");
+        let action = self
+            .guards
+            .action(label.clone(), &code, &self.ok_codes)
+            .timeout(TIMEOUT)
+            .payload(Payload(Arc::clone(&bytes)));
+        let mut change =
+            Change::new(label).field("script", Value::Absent, put::show_bytes(&bytes)).action(action);
+        if !self.args.is_empty() {
+            change = change.field("args", Value::Absent, sh!("{}", self.args).to_string());
+        }
+        change.disrupts.clone_from(&self.disrupts);
+        change
+    }
+
+    /// Whether it runs at every apply.
+    pub fn always(&self) -> bool {
+        self.always
+    }
+}
+
+/// The interpreter that a script's first line names, or `sh`. Linux passes all that follows the program as
+/// one argument (execve(2)).
+fn shebang(bytes: &[u8]) -> Result<Vec<String>, String> {
+    let Some(rest) = bytes.strip_prefix(b"#!") else {
+        return if bytes.starts_with(b"\x7fELF") {
+            Err("this is a program, no script".to_owned())
+        } else {
+            Ok(vec!["sh".to_owned()])
+        };
+    };
+    let line = rest.split(|b| *b == b'\n').next().unwrap_or_default();
+    let line = std::str::from_utf8(line).map_err(|_| "its first line is no text".to_owned())?;
+    if line.ends_with('\r') {
+        return Err("its lines end in CR LF, as on Windows".to_owned());
+    }
+    let line = line.trim();
+    let (program, argument) = line.split_once([' ', '\t']).unwrap_or((line, ""));
+    if program.is_empty() {
+        return Err("its first line names no interpreter".to_owned());
+    }
+    let argument = argument.trim();
+    Ok([program, argument].iter().filter(|w| !w.is_empty()).map(|w| (*w).to_owned()).collect())
+}
