@@ -310,7 +310,7 @@ impl Reader<'_> {
                     continue;
                 }
                 if let Err(wrong) = address::check_host(&address) {
-                    let mut diagnostic = fail(&address_span, wrong.message).lint("address-invalid");
+                    let mut diagnostic = lint::ADDRESS_INVALID.at(self.source, &address_span, wrong.message);
                     diagnostic.help.extend(wrong.help);
                     out.push(diagnostic);
                 }

@@ -8,7 +8,6 @@ mod address;
 pub mod document;
 mod environment;
 mod inventory;
-mod kinds;
 mod layer;
 mod lint;
 mod load;

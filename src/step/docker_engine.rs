@@ -507,14 +507,11 @@ fn is_engine(package: &str) -> bool {
 }
 
 fn written(before: &FileState, content: &str) -> State {
-    let fresh = before.kind == FileKind::Absent;
-    let or = |now: &str| if fresh { "root".to_owned() } else { now.to_owned() };
+    let base = if before.kind == FileKind::Absent { FileState::fresh(FileKind::File) } else { before.clone() };
     State::File(FileState {
         kind: FileKind::File,
-        mode: if fresh { 0o644 } else { before.mode },
-        owner: or(&before.owner),
-        group: or(&before.group),
         content: FileContent::Bytes(content.as_bytes().into()),
+        ..base
     })
 }
 

@@ -3,12 +3,12 @@
 pub mod packages;
 pub mod attributes;
 pub mod config_file;
-pub mod exports;
 pub mod edit;
+pub mod exports;
 pub mod fstab;
-pub mod mounts;
 pub mod guards;
 pub mod docker;
+pub mod mounts;
 pub mod path;
-pub mod systemd;
 pub mod put;
+pub mod systemd;
