@@ -196,6 +196,8 @@ kinds! {
     docker_service => DockerService,
     docker_container => DockerContainer,
     package => Package ("names"),
+    repository => Repository,
+    selinux_boolean => SelinuxBoolean,
     service => Service ("name"),
     file => File,
     nfs_export => NfsExport,

@@ -41,6 +41,7 @@ pub mod package;
 pub mod reboot;
 pub mod repository;
 pub mod script;
+pub mod selinux_boolean;
 pub mod service;
 pub mod swarm_init;
 pub mod swarm_join;
@@ -144,6 +145,8 @@ pub struct Change {
     pub notes: Vec<String>,
     /// The states it will leave, for later steps of the same plan.
     pub expects: Vec<(Resource, State)>,
+    /// It only waits for what others bring about. If that has come about by its turn, it counts as made.
+    pub passive: bool,
     /// It runs at every apply (`always = true`): no difference was found, and none is asked for after.
     pub always: bool,
 }

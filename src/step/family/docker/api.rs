@@ -115,7 +115,9 @@ fn classify(probe: &Probe, answer: &Answer) -> Result<Engine, CheckError> {
     if said.contains("permission denied") {
         return Err(denied());
     }
-    let cannot_connect = first.starts_with("curl: (7)")
+    // 52 and 56: systemd took the connection for an engine that then failed to start.
+    let cannot_connect = ["curl: (7)", "curl: (52)", "curl: (56)"].iter().any(|c| first.starts_with(c))
+        || said.contains("connection reset by peer")
         || said.contains("failed to open the raw stream connection")
         || said.contains("unable to open a raw stream connection");
     if cannot_connect {
