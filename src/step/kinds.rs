@@ -191,6 +191,10 @@ macro_rules! kinds {
 
 kinds! {
     directory => Directory ("path"),
+    failover_drill => FailoverDrill,
+    docker_stack => DockerStack,
+    docker_service => DockerService,
+    docker_container => DockerContainer,
     package => Package ("names"),
     repository => Repository,
     selinux_boolean => SelinuxBoolean,
