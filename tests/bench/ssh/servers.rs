@@ -21,16 +21,20 @@ struct Server {
 
 impl Drop for Server {
     fn drop(&mut self) {
-        let _ = self.process.kill();
+        drop(self.process.stdin.take());
         let _ = self.process.wait();
     }
 }
+
+/// Runs the sshd in its arguments until standard input ends: also when the benchmark is killed.
+const KEEPER: &str = r#""$@" </dev/null & read -r _; kill "$!"; wait"#;
 
 impl Fleet {
     /// Starts so many.
     pub fn start(count: usize) -> Self {
         // Short: sockets lie below it, and their paths are bounded.
         let folder = tempfile::Builder::new().prefix("hw-bench.").tempdir_in("/tmp").unwrap();
+        assert!(Path::new("/usr/sbin/sshd").exists(), "there is no /usr/sbin/sshd (package openssh-server)");
         // Where sshd gives up its rights; the system's service would make it.
         fs::create_dir_all("/run/sshd").unwrap();
         let at = folder.path();
@@ -76,8 +80,8 @@ impl Fleet {
         let host_key = self.path(&format!("key{n}"));
         key(&host_key);
         let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
-        let process = Command::new("/usr/sbin/sshd")
-            .arg("-D")
+        let process = Command::new("sh")
+            .args(["-c", KEEPER, "sshd", "/usr/sbin/sshd", "-D"])
             .arg("-E")
             .arg(self.path(&format!("log{n}")))
             .arg("-f")
@@ -85,9 +89,9 @@ impl Fleet {
             .arg("-h")
             .arg(&host_key)
             .args(["-o", &format!("ListenAddress=127.0.0.1:{port}")])
-            .stdin(Stdio::null())
+            .stdin(Stdio::piped())
             .spawn()
-            .expect("start /usr/sbin/sshd (package openssh-server)");
+            .unwrap();
         self.hosts.push(Server { port, process });
         let start = Instant::now();
         while TcpStream::connect(("127.0.0.1", port)).is_err() {

@@ -21,7 +21,7 @@ fn steps() -> Vec<Step> {
     let mut steps = Vec::new();
     let mut add = |toml: String, by_hand: String| steps.push(Step { toml, by_hand });
 
-    for (path, mode) in [("etc", "0755"), ("srv", "0750"), ("srv/data", "0700")] {
+    for (path, mode) in [("etc", "0755"), ("srv", "0750"), ("srv/data", "0700"), ("log", "0775")] {
         add(
             format!(
                 "directory = {{ path = \"BASE/{path}\", mode = \"{mode}\", owner = \"root\", group = \"root\" }}"
