@@ -204,6 +204,7 @@ kinds! {
     reboot => Reboot ("when"),
     assert => Assert ("that"),
     fetch => Fetch,
+    firewall => Firewall,
 }
 
 /// The kind with this name.

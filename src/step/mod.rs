@@ -24,6 +24,7 @@ pub mod directory;
 pub mod service;
 pub mod fetch;
 pub mod file;
+pub mod firewall;
 pub mod mount;
 pub mod nfs_export;
 pub mod line;

@@ -4,6 +4,7 @@ pub mod attributes;
 pub mod config_file;
 pub mod exports;
 pub mod edit;
+pub mod firewalld;
 pub mod fstab;
 pub mod mounts;
 pub mod guards;
