@@ -220,6 +220,7 @@ kinds! {
     swarm_init => SwarmInit,
     swarm_join => SwarmJoin,
     swarm_node => SwarmNode,
+    firewall => Firewall,
 }
 
 /// The kind with this name.

@@ -6,6 +6,7 @@ pub mod config_file;
 pub mod docker;
 pub mod edit;
 pub mod exports;
+pub mod firewalld;
 pub mod fstab;
 pub mod guards;
 pub mod mounts;
