@@ -34,8 +34,6 @@ pub mod failover_drill;
 pub mod fetch;
 pub mod file;
 pub mod firewall;
-pub mod mount;
-pub mod nfs_export;
 pub mod line;
 pub mod link;
 pub mod mount;
