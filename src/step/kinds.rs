@@ -198,6 +198,12 @@ kinds! {
     package => Package ("names"),
     repository => Repository,
     selinux_boolean => SelinuxBoolean,
+    hostname => Hostname ("name"),
+    user => User ("name"),
+    group => Group ("name"),
+    sysctl => Sysctl,
+    cron => Cron,
+    firewall => Firewall,
     service => Service ("name"),
     file => File,
     nfs_export => NfsExport,
@@ -220,7 +226,6 @@ kinds! {
     swarm_init => SwarmInit,
     swarm_join => SwarmJoin,
     swarm_node => SwarmNode,
-    firewall => Firewall,
 }
 
 /// The kind with this name.

@@ -1,5 +1,6 @@
 //! What several kinds share. A module here is no kind of its own.
 
+pub mod accounts;
 pub mod attributes;
 pub mod centos_vault;
 pub mod config_file;
