@@ -507,7 +507,8 @@ fn is_engine(package: &str) -> bool {
 }
 
 fn written(before: &FileState, content: &str) -> State {
-    let base = if before.kind == FileKind::Absent { FileState::fresh(FileKind::File) } else { before.clone() };
+    let base =
+        if before.kind == FileKind::Absent { FileState::fresh(FileKind::File) } else { before.clone() };
     State::File(FileState {
         kind: FileKind::File,
         content: FileContent::Bytes(content.as_bytes().into()),

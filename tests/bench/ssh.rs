@@ -54,7 +54,9 @@ fn main() {
         }
     }
     if failed {
-        println!("\nFAILED: wanted at most {MOST_TIME} times, {MOST_MEMORY} MB and {MOST_EXCHANGES} exchanges");
+        println!(
+            "\nFAILED: wanted at most {MOST_TIME} times, {MOST_MEMORY} MB and {MOST_EXCHANGES} exchanges"
+        );
         drop(fleet);
         std::process::exit(1);
     }
@@ -83,7 +85,10 @@ fn compare(fleet: &Fleet, size: usize, config: &str) -> bool {
         let seconds = |run: &Run| run.wall.as_secs_f64();
         let ratio = median(runs[what].iter().zip(&runs["script"]).map(|(a, b)| seconds(a) / seconds(b)));
         let cpu = median(runs[what].iter().map(|run| run.cpu)) / f64::from(u32::try_from(size).unwrap());
-        print!("{size:>5}  {what:<8} {:>8.2} {ratio:>7.2} {cpu:>12.3}", median(runs[what].iter().map(seconds)));
+        print!(
+            "{size:>5}  {what:<8} {:>8.2} {ratio:>7.2} {cpu:>12.3}",
+            median(runs[what].iter().map(seconds))
+        );
         if what == "script" {
             println!();
             continue;
@@ -119,7 +124,13 @@ impl Fleet {
         let wall = start.elapsed();
         let own_cpu = times(&format!("/proc/{pid}/stat"))[0];
         let output = child.wait_with_output().unwrap();
-        Run { wall, cpu: waited_for() - before, own_cpu, code: output.status.code(), printed: printed(&output) }
+        Run {
+            wall,
+            cpu: waited_for() - before,
+            own_cpu,
+            code: output.status.code(),
+            printed: printed(&output),
+        }
     }
 
     fn start_hostwright(&self, command: &str, size: usize, config: &str) -> std::process::Child {
@@ -232,7 +243,11 @@ fn sees_what_differs(fleet: &Fleet) {
         fs::copy(&path, &kept).unwrap();
         let mut bytes = fs::read(&path).unwrap();
         bytes.truncate(bytes.len() / 2);
-        if bytes.is_empty() { fs::remove_file(&path).unwrap() } else { fs::write(&path, bytes).unwrap() }
+        if bytes.is_empty() {
+            fs::remove_file(&path).unwrap()
+        } else {
+            fs::write(&path, bytes).unwrap()
+        }
         assert!(plan(&[2, 1]) > 0, "{}", path.display());
         // Mode and owner stay what they were.
         fs::copy(&kept, &path).unwrap();

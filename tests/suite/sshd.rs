@@ -467,4 +467,3 @@ async fn the_controller_itself_is_a_host_too() {
     assert_eq!(ask(&mut *session, &Privilege::Login, "echo here; pwd").await.unwrap().text(), "here\n/");
     session.close().await;
 }
-

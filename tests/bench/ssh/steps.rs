@@ -23,7 +23,9 @@ fn steps() -> Vec<Step> {
 
     for (path, mode) in [("etc", "0755"), ("srv", "0750"), ("srv/data", "0700"), ("log", "0775")] {
         add(
-            format!("directory = {{ path = \"BASE/{path}\", mode = \"{mode}\", owner = \"root\", group = \"root\" }}"),
+            format!(
+                "directory = {{ path = \"BASE/{path}\", mode = \"{mode}\", owner = \"root\", group = \"root\" }}"
+            ),
             format!("[ \"$(stat -c '%F %a %U %G' \"$b/{path}\")\" = 'directory {} root root' ]", &mode[1..]),
         );
     }
@@ -35,12 +37,16 @@ fn steps() -> Vec<Step> {
     ];
     for (path, mode, content) in files {
         add(
-            format!("file = {{ path = \"BASE/{path}\", mode = \"{mode}\", owner = \"root\", content = {} }}", quoted(&content)),
+            format!(
+                "file = {{ path = \"BASE/{path}\", mode = \"{mode}\", owner = \"root\", content = {} }}",
+                quoted(&content)
+            ),
             by_hand_file(path, &mode[1..], &sha256(content.as_bytes())),
         );
     }
     add(
-        "file = { path = \"BASE/srv/blob\", mode = \"0644\", owner = \"root\", source = \"blob\" }".to_owned(),
+        "file = { path = \"BASE/srv/blob\", mode = \"0644\", owner = \"root\", source = \"blob\" }"
+            .to_owned(),
         by_hand_file("srv/blob", "644", &sha256(&blob())),
     );
     add("file = { path = \"BASE/etc/old.conf\", state = \"absent\" }".to_owned(), absent("etc/old.conf"));
@@ -61,7 +67,10 @@ fn steps() -> Vec<Step> {
     );
     let block = "10.0.0.2 web-1\n10.0.0.3 web-2";
     add(
-        format!("block = {{ path = \"BASE/etc/hosts\", marker = \"# {{mark}} cluster\", content = {} }}", quoted(block)),
+        format!(
+            "block = {{ path = \"BASE/etc/hosts\", marker = \"# {{mark}} cluster\", content = {} }}",
+            quoted(block)
+        ),
         format!(
             "[ \"$(sed -n '/^# BEGIN cluster$/,/^# END cluster$/p' \"$b/etc/hosts\")\" = '# BEGIN cluster\n{block}\n# END cluster' ]"
         ),
@@ -78,7 +87,9 @@ fn steps() -> Vec<Step> {
     );
     for word in ["one", "two"] {
         add(
-            format!("command = {{ run = \"echo {word} >> BASE/srv/list\", unless = \"grep -qx {word} BASE/srv/list\" }}"),
+            format!(
+                "command = {{ run = \"echo {word} >> BASE/srv/list\", unless = \"grep -qx {word} BASE/srv/list\" }}"
+            ),
             format!("grep -qx {word} \"$b/srv/list\""),
         );
     }
@@ -131,8 +142,7 @@ fn quoted(text: &str) -> String {
 
 /// Taken with the tool that the script uses.
 fn sha256(bytes: &[u8]) -> String {
-    let mut child =
-        Command::new("sha256sum").stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+    let mut child = Command::new("sha256sum").stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
     std::io::Write::write_all(&mut child.stdin.take().unwrap(), bytes).unwrap();
     let output = child.wait_with_output().unwrap();
     String::from_utf8(output.stdout).unwrap().split(' ').next().unwrap().to_owned()
