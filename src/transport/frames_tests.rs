@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 
 use super::*;
 use crate::model::Privilege;
+use crate::probe::Probe;
 use crate::sh;
 use crate::shell::Script;
 use crate::step::Payload;
@@ -96,6 +97,32 @@ async fn answers_come_apart_and_byte_for_byte() {
     assert!(answers[1].stdout == binary, "binary data came back changed");
     assert_eq!((answers[1].code, answers[1].error_text().as_ref()), (7, "no line end"));
     assert_eq!(answers[2..], [Answer::new(0, "x"), Answer::new(0, "")]);
+}
+
+#[tokio::test]
+async fn what_questions_share_is_found_out_once_and_anew_after_an_action() {
+    let folder = tempfile::tempdir().unwrap();
+    let count = folder.path().join("count").display().to_string();
+    let command: &str = format!("echo x >>{count}; grep -c x {count}").leak();
+    let known = Shared { variable: "hw_known", command };
+    let failing = Shared { variable: "hw_failing", command: "echo no; false" };
+    let asks = |shared: Shared, show: &'static str| {
+        Part::probe(&Probe::new(shared.or_ask().raw(show)).sharing(shared))
+    };
+    let known = || asks(known, "echo $hw_known; hw_known=changed");
+    let act = || Part { stop_on_failure: true, ..part("echo ${hw_known-unset}") };
+    let failing = asks(failing, "echo $hw_failing");
+    let (_folder, shells) = shells();
+    for shell in shells {
+        std::fs::write(&count, "").unwrap();
+        let mut channel = open(&shell).await;
+        let parts = vec![known(), known(), act(), known(), known(), failing.clone()];
+        let answers = ask(&mut channel, parts).await.unwrap();
+        let said: Vec<_> = answers.iter().map(Answer::text).collect();
+        assert_eq!(said, ["1", "1", "unset", "2", "2", "no"], "{shell}");
+        let said = ask(&mut channel, vec![known()]).await.unwrap()[0].text().into_owned();
+        assert_eq!(said, "3", "{shell}: the next frame asks anew");
+    }
 }
 
 #[tokio::test]
