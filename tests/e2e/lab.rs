@@ -142,11 +142,7 @@ pub fn with_inventory(inventory: &str, args: &[&str]) -> Ran {
     if args[0] != "check" {
         command.args(["--ssh-config", config.trim()]);
     }
-    let out = command
-        .current_dir(root())
-        .stdin(Stdio::null())
-        .output()
-        .unwrap();
+    let out = command.current_dir(root()).stdin(Stdio::null()).output().unwrap();
     Ran {
         code: out.status.code().unwrap_or(-1),
         stdout: String::from_utf8_lossy(&out.stdout).into_owned(),
@@ -180,4 +176,10 @@ pub fn same(plan: &Ran, apply: &Ran) {
         }
     }
     assert!(differences.is_empty(), "{differences:#?}");
+}
+
+/// Runs a command where the hosts can be reached: whether it succeeded, and what it printed.
+pub fn inside(command: &[&str]) -> (bool, String) {
+    let out = Command::new(script()).arg("exec").args(command).stdin(Stdio::null()).output().unwrap();
+    (out.status.success(), String::from_utf8_lossy(&out.stdout).into_owned())
 }
