@@ -140,16 +140,16 @@ impl Step for Firewall {
             _ => None,
         };
         let runs = will_run.unwrap_or(found.daemon == Daemon::Running);
-        let word = if found.daemon == Daemon::Absent { "not installed" } else { "not running" };
+        let how = if found.daemon == Daemon::Absent { "not installed" } else { "not running" };
         let world = match (runs, self.when_stopped) {
             (true, _) => World::Both,
             (false, WhenStopped::Skip) => {
-                return Ok(Verdict::satisfied(format!("firewalld is {word}: it closes nothing")));
+                return Ok(Verdict::satisfied(format!("firewalld is {how}: it closes nothing")));
             }
             (false, _) if found.daemon == Daemon::Absent => {
-                let world = if self.when_stopped == WhenStopped::Fail { World::Both } else { World::Files };
+                let later = if self.when_stopped == WhenStopped::Fail { World::Both } else { World::Files };
                 let zone = self.zone.as_deref().unwrap_or("public");
-                let change = self.change(&found, zone, world, &self.items(&[]), &[]);
+                let change = self.change(&found, zone, later, &self.items(&[]), &[]);
                 return Ok(Verdict::Unknown {
                     until: Resource::here(Kind::Unit, UNIT),
                     then: Some(change),

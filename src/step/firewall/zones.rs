@@ -116,7 +116,7 @@ pub(super) fn read(probe: &Probe, answer: &Answer) -> Result<Firewall, CheckErro
                     _ => return Err(unreadable("expected zones")),
                 };
                 if !line.starts_with([' ', '\t']) {
-                    zone = line.split(' ').next().unwrap_or_default().to_owned();
+                    line.split(' ').next().unwrap_or_default().clone_into(&mut zone);
                     zones.insert(zone.clone(), Zone::default());
                     continue;
                 }
