@@ -1,3 +1,9 @@
 //! The `hostwright` binary: wiring only.
 
-fn main() {}
+use std::process::ExitCode;
+
+use hostwright::cli::{Surroundings, start};
+
+fn main() -> ExitCode {
+    start(std::env::args_os(), Surroundings::look()).into()
+}

@@ -18,12 +18,48 @@ pub struct Probe {
     pub privilege: Option<Privilege>,
     /// The host to ask, by inventory name, if it is not the step's own.
     pub host: Option<crate::model::HostName>,
+    /// What the script finds out by itself, unless it was found out before.
+    pub shared: Option<Shared>,
+}
+
+/// Something about a host that many probes want to know: it is found out once for all that follow one another, and
+/// anew after an action.
+///
+/// Each script that uses it begins with [`Shared::or_ask`] and so stands on its own: where a probe is asked alone,
+/// or where finding out failed before, it does so by itself.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Shared {
+    /// A shell variable; its name begins with `hw_`.
+    pub variable: &'static str,
+    /// The command that prints its value. It does not block.
+    pub command: &'static str,
+}
+
+impl Shared {
+    /// The line that sets the variable, where it is not set.
+    pub fn or_ask(self) -> Script {
+        let Self { variable, command } = self;
+        Script::new()
+            .raw("[ \"${")
+            .raw(variable)
+            .raw("+x}\" ] || ")
+            .raw(variable)
+            .raw("=$(")
+            .raw(command)
+            .raw(")\n")
+    }
 }
 
 impl Probe {
     /// A question to the step's own host with the step's own rights.
     pub fn new(script: Script) -> Self {
-        Self { script, privilege: None, host: None }
+        Self { script, privilege: None, host: None, shared: None }
+    }
+
+    /// Says that the script begins with [`Shared::or_ask`] of `shared`.
+    #[must_use]
+    pub fn sharing(self, shared: Shared) -> Self {
+        Self { shared: Some(shared), ..self }
     }
 
     /// Asks another host of the inventory.

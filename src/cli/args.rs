@@ -44,19 +44,20 @@ pub(super) enum Command {
     Hosts(Hosts),
     /// Show what is known of hosts
     Facts(Facts),
-    /// Explain a kind of step, or list all
+    /// Explain a kind of step or a lint, or list all
     Explain(Explain),
 }
 
 /// How things are shown: for every command.
 #[derive(Debug, Clone, Args)]
+#[expect(clippy::doc_markdown, reason = "the text is shown as it is")]
 #[command(next_help_heading = "Output")]
 pub(super) struct Output {
-    /// How progress and results are shown
-    #[arg(long, global = true, value_enum, default_value_t = Format::Auto)]
+    /// How progress and results are shown: auto (bars on a terminal, else plain), bars, plain or json
+    #[arg(long, global = true, value_enum, default_value_t = Format::Auto, hide_possible_values = true)]
     pub(super) format: Format,
-    /// Colour; auto looks at the terminal and at NO_COLOR
-    #[arg(long, global = true, value_enum, value_name = "WHEN", default_value_t = When::Auto)]
+    /// Colour: auto (on a terminal, unless NO_COLOR is set), always or never
+    #[arg(long, global = true, value_enum, value_name = "WHEN", default_value_t = When::Auto, hide_possible_values = true)]
     pub(super) color: When,
     /// Tell more: -v what is unchanged and skipped, -vv also each action and its output
     #[arg(short, long, global = true, action = ArgAction::Count, conflicts_with = "quiet")]
@@ -80,6 +81,7 @@ pub enum Format {
 }
 
 /// When colour is used.
+#[expect(clippy::doc_markdown, reason = "the text is shown as it is")]
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum When {
     /// On a terminal, unless NO_COLOR is set
@@ -92,27 +94,21 @@ pub enum When {
 
 /// Where the hosts come from.
 #[derive(Debug, Clone, Args)]
+#[expect(clippy::doc_markdown, reason = "the text is shown as it is")]
 #[command(next_help_heading = "Inventory")]
 pub(super) struct Inventory {
-    /// The inventory
-    #[arg(
-        short,
-        long,
-        value_name = "FILE",
-        env = "HOSTWRIGHT_INVENTORY",
-        default_value = "inventory.toml",
-        hide_env_values = true
-    )]
-    pub(super) inventory: PathBuf,
+    /// The inventory [env: HOSTWRIGHT_INVENTORY] [default: inventory.toml]
+    #[arg(short, long, value_name = "FILE")]
+    pub(super) inventory: Option<PathBuf>,
     /// Set a variable; wins over inventory and playbooks
     #[arg(long = "var", value_name = "NAME=VALUE", value_parser = var)]
-    pub(super) vars: Vec<(String, String)>,
+    pub(super) vars: Vec<String>,
 }
 
 /// `NAME=VALUE`; the value may be empty and may hold `=`.
-fn var(text: &str) -> Result<(String, String), String> {
+fn var(text: &str) -> Result<String, String> {
     match text.split_once('=') {
-        Some((name, value)) if !name.is_empty() => Ok((name.to_owned(), value.to_owned())),
+        Some((name, _)) if !name.is_empty() => Ok(text.to_owned()),
         _ => Err("expected NAME=VALUE".into()),
     }
 }
@@ -127,9 +123,9 @@ pub(super) struct Connection {
     /// Give up connecting to a host after this time ("10s", "1m")
     #[arg(long, value_name = "TIME", value_parser = duration)]
     pub(super) connect_timeout: Option<std::time::Duration>,
-    /// How many hosts are worked on at once
-    #[arg(long, value_name = "N", default_value_t = 20, value_parser = forks)]
-    pub(super) forks: usize,
+    /// How many hosts are worked on at once [default: the inventory's `forks`, or 20]
+    #[arg(long, value_name = "N", value_parser = forks)]
+    pub(super) forks: Option<usize>,
     /// Ask for the password that sudo wants, once for all hosts
     #[arg(short = 'K', long, conflicts_with = "become_password_file")]
     pub(super) ask_become_password: bool,
@@ -183,17 +179,10 @@ pub(super) struct Selection {
 pub(super) struct Target {
     /// Which hosts ("workers:!node-3"); all of them without it
     #[arg(value_name = "PATTERN")]
-    pattern: Option<String>,
+    pub(super) pattern: Option<String>,
     /// The same as PATTERN
     #[arg(short, long, value_name = "PATTERN", conflicts_with = "pattern", help_heading = "Selection")]
-    limit: Option<String>,
-}
-
-impl Target {
-    /// The pattern; every host without one.
-    pub(super) fn pattern(&self) -> &str {
-        self.pattern.as_deref().or(self.limit.as_deref()).unwrap_or("*")
-    }
+    pub(super) limit: Option<String>,
 }
 
 /// How much of a change is shown.
@@ -226,7 +215,7 @@ pub(super) struct Plan {
     #[command(flatten)]
     pub(super) diff: Diff,
     /// Plan changes that interrupt users, without `disruptive = true` on their steps
-    #[arg(long)]
+    #[arg(long, help_heading = "Changes")]
     pub(super) allow_disruptive: bool,
 }
 
@@ -235,10 +224,10 @@ pub(super) struct Apply {
     #[command(flatten)]
     pub(super) plan: Plan,
     /// Do not ask before the plan is applied
-    #[arg(short, long)]
+    #[arg(short, long, help_heading = "Changes")]
     pub(super) yes: bool,
     /// After the apply, plan again: everything must be as described
-    #[arg(long)]
+    #[arg(long, help_heading = "Changes")]
     pub(super) verify_twice: bool,
 }
 
@@ -257,7 +246,7 @@ pub(super) struct Run {
     #[command(flatten)]
     pub(super) connection: Connection,
     /// The command and its arguments; a single one is a line for the shell
-    #[arg(last = true, required = true, value_name = "COMMAND")]
+    #[arg(last = true, required = true, value_name = "COMMAND", help_heading = None)]
     pub(super) command: Vec<String>,
 }
 
@@ -281,7 +270,7 @@ pub(super) struct Facts {
 
 #[derive(Debug, Args)]
 pub(super) struct Explain {
-    /// A kind of step (`nfs_export`); all are listed without it
+    /// A kind of step (`nfs_export`) or a lint (`unguarded-command`); all are listed without it
     pub(super) topic: Option<String>,
 }
 
@@ -297,8 +286,8 @@ mod tests {
 
     #[test]
     fn variables_and_times() {
-        assert_eq!(var("a=b=c"), Ok(("a".into(), "b=c".into())));
-        assert_eq!(var("a="), Ok(("a".into(), String::new())));
+        assert_eq!(var("a=b=c"), Ok("a=b=c".into()));
+        assert_eq!(var("a="), Ok("a=".into()));
         assert!(var("=b").is_err() && var("a").is_err());
         assert_eq!(duration("90"), Ok(std::time::Duration::from_secs(90)));
         assert_eq!(duration("1m"), Ok(std::time::Duration::from_mins(1)));

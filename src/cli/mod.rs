@@ -1,10 +1,22 @@
 //! The command line: types, settings that are settled once, one file per command.
 
+mod adhoc;
+mod apply;
 mod args;
+mod check;
+mod common;
 pub mod environment;
 mod exit;
+mod explain;
+mod hosts;
+mod interrupt;
+mod output;
+mod password;
+mod plan;
 mod settings;
+mod start;
 
 pub use args::{Cli, Format, When};
 pub use exit::Exit;
-pub use settings::{Display, PasswordFrom, Reach, Surroundings, Wanted};
+pub use settings::{Display, PasswordFrom, Reach, Surroundings};
+pub use start::start;

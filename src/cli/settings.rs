@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use super::args::{self, Format, When};
+use crate::config::Options;
 use crate::report::{Detail, Look};
 
 /// Where text goes and how it may look there.
@@ -106,65 +107,44 @@ impl Display {
     }
 }
 
-/// Which playbooks, hosts and steps a command is about.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Wanted {
-    /// The inventory file.
-    pub inventory: PathBuf,
-    /// Playbooks and folders of playbooks; none for commands that need only hosts.
-    pub playbooks: Vec<PathBuf>,
-    /// Host pattern that narrows every playbook.
-    pub limit: Option<String>,
-    /// Only steps with one of these tags.
-    pub tags: Vec<String>,
-    /// No steps with one of these tags.
-    pub skip_tags: Vec<String>,
-    /// Only these steps.
-    pub steps: Vec<String>,
-    /// Begin with this step.
-    pub start_at: Option<String>,
-    /// Variables that win over all others.
-    pub vars: Vec<(String, String)>,
-    /// `-F` of `ssh`, in place of the inventory's.
-    pub ssh_config: Option<PathBuf>,
+/// The inventory file: of the command line, the environment, or the usual one.
+fn path(inventory: &args::Inventory) -> PathBuf {
+    let variable = || std::env::var_os("HOSTWRIGHT_INVENTORY").filter(|v| !v.is_empty()).map(PathBuf::from);
+    inventory.inventory.clone().or_else(variable).unwrap_or_else(|| "inventory.toml".into())
 }
 
-impl Wanted {
-    pub(super) fn hosts(inventory: &args::Inventory, pattern: &str) -> Self {
-        Self {
-            inventory: inventory.inventory.clone(),
-            vars: inventory.vars.clone(),
-            limit: Some(pattern.to_owned()),
-            ..Self::default()
-        }
+/// What to load for a command that is about hosts alone.
+pub(super) fn of_hosts(inventory: &args::Inventory, target: &args::Target) -> Options {
+    Options {
+        inventory: path(inventory),
+        vars: inventory.vars.clone(),
+        hosts_pattern: target.pattern.clone(),
+        limit: target.limit.clone(),
+        ..Options::default()
     }
+}
 
-    pub(super) fn playbooks(inventory: &args::Inventory, selection: &args::Selection) -> Self {
-        let args::Selection { playbooks, limit, tags, skip_tags, steps, start_at } = selection.clone();
-        Self {
-            inventory: inventory.inventory.clone(),
-            vars: inventory.vars.clone(),
-            playbooks,
-            limit,
-            tags,
-            skip_tags,
-            steps,
-            start_at,
-            ssh_config: None,
-        }
-    }
-
-    pub(super) fn over(mut self, connection: &args::Connection) -> Self {
-        self.ssh_config.clone_from(&connection.ssh_config);
-        self
+/// What to load for a command that is about playbooks.
+pub(super) fn of_playbooks(inventory: &args::Inventory, selection: &args::Selection) -> Options {
+    let args::Selection { playbooks, limit, tags, skip_tags, steps, start_at } = selection.clone();
+    Options {
+        inventory: path(inventory),
+        vars: inventory.vars.clone(),
+        playbooks,
+        limit,
+        tags,
+        skip_tags,
+        step: steps,
+        start_at,
+        ..Options::default()
     }
 }
 
 /// How hosts are reached and how many at once.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Reach {
-    /// Hosts worked on at once.
-    pub forks: usize,
+    /// Hosts worked on at once, if the command line says.
+    pub forks: Option<usize>,
     /// Bound of connecting and logging in; `ssh` decides where it is `None`.
     pub connect_timeout: Option<Duration>,
     /// Where the password for `sudo` comes from.

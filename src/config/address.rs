@@ -96,14 +96,13 @@ impl Network {
         let (address, prefix) = text.split_once('/')?;
         let address: IpAddr = address.trim_matches(['[', ']']).parse().ok()?;
         let bits = if address.is_ipv4() { 32 } else { 128 };
-        let prefix = match prefix.parse::<u8>() {
-            Ok(prefix) => prefix,
-            Err(_) => {
-                let mask = u32::from(prefix.parse::<Ipv4Addr>().ok().filter(|_| address.is_ipv4())?);
-                let ones = mask.leading_ones();
-                (mask.count_ones() == ones).then_some(())?;
-                u8::try_from(ones).ok()?
-            }
+        let prefix = if let Ok(prefix) = prefix.parse::<u8>() {
+            prefix
+        } else {
+            let mask = u32::from(prefix.parse::<Ipv4Addr>().ok().filter(|_| address.is_ipv4())?);
+            let ones = mask.leading_ones();
+            (mask.count_ones() == ones).then_some(())?;
+            u8::try_from(ones).ok()?
         };
         (prefix <= bits).then_some(Self { address, prefix })
     }

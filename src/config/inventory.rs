@@ -310,7 +310,7 @@ impl Reader<'_> {
                     continue;
                 }
                 if let Err(wrong) = address::check_host(&address) {
-                    let mut diagnostic = fail(&address_span, wrong.message).lint("address-invalid");
+                    let mut diagnostic = lint::ADDRESS_INVALID.at(self.source, &address_span, wrong.message);
                     diagnostic.help.extend(wrong.help);
                     out.push(diagnostic);
                 }
@@ -486,18 +486,15 @@ fn position_names<'a>(groups: &'a [RawGroup<'_>]) -> impl Iterator<Item = &'a st
 pub(super) fn becomes(source: &Arc<Source>, table: &mut Table<'_, '_>) -> Option<Becomes> {
     use crate::model::value::Value;
     let (_, node) = table.take("become")?;
-    match becomes_of(node) {
-        Some(becomes) => Some(becomes),
-        None => {
-            let mut diagnostic =
-                super::table::mismatch(source, node, "`true`, `false` or the name of a user");
-            if let Value::String(_) = node.value {
-                diagnostic.message = "the user's name is empty".into();
-            }
-            table.out().push(diagnostic);
-            None
+    let becomes = becomes_of(node);
+    if becomes.is_none() {
+        let mut diagnostic = super::table::mismatch(source, node, "`true`, `false` or the name of a user");
+        if let Value::String(_) = node.value {
+            diagnostic.message = "the user's name is empty".into();
         }
+        table.out().push(diagnostic);
     }
+    becomes
 }
 
 /// What a value of `become` means.

@@ -33,7 +33,8 @@ pub(super) struct Resolved<'a> {
     pub world: &'a Arc<World>,
     /// The playbooks: their hosts, their texts, their steps.
     pub plays: &'a [(BTreeSet<usize>, Arc<PlayScope>, Vec<SourceStep>)],
-    /// Every instance that could be resolved, in the order of the run, then of the inventory.
+    /// Every instance that could be resolved of the kinds that lints look at, in the order of the run, then of
+    /// the inventory.
     pub instances: Vec<Checked>,
 }
 
@@ -53,6 +54,9 @@ pub(super) fn check<'a>(
                 facts |= attempt.facts_wanted;
                 results.extend(attempt.results_wanted.iter().cloned());
                 found.take(&world.fleet.hosts[host], &attempt);
+                if !super::lint::looks_at(step.raw.kind.name) {
+                    continue;
+                }
                 for (instance, node) in attempt.instances {
                     let host = Arc::clone(&world.fleet.hosts[host]);
                     instances.push(Checked { play, step: position, host, instance, node });
@@ -61,7 +65,7 @@ pub(super) fn check<'a>(
             step.needs_facts = facts;
             step.needs_results = results.into_iter().collect();
             found.report(out);
-            until(world, scope, step, out);
+            until(scope, step, out);
         }
     }
     Resolved { world, plays, instances }
@@ -74,7 +78,7 @@ fn statically(
     step: &SourceStep,
     out: &mut Vec<Diagnostic>,
 ) -> (bool, BTreeSet<StepId>) {
-    let jinja = &world.jinja;
+    let jinja = super::template::texts();
     let mut uses = Uses::default();
     let raw = &step.raw;
     for node in raw.name.iter().chain(&raw.each).chain([&raw.common, &raw.body]) {
@@ -130,11 +134,11 @@ fn statically(
 }
 
 /// `until` is an expression over `result`, which exists only after the step's action.
-fn until(world: &World, play: &PlayScope, step: &SourceStep, out: &mut Vec<Diagnostic>) {
+fn until(play: &PlayScope, step: &SourceStep, out: &mut Vec<Diagnostic>) {
     let Some(node) = &step.raw.until else { return };
     let Value::String(text) = &node.value else { return };
     let at = span(&play.source, &node.span);
-    let expression = match world.jinja.compile_expression(text) {
+    let expression = match super::template::texts().compile_expression(text) {
         Ok(expression) => expression,
         Err(error) => {
             let message = format!("the expression cannot be read: {}", super::template::message(&error));

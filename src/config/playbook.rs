@@ -5,13 +5,12 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::inventory::{Becomes, becomes};
-use super::kinds;
 use super::layer::Layer;
 use super::table::{Table, mismatch, span, suggest};
 use crate::diagnostic::{Diagnostic, Source};
 use crate::model::Batch;
 use crate::model::value::{Key, Node, Value};
-use crate::step::KindInfo;
+use crate::step::{self, KindInfo};
 
 /// A playbook.
 #[derive(Debug)]
@@ -156,7 +155,7 @@ fn report_unknown(source: &Arc<Source>, mut table: Table<'_, '_>) {
         let mut diagnostic =
             Diagnostic::error(span(source, &key.span), format!("unknown key `{}` in a playbook", key.name))
                 .label("not known here");
-        diagnostic.help.extend(if kinds::find(&key.name).is_some() {
+        diagnostic.help.extend(if step::kind(&key.name).is_some() {
             Some(format!("`{}` is a kind of step: write it below `[[step]]`", key.name))
         } else {
             suggest(&key.name, known.iter().copied())
@@ -234,12 +233,12 @@ fn step(source: &Arc<Source>, node: &Node, out: &mut Vec<Diagnostic>) -> Option<
 
     let rest = table.rest();
     let known = table.known().to_vec();
-    let kinds: Vec<_> = rest.iter().filter_map(|(k, n)| kinds::find(&k.name).map(|i| (k, n, i))).collect();
-    let others: Vec<_> = rest.iter().filter(|(k, _)| kinds::find(&k.name).is_none()).collect();
+    let kinds: Vec<_> = rest.iter().filter_map(|(k, n)| step::kind(&k.name).map(|i| (k, n, i))).collect();
+    let others: Vec<_> = rest.iter().filter(|(k, _)| step::kind(&k.name).is_none()).collect();
     let out = table.out();
     let head = head(source, node);
     for (key, _) in &others {
-        let all = kinds::all().map(|k| k.name).chain(known.iter().copied());
+        let all = step::KINDS.iter().map(|k| k.name).chain(known.iter().copied());
         let near = crate::diagnostic::nearest(&key.name, all);
         let message = match kinds.len() {
             0 if others.len() == 1 => format!("unknown kind of step `{}`", key.name),
@@ -248,7 +247,10 @@ fn step(source: &Arc<Source>, node: &Node, out: &mut Vec<Diagnostic>) -> Option<
         let help = match near {
             Some(near) => format!("did you mean `{near}`?"),
             None if kinds.is_empty() => {
-                format!("kinds of step: {}", kinds::all().map(|k| k.name).collect::<Vec<_>>().join(", "))
+                format!(
+                    "kinds of step: {}",
+                    step::KINDS.iter().map(|k| k.name).collect::<Vec<_>>().join(", ")
+                )
             }
             None => format!("parameters of `{}` go into its own table", kinds[0].0.name),
         };

@@ -17,7 +17,7 @@ use super::inventory::{Becomes, Fleet};
 use super::layer::Layer;
 use super::secret::{self, SecretStore};
 use super::table::{span, suggest};
-use super::template;
+use super::template::{self, Compiled};
 use crate::diagnostic::{Diagnostic, Severity, Source};
 use crate::model::value::{Node, Value as TomlValue};
 use crate::model::{Known, StepId, StepResult};
@@ -29,8 +29,8 @@ pub(super) struct World {
     pub fleet: Fleet,
     /// The controller.
     pub environment: Arc<dyn Environment>,
-    /// Templates in playbooks and inventory.
-    pub jinja: minijinja::Environment<'static>,
+    /// Strings that were compiled before, and `when` expressions, which are marked as such.
+    compiled: Mutex<HashMap<(String, bool), Arc<Compiled>>>,
     /// Templates in files of their own.
     file_jinja: minijinja::Environment<'static>,
     /// Secrets.
@@ -87,7 +87,7 @@ impl World {
         Self {
             fleet,
             environment,
-            jinja: template::environment(template::Part::Text),
+            compiled: Mutex::default(),
             file_jinja: template::environment(template::Part::File),
             secrets,
             missing_secrets,
@@ -107,6 +107,19 @@ impl World {
         let read = self.environment.read(&path).map(Arc::from);
         files.insert(path, read.clone());
         read
+    }
+}
+
+impl World {
+    /// Compiles a string, or with `expression` an expression without braces, once for all hosts.
+    fn compiled(&self, text: &str, expression: bool) -> Result<Arc<Compiled>, Error> {
+        let key = (text.to_owned(), expression);
+        if let Some(compiled) = lock(&self.compiled).get(&key) {
+            return Ok(Arc::clone(compiled));
+        }
+        let compiled = Arc::new(if expression { Compiled::expression(text) } else { Compiled::text(text) }?);
+        lock(&self.compiled).insert(key, Arc::clone(&compiled));
+        Ok(compiled)
     }
 }
 
@@ -278,42 +291,34 @@ impl Scope {
 
     /// The value of a string: typed if it is one expression, text otherwise.
     fn value_of(&self, source: &Arc<Source>, node: &Node, text: &str) -> Result<Value, Failed> {
-        let jinja = &self.shared.world.jinja;
-        if let Some((at, expression)) = template::sole_expression(jinja, text) {
-            return self.evaluate(source, node, at, expression);
+        match self.shared.world.compiled(text, false) {
+            Ok(compiled) => self.evaluate(source, node, &compiled),
+            Err(error) => Err(self.failure(&Code { source, node, at: 0, text }, &error, self.touches())),
         }
-        let touches = self.touches();
-        let rendered = jinja.template_from_str(text).and_then(|t| t.render(self.root()));
-        rendered.map(Value::from).map_err(|error| {
-            let code = Code { source, node, at: 0, text };
-            self.failure(&code, &error, touches)
-        })
     }
 
-    /// Evaluates the expression at `at` in the string `node`.
-    fn evaluate(
-        &self,
-        source: &Arc<Source>,
-        node: &Node,
-        at: usize,
-        expression: &str,
-    ) -> Result<Value, Failed> {
-        let jinja = &self.shared.world.jinja;
+    fn evaluate(&self, source: &Arc<Source>, node: &Node, compiled: &Compiled) -> Result<Value, Failed> {
         let touches = self.touches();
-        let value = jinja
-            .compile_expression(expression)
-            .and_then(|e| e.eval(self.root()))
-            .and_then(|v| if v.is_undefined() { Err(ErrorKind::UndefinedError.into()) } else { Ok(v) });
-        value.map_err(|error| {
-            let code = Code { source, node, at, text: expression };
-            self.failure(&code, &error, touches)
-        })
+        let (value, at, text) = match compiled {
+            Compiled::Expression(at, text, expression) => {
+                let value = expression.eval(self.root());
+                let defined = |v: Value| {
+                    if v.is_undefined() { Err(ErrorKind::UndefinedError.into()) } else { Ok(v) }
+                };
+                (value.and_then(defined), *at, text.as_str())
+            }
+            Compiled::Text(template) => (template.render(self.root()).map(Value::from), 0, template.source()),
+        };
+        value.map_err(|error| self.failure(&Code { source, node, at, text }, &error, touches))
     }
 
     /// Evaluates an expression written without braces (`when`); with braces will do as well.
     pub(super) fn condition(&self, source: &Arc<Source>, node: &Node, text: &str) -> Result<bool, Failed> {
-        let (at, expression) = template::sole_expression(&self.shared.world.jinja, text).unwrap_or((0, text));
-        self.evaluate(source, node, at, expression).map(|v| v.is_true())
+        let value = match self.shared.world.compiled(text, true) {
+            Ok(compiled) => self.evaluate(source, node, &compiled),
+            Err(error) => Err(self.failure(&Code { source, node, at: 0, text }, &error, self.touches())),
+        };
+        value.map(|v| v.is_true())
     }
 
     /// Renders a text that is no string of a playbook (a template file called `name`).
@@ -378,8 +383,7 @@ impl Scope {
         near: Option<std::ops::Range<usize>>,
     ) -> Option<(String, Option<std::ops::Range<usize>>, Option<String>)> {
         let mut uses = template::Uses::default();
-        let jinja = &self.shared.world.jinja;
-        uses.add(jinja, code, !template::is_template(code));
+        uses.add(template::texts(), code, !template::is_template(code));
         let mut found: Vec<_> = uses
             .paths
             .iter()
@@ -415,7 +419,7 @@ impl Scope {
             }
             so_far.push_str(part);
             if next.is_undefined() {
-                if self.shared.world.jinja.globals().any(|(name, _)| name == so_far) {
+                if template::texts().globals().any(|(name, _)| name == so_far) {
                     return None;
                 }
                 let names: Vec<String> = value.try_iter().ok()?.map(|v| v.to_string()).collect();

@@ -6,7 +6,8 @@ use std::sync::Arc;
 use crate::diagnostic::{Diagnostic, Source, Span, nearest};
 use crate::model::value::{Key, Node, Value};
 
-/// The range of `range` in `source`.
+/// The range of `range` in `source`, in the form that diagnostics take.
+#[expect(clippy::unnecessary_wraps, reason = "some diagnostics have no place")]
 pub(super) fn span(source: &Arc<Source>, range: &Range<usize>) -> Option<Span> {
     Some(Span { source: Arc::clone(source), range: range.clone() })
 }

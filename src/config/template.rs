@@ -1,10 +1,14 @@
 //! MiniJinja as configured for playbooks: strict, without escaping, with the filters that sysadmins need.
 
 use std::ops::Range;
+use std::sync::OnceLock;
 
 use base64::Engine as _;
-use minijinja::value::{Kwargs, ValueKind};
-use minijinja::{AutoEscape, Environment, Error, ErrorKind, UndefinedBehavior, Value, syntax::SyntaxConfig};
+use minijinja::value::{Kwargs, Serde, ValueKind};
+use minijinja::{
+    AutoEscape, Environment, Error, ErrorKind, Expression, Template, UndefinedBehavior, Value,
+    syntax::SyntaxConfig,
+};
 use sha2::{Digest as _, Sha256};
 
 use super::address::Network;
@@ -48,7 +52,8 @@ pub(super) fn environment(part: Part) -> Environment<'static> {
     });
     env.add_filter("b64decode", b64decode);
     env.add_filter("sha256", |value: &Value| {
-        Sha256::digest(text(value).as_bytes()).iter().map(|b| format!("{b:02x}")).collect::<String>()
+        let digest = Sha256::digest(text(value).as_bytes());
+        digest.iter().fold(String::new(), |hex, byte| format!("{hex}{byte:02x}"))
     });
     env.add_filter("network", network);
     env.add_filter("to_json", to_json);
@@ -76,7 +81,6 @@ fn b64decode(value: &str) -> Result<String, Error> {
 }
 
 /// `"192.168.158.143" | network(24)` is `192.168.158.0/24`; without a prefix the value must have one.
-#[expect(clippy::needless_pass_by_value, reason = "the signature that filters must have")]
 fn network(value: &str, prefix: Option<u8>) -> Result<String, Error> {
     let text = match prefix {
         Some(prefix) => format!("{}/{prefix}", value.split('/').next().unwrap_or_default()),
@@ -95,6 +99,66 @@ fn to_json(value: &Value, options: Kwargs) -> Result<String, Error> {
     let json =
         if indent.is_some() { serde_json::to_string_pretty(value) } else { serde_json::to_string(value) };
     json.map_err(|e| invalid(format!("cannot be written as JSON: {e}")))
+}
+
+/// The environment of strings in playbooks. It never changes, so that what is compiled in it can be kept.
+pub(super) fn texts() -> &'static Environment<'static> {
+    static TEXTS: OnceLock<Environment<'static>> = OnceLock::new();
+    TEXTS.get_or_init(|| {
+        let mut env = environment(Part::Text);
+        // A template is its own name: `get_template` then compiles each text once.
+        env.set_loader(|text| Ok(Some(text.to_owned())));
+        env
+    })
+}
+
+/// A string of a playbook, ready to be rendered for one host after the other.
+pub(super) enum Compiled {
+    /// One expression, which starts at this byte.
+    Expression(usize, String, Expression<'static, 'static>),
+    /// Text with expressions in it.
+    Text(Template<'static, 'static>),
+}
+
+impl std::fmt::Debug for Compiled {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Expression(_, code, _) => write!(f, "Expression({code:?})"),
+            Self::Text(template) => write!(f, "Text({:?})", template.source()),
+        }
+    }
+}
+
+impl Compiled {
+    /// Compiles a string.
+    pub(super) fn text(text: &str) -> Result<Self, Error> {
+        match sole_expression(texts(), text) {
+            Some((at, code)) => {
+                Ok(Self::Expression(at, code.to_owned(), texts().compile_expression_owned(code.to_owned())?))
+            }
+            None => texts().get_template(text).map(Self::Text),
+        }
+    }
+
+    /// Compiles an expression written without braces.
+    pub(super) fn expression(text: &str) -> Result<Self, Error> {
+        let (at, code) = sole_expression(texts(), text).unwrap_or((0, text));
+        Ok(Self::Expression(at, code.to_owned(), texts().compile_expression_owned(code.to_owned())?))
+    }
+}
+
+/// Evaluates the `until` of a step over the `result` of its last try.
+///
+/// # Errors
+/// What is wrong with the expression, a lower-case fragment: a key that `result` does not have, for example.
+pub fn until_holds(expression: &str, result: &crate::model::StepResult) -> Result<bool, String> {
+    let scope = Value::from_pairs([("result", Value::from(Serde(result)))]);
+    let compiled = texts().compile_expression(expression).map_err(|e| message(&e))?;
+    match compiled.eval(scope) {
+        Ok(value) if value.is_undefined() => Err(format!("`{expression}` is not defined")),
+        Ok(value) => Ok(value.is_true()),
+        Err(error) => Err(message(&error)),
+    }
 }
 
 /// Whether a string is a template.
@@ -254,3 +318,19 @@ pub(super) const FILTERS: [&str; 32] = [
     "trim",
     "upper",
 ];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::StepResult;
+
+    #[test]
+    fn until_looks_at_the_result_alone() {
+        let result = StepResult { code: Some(0), stdout: "node is ready".into(), ..StepResult::default() };
+        let holds = |expression: &str| until_holds(expression, &result);
+        assert_eq!(holds("result.code == 0 and 'ready' in result.stdout"), Ok(true));
+        assert_eq!(holds("'failed' in result.stdout"), Ok(false));
+        assert!(holds("result.cod == 0").is_err());
+        assert!(holds("vars.x").is_err());
+    }
+}

@@ -116,12 +116,13 @@ impl HostRun {
                 timeout: Some(timeout),
                 stop_on_failure: true,
                 stream: matches!(action.then, Then::Nothing),
+                shared: None,
             };
             parts.push((part, action.label.clone()));
         }
         let labels: Vec<String> = parts.iter().map(|(_, label)| label.clone()).collect();
         let mut parts: Vec<Part> = parts.into_iter().map(|(part, _)| part).collect();
-        parts.extend(along.iter().map(|(_, probe)| Part::question(probe.script.clone())));
+        parts.extend(along.iter().map(|(_, probe)| Part::probe(probe)));
         let bound =
             parts.iter().filter_map(|p| p.timeout).sum::<Duration>() + self.shared.options.probe_timeout;
         let at = self.at(n);

@@ -78,7 +78,7 @@ async fn ask_group(
     let mut replies: Vec<Result<Answer, Failure>> = Vec::with_capacity(probes.len());
     while replies.len() < probes.len() {
         let rest = &probes[replies.len()..];
-        let parts = rest.iter().map(|p| Part::question(p.script.clone())).collect();
+        let parts = rest.iter().map(Part::probe).collect();
         let frame = Frame { privilege: privilege.clone(), parts, timeout: bound };
         match link.exchange(frame, &mut |_| {}).await {
             Ok(answers) if answers.len() == rest.len() => replies.extend(answers.into_iter().map(Ok)),

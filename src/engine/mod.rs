@@ -154,9 +154,12 @@ impl Engine {
 
     /// Sends the last event, closes all sessions, and returns what the run came to.
     pub async fn finish(mut self) -> Summary {
-        for link in self.links.iter() {
-            link.close().await;
+        // All at once: each waits for its host.
+        let mut closing = tokio::task::JoinSet::new();
+        for link in self.links.iter().map(Arc::clone) {
+            closing.spawn(async move { link.close().await });
         }
+        closing.join_all().await;
         self.summary.unreachable = self.unreachable();
         self.events.send(Body::RunFinished { summary: self.summary.clone() }).await;
         self.summary

@@ -142,7 +142,7 @@ pub(crate) fn failure(failure: &Failure, indent: usize, look: Look, detail: Deta
         let bound = if detail.verbose > 0 { command.len() } else { 4 };
         let mut shown = command[..bound.min(command.len())].join("\n");
         if command.len() > bound {
-            shown.push_str(&format!("\n{}", look.ellipsis()));
+            shown.extend(["\n", look.ellipsis()]);
         }
         out.extend(painted(Tone::Normal, look, &shown, &format!("{blank}command: "), &deeper));
     }

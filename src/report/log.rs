@@ -24,6 +24,7 @@ pub(crate) struct Log {
     recap: recap::Recap,
     /// The plan has been shown.
     planned: bool,
+    applied: bool,
 }
 
 impl Log {
@@ -37,6 +38,7 @@ impl Log {
             heading: None,
             recap: recap::Recap::default(),
             planned: false,
+            applied: false,
         }
     }
 
@@ -57,6 +59,7 @@ impl Log {
                 Vec::new()
             }
             Body::PlayStarted { play } => {
+                self.applied = true;
                 self.heading = Some(*play);
                 Vec::new()
             }
@@ -74,7 +77,8 @@ impl Log {
             }
             Body::ActionStarted { at, label } if self.detail.verbose > 1 => self.aside(&at.host, '>', label),
             Body::Output { at, line, .. } if self.detail.verbose > 1 => self.aside(&at.host, '|', line),
-            Body::RunFinished { summary } if self.mode == Mode::Apply => {
+            // Without an apply the plan has said it all.
+            Body::RunFinished { summary } if self.mode == Mode::Apply && self.applied => {
                 return self.recap.render(summary, self.look, self.detail);
             }
             _ => Vec::new(),
@@ -115,7 +119,9 @@ impl Log {
             words = format!("{words}: {}", text::clean(&finished.reason));
         }
         if finished.outcome != Outcome::Skipped && finished.outcome != Outcome::Unchanged {
-            words = format!("{words}  ({})", text::duration(finished.took_ms));
+            // Not to be broken within.
+            let took = text::duration(finished.took_ms).replace(' ', "\u{a0}");
+            words = format!("{words}  ({took})");
         }
         let mut out = self.line(&finished.at.host, word, tone, &words);
         let indent = self.indent();
@@ -170,6 +176,7 @@ impl Log {
         let plain = format!("{host}  {word}");
         lines
             .into_iter()
+            .map(|line| line.replace('\u{a0}', " "))
             .map(|line| match line.strip_prefix(&plain) {
                 Some(rest) => format!("{host}  {}{rest}", self.look.paint(tone, word)),
                 None => line,

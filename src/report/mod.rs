@@ -2,6 +2,7 @@
 //!
 //! Messages and progress go to standard error, data (a plan, JSON lines, answers) to standard output.
 
+mod answers;
 mod bars;
 mod change;
 mod diff;
@@ -13,11 +14,14 @@ mod progress;
 mod recap;
 mod reporter;
 mod style;
+mod table;
 mod text;
 
+pub use answers::{Reply, Said, Streams, blocks, lines};
 pub use bars::{Bars, Screen};
 pub use json::Json;
 pub use plain::Plain;
 pub use plan::PlanText;
 pub use reporter::{All, Driver, Reporter, Tally};
 pub use style::{Detail, Look};
+pub use table::{markdown, table};

@@ -451,7 +451,7 @@ fn result(summary: &Summary, predicted: usize) -> String {
         format!("Nothing to do: {rest}.")
     };
     if !summary.unreachable.is_empty() {
-        line.push_str(&format!(" {} unreachable.", text::count(summary.unreachable.len(), "host")));
+        line.extend([" ", &text::count(summary.unreachable.len(), "host"), " unreachable."]);
     }
     line
 }

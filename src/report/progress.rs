@@ -60,13 +60,7 @@ impl Progress {
                 self.expected = plays.iter().map(|p| p.steps * p.hosts.len()).sum();
             }
             Body::HostConnecting { host } => self.busy(host, "connecting", event.at_ms),
-            Body::HostConnected { host } => {
-                self.settle(host);
-                if let Some(host) = self.host(host) {
-                    host.busy = None;
-                }
-            }
-            Body::HostUnreachable { host, .. } => {
+            Body::HostConnected { host } | Body::HostUnreachable { host, .. } => {
                 self.settle(host);
                 if let Some(host) = self.host(host) {
                     host.busy = None;

@@ -94,7 +94,7 @@ impl Recap {
         let names = labels.iter().map(|l| text::width(l)).max().unwrap_or(0).clamp(4, room);
         let mut head = text::pad("host", names);
         for (word, ..) in &columns {
-            head.push_str(&format!("  {word}"));
+            head.extend(["  ", word]);
         }
         out.push(look.paint(Tone::Dim, &head));
         for (label, (hosts, counts)) in labels.iter().zip(&rows) {
@@ -199,9 +199,9 @@ impl Recap {
         } else {
             "Nothing was done".into()
         };
-        line.push_str(&format!(" ({took})."));
+        line.extend([" (", &took, ")."]);
         if !summary.unreachable.is_empty() {
-            line.push_str(&format!(" {} unreachable.", text::count(summary.unreachable.len(), "host")));
+            line.extend([" ", &text::count(summary.unreachable.len(), "host"), " unreachable."]);
         }
         line
     }

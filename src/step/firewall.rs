@@ -1,41 +1,41 @@
-//! `firewall`: what firewalld lets in, now and after its next start.
-
-mod zones;
+//! `firewall`: services, ports, protocols and rich rules that a firewalld zone lets in, now and after a restart.
 
 use std::net::IpAddr;
 
 use serde::Deserialize;
 
-use self::zones::{Daemon, Firewall as Found, Item, Zone, port_range};
+use super::family::firewalld::{self, Found, Item, Listing, Place, Side};
 use super::{Action, Change, Context, Invalid, Step, Validate, Value, Verdict};
-use crate::model::value::one_or_many;
+use crate::diagnostic::nearest;
 use crate::model::{Kind, Resource, State};
 use crate::probe::{CheckError, Probe, Readings};
-use crate::sh;
-use crate::shell::Script;
 
-/// The unit that must run for rules to count.
-const UNIT: &str = "firewalld.service";
+const BOTH: [Side; 2] = [Side::Runtime, Side::Permanent];
 
-/// What the service `docker-swarm` stands for; firewalld before 0.4.4 has no definition of it.
-const SWARM_PORTS: [&str; 4] = ["2377/tcp", "7946/tcp", "7946/udp", "4789/udp"];
-
-/// What firewalld lets in.
-#[derive(Debug, Clone, Default, Deserialize)]
-#[serde(deny_unknown_fields, default)]
+/// What a zone lets in.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Firewall {
-    #[serde(deserialize_with = "one_or_many")]
+    #[serde(default)]
     services: Vec<String>,
-    #[serde(deserialize_with = "one_or_many")]
+    #[serde(default)]
     ports: Vec<String>,
-    #[serde(deserialize_with = "one_or_many")]
+    #[serde(default)]
     protocols: Vec<String>,
-    #[serde(deserialize_with = "one_or_many")]
+    #[serde(default)]
     rich_rules: Vec<String>,
     zone: Option<String>,
     address: Option<String>,
+    #[serde(default)]
     state: Existence,
+    #[serde(default)]
     when_stopped: WhenStopped,
+    /// What the keys ask for.
+    #[serde(skip)]
+    items: Vec<Item>,
+    /// Where sshd of the host listens, as the inventory knows it.
+    #[serde(skip)]
+    ssh_port: u16,
 }
 
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
@@ -46,134 +46,124 @@ enum Existence {
     Absent,
 }
 
-/// What to do on a host where firewalld does not run.
+/// What to do where firewalld does not run.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "snake_case")]
 enum WhenStopped {
-    /// Nothing: nothing is closed there.
+    /// Nothing: it filters nothing.
     #[default]
     Skip,
-    /// Write it down for the day when it is started.
+    /// Change its permanent configuration.
     Offline,
-    /// Fail.
+    /// That is an error.
     Fail,
-}
-
-/// Where a change is to be made.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum World {
-    /// In the running firewall and in its files.
-    Both,
-    /// In its files, while it does not run.
-    Files,
 }
 
 impl Validate for Firewall {
     fn validate(&mut self, context: &Context<'_>) -> Vec<Invalid> {
         let mut invalid = Vec::new();
-        let name = |text: &str| {
-            !text.is_empty()
-                && !text.starts_with('-')
-                && text.chars().all(|c| c.is_ascii_alphanumeric() || "-_.".contains(c))
-        };
-        for (key, list) in [("services", &self.services), ("protocols", &self.protocols)] {
-            for (n, text) in list.iter().enumerate().filter(|(_, text)| !name(text)) {
-                invalid.push(Invalid::new(
-                    format!("{key}[{n}]"),
-                    format!("{text:?} is not a name that firewalld takes"),
-                ));
+        let mut items = Vec::new();
+        let lists = [
+            ("services", &self.services),
+            ("ports", &self.ports),
+            ("protocols", &self.protocols),
+            ("rich_rules", &self.rich_rules),
+        ];
+        for (key, list) in lists {
+            for (n, text) in list.iter().enumerate() {
+                match Item::read(key, text) {
+                    Ok(item) if items.contains(&item) => {}
+                    Ok(item) => items.push(item),
+                    Err((message, help)) => {
+                        let mistake = Invalid::new(format!("{key}[{n}]"), message);
+                        invalid.push(if let Some(help) = help { mistake.help(help) } else { mistake });
+                    }
+                }
             }
         }
-        for (n, port) in self.ports.iter().enumerate().filter(|(_, port)| port_range(port).is_none()) {
+        if items.is_empty() && invalid.is_empty() {
             invalid.push(
-                Invalid::new(format!("ports[{n}]"), format!("{port:?} is not a port with its protocol"))
-                    .help("as in \"2049/tcp\" or \"7946-7950/udp\""),
+                Invalid::new("", "it names nothing to let in")
+                    .help("give `services`, `ports`, `protocols` or `rich_rules`"),
             );
         }
-        for (n, rule) in self.rich_rules.iter().enumerate() {
-            if !rule.starts_with("rule ") || rule.contains('\n') {
+        self.items = items;
+        if let Some(zone) = &self.zone {
+            let good = |c: char| c.is_ascii_alphanumeric() || "_-/".contains(c);
+            if zone.is_empty() || !zone.chars().all(good) {
+                invalid.push(Invalid::new("zone", format!("{zone:?} is not the name of a zone")));
+            }
+            if self.address.is_some() {
                 invalid.push(
-                    Invalid::new(
-                        format!("rich_rules[{n}]"),
-                        "a rich rule starts with `rule` and is one line",
-                    )
-                    .help("see firewalld.richlanguage(5)"),
+                    Invalid::new("address", "`zone` and `address` exclude each other")
+                        .help("an address stands for the zone of the interface that has it"),
                 );
             }
         }
-        if self.zone.as_ref().is_some_and(|zone| !name(zone)) {
-            invalid.push(Invalid::new("zone", "this is not the name of a zone"));
+        match &self.address {
+            Some(address) if address.parse::<IpAddr>().is_err() => {
+                invalid.push(Invalid::new("address", format!("{address:?} is not an IP address")));
+            }
+            None => self.address = Some(context.host.login.address.clone()),
+            Some(_) => {}
         }
-        if self.zone.is_some() && self.address.is_some() {
-            invalid.push(Invalid::new("address", "the zone is given already").help("leave one of both out"));
-        }
-        if self.address.as_ref().is_some_and(|a| a.parse::<IpAddr>().is_err()) {
-            invalid.push(Invalid::new("address", "this is not an IP address"));
-        }
-        if self.items(&[]).is_empty() {
-            invalid.push(Invalid::new(
-                "",
-                "nothing is named: write `services`, `ports`, `protocols` or `rich_rules`",
-            ));
-        }
-        if self.zone.is_none() && self.address.is_none() {
-            let login = &context.host.login;
-            self.address = login.address.parse::<IpAddr>().ok().map(|address| address.to_string());
-        }
+        self.ssh_port = context.host.login.port.unwrap_or(22);
         invalid
     }
 }
 
 impl Step for Firewall {
     fn probes(&self) -> Vec<Probe> {
-        vec![self.probe()]
+        vec![firewalld::probe(&self.place())]
     }
 
     fn check(&self, readings: &Readings) -> Result<Verdict, CheckError> {
-        let probe = self.probe();
-        let found = zones::read(&probe, readings.of(&probe)?)?;
-        let will_run = match readings.expected(&Resource::here(Kind::Unit, UNIT)) {
-            Some(State::Unit { active: Some(active), .. }) => Some(*active),
-            _ if found.started_by_package && found.daemon == Daemon::Absent => readings
-                .expected(&Resource::here(Kind::Package, "firewalld"))
-                .map(|state| *state != State::Absent),
+        let found = firewalld::read(readings, &self.place())?;
+        let unit = firewalld::unit();
+        let planned = match readings.expected(&unit) {
+            Some(State::Unit { active, .. }) => *active,
             _ => None,
         };
-        let runs = will_run.unwrap_or(found.daemon == Daemon::Running);
-        let how = if found.daemon == Daemon::Absent { "not installed" } else { "not running" };
-        let world = match (runs, self.when_stopped) {
-            (true, _) => World::Both,
-            (false, WhenStopped::Skip) => {
-                return Ok(Verdict::satisfied(format!("firewalld is {how}: it closes nothing")));
+        let (word, until) = match &found {
+            Found::Running(now) if planned != Some(false) => return self.running(readings, now),
+            Found::Running(_) => ("firewalld will not be running", unit),
+            // What is in force right after its start is the permanent configuration.
+            Found::Stopped(Ok(now)) if planned == Some(true) => return self.running(readings, now),
+            _ if planned == Some(true) || package_starts_it(readings, &found) => {
+                return Ok(self.later(readings, &BOTH));
             }
-            (false, _) if found.daemon == Daemon::Absent => {
-                let later = if self.when_stopped == WhenStopped::Fail { World::Both } else { World::Files };
-                let zone = self.zone.as_deref().unwrap_or("public");
-                let change = self.change(&found, zone, later, &self.items(&[]), &[]);
-                return Ok(Verdict::Unknown {
-                    until: Resource::here(Kind::Unit, UNIT),
-                    then: Some(change),
-                    otherwise: "firewalld is not installed".to_owned(),
-                });
+            Found::Absent { .. } => {
+                ("firewalld is not installed", Resource::here(Kind::Command, "firewall-cmd"))
             }
-            (false, WhenStopped::Fail) => {
-                return Err(CheckError::refused(
-                    "firewalld is not running",
-                    "start it with a `service` step before, or choose `when_stopped = \"skip\"` or `\"offline\"`"
-                        .to_owned(),
-                ));
-            }
-            (false, WhenStopped::Offline) => World::Files,
+            Found::Stopped(_) => ("firewalld is not running", unit),
         };
-        self.compare(&found, world)
+        let then = match (self.when_stopped, found) {
+            (WhenStopped::Skip, _) => {
+                return Ok(Verdict::satisfied(format!("{word}: it filters nothing")));
+            }
+            (WhenStopped::Offline, Found::Stopped(Ok(now)) | Found::Running(now)) => {
+                return self.stopped(readings, &now);
+            }
+            (WhenStopped::Offline, Found::Stopped(Err(error))) => return Err(error),
+            (WhenStopped::Offline, Found::Absent { .. }) => self.later(readings, &[Side::Offline]),
+            (WhenStopped::Fail, _) => self.later(readings, &BOTH),
+        };
+        let then = if let Verdict::Drift(change) = then { Some(change) } else { None };
+        Ok(Verdict::Unknown { until, then, otherwise: word.to_owned() })
+    }
+
+    fn provides(&self) -> Vec<Resource> {
+        self.items.iter().map(|item| Resource::here(Kind::Firewall, &item.name())).collect()
     }
 
     fn needs(&self) -> Vec<Resource> {
-        vec![
-            Resource::here(Kind::Unit, UNIT),
-            Resource::here(Kind::Package, "firewalld"),
+        let mut needs = vec![
+            firewalld::unit(),
             Resource::here(Kind::Command, "firewall-cmd"),
-        ]
+            Resource::here(Kind::Package, "firewalld"),
+        ];
+        needs.extend(self.provides());
+        needs
     }
 
     fn as_any(&self) -> &dyn std::any::Any {
@@ -182,142 +172,193 @@ impl Step for Firewall {
 }
 
 impl Firewall {
-    fn probe(&self) -> Probe {
-        zones::probe(self.address.as_deref().unwrap_or_default(), &self.services)
+    fn place(&self) -> Place<'_> {
+        match (&self.zone, &self.address) {
+            (Some(zone), _) => Place::Zone(zone),
+            (None, Some(address)) => Place::Address(address),
+            (None, None) => Place::Default,
+        }
     }
 
-    /// What is to be let in; `unknown`: the services that firewalld has no definition of.
-    fn items(&self, unknown: &[&str]) -> Vec<Item> {
-        let swarm = |name: &str| name == "docker-swarm" && unknown.contains(&name);
-        let services = self.services.iter().filter(|name| !swarm(name)).cloned().map(Item::Service);
-        let mut items: Vec<Item> = services
-            .chain(self.ports.iter().cloned().map(Item::Port))
-            .chain(self.protocols.iter().cloned().map(Item::Protocol))
-            .chain(self.rich_rules.iter().cloned().map(Item::Rule))
-            .collect();
-        if self.services.iter().any(|name| swarm(name)) {
-            items.extend(SWARM_PORTS.map(|port| Item::Port(port.to_owned())));
-            items.push(Item::Protocol("esp".into()));
-        }
-        let mut seen = std::collections::BTreeSet::new();
-        items.retain(|item| seen.insert(item.clone()));
-        items
+    fn wanted(&self) -> bool {
+        self.state == Existence::Present
     }
 
-    fn compare(&self, found: &Found, world: World) -> Result<Verdict, CheckError> {
-        let unknown: Vec<&str> = found.unknown_services.iter().map(String::as_str).collect();
-        if let Some(name) = unknown.iter().find(|name| **name != "docker-swarm")
-            && self.state == Existence::Present
-        {
-            return Err(CheckError::refused(
-                format!("firewalld does not know a service {name}"),
-                "name its ports instead: firewall-cmd --get-services lists the known ones".to_owned(),
-            ));
-        }
-        let zone = self.zone_name(found, world);
-        let present = self.state == Existence::Present;
-        let items: Vec<Item> = self
-            .items(&unknown)
-            .into_iter()
-            // What it does not know is not open either.
-            .filter(|item| present || !unknown.contains(&item.parts().1))
-            .collect();
-        let has = |zones: &std::collections::BTreeMap<String, Zone>, item: &Item| {
-            zones.get(&zone).is_some_and(|z| z.has(item))
-        };
-        let known = found.daemon != Daemon::Absent;
-        if known && !found.permanent.contains_key(&zone) && !found.runtime.contains_key(&zone) {
-            return Err(CheckError::refused(
-                format!("firewalld has no zone {zone}"),
-                format!("it has: {}", found.permanent.keys().cloned().collect::<Vec<_>>().join(", ")),
-            ));
-        }
-        let mut differs = Vec::new();
-        let mut before = Vec::new();
-        for item in &items {
-            let permanent = has(&found.permanent, item);
-            // What does not run yet starts with what is in its files.
-            let now = if found.daemon == Daemon::Running { has(&found.runtime, item) } else { permanent };
-            if (now, permanent) == (present, present) || (world == World::Files && permanent == present) {
+    /// Its own items, with ports in place of a service that firewalld does not know.
+    fn known_items(&self, now: &Listing) -> Result<(Vec<Item>, Vec<String>), CheckError> {
+        let mut items = Vec::new();
+        let mut notes = Vec::new();
+        for item in &self.items {
+            let Item::Service(name) = item else {
+                items.push(item.clone());
+                continue;
+            };
+            if now.known_services.contains(name) {
+                items.push(item.clone());
                 continue;
             }
-            differs.push(item.clone());
-            before.push(match (now, permanent) {
-                (true, true) => "open",
-                (true, false) => "open until the next reload",
-                (false, true) => "open after the next reload",
-                (false, false) => "closed",
-            });
-        }
-        if differs.is_empty() {
-            let list: Vec<&str> = items.iter().map(|item| item.parts().1).collect();
-            let state = if present { "open" } else { "closed" };
-            return Ok(Verdict::satisfied(format!("{state} in zone {zone}: {}", list.join(", "))));
-        }
-        Ok(Verdict::Drift(self.change(found, &zone, world, &differs, &before)))
-    }
-
-    /// The zone of the interface that has the address, for another zone's rules would never be looked at.
-    fn zone_name(&self, found: &Found, world: World) -> String {
-        if let Some(zone) = &self.zone {
-            return zone.clone();
-        }
-        let zones = if world == World::Both && found.daemon == Daemon::Running {
-            &found.runtime
-        } else {
-            &found.permanent
-        };
-        found
-            .interface
-            .as_ref()
-            .and_then(|interface| zones.iter().find(|(_, zone)| zone.has_interface(interface)))
-            .map_or_else(|| found.default_zone.clone(), |(name, _)| name.clone())
-    }
-
-    fn change(&self, found: &Found, zone: &str, world: World, items: &[Item], before: &[&str]) -> Change {
-        let present = self.state == Existence::Present;
-        let (verb, after) = if present { ("open", "open") } else { ("close", "closed") };
-        let list: Vec<&str> = items.iter().map(|item| item.parts().1).collect();
-        let summary = format!("{verb} {} in zone {zone}", list.join(", "));
-        let mut change = Change::new(summary.clone());
-        for (n, item) in items.iter().enumerate() {
-            let (what, value) = item.parts();
-            let before = match before.get(n) {
-                Some(before) if found.daemon != Daemon::Absent => Value::from(*before),
-                _ => Value::Unknown,
-            };
-            let name =
-                if matches!(item, Item::Rule(_)) { value.to_owned() } else { format!("{what} {value}") };
-            change = change.field(name, before, after);
-        }
-        if world == World::Files {
-            change = change.note("firewalld does not run: this counts from its next start");
-        }
-        change.action(Action::new(summary, self.script(zone, world, items)))
-    }
-
-    /// Sets both worlds one by one: `firewall-cmd --reload` would throw away what Docker put into the running one.
-    fn script(&self, zone: &str, world: World, items: &[Item]) -> Script {
-        let verb = if self.state == Existence::Present { "add" } else { "remove" };
-        let zone = format!("--zone={zone}");
-        let mut script = sh!("set -e\n");
-        let worlds: &[Script] = match world {
-            World::Both => &[sh!("firewall-cmd --permanent"), sh!("firewall-cmd")],
-            World::Files => &[sh!("firewall-offline-cmd")],
-        };
-        for command in worlds {
-            for what in ["service", "port", "protocol", "rich-rule"] {
-                let options: Vec<String> = items
-                    .iter()
-                    .map(Item::parts)
-                    .filter(|(kind, _)| *kind == what)
-                    .map(|(kind, value)| format!("--{verb}-{kind}={value}"))
-                    .collect();
-                if !options.is_empty() {
-                    script = script.script(&sh!("{} {} {}\n", command, zone, options));
-                }
+            if let Some(instead) = firewalld::ports_of(name) {
+                let words: Vec<String> = instead.iter().map(Item::to_string).collect();
+                notes.push(format!(
+                    "firewalld does not know the service {name} here: {} instead",
+                    words.join(", ")
+                ));
+                items.extend(instead);
+            } else if self.wanted() {
+                let near = nearest(name, &now.known_services).map_or_else(
+                    || {
+                        "name its ports in `ports`; the services are listed by firewall-cmd --get-services"
+                            .to_owned()
+                    },
+                    |near| format!("did you mean `{near}`? otherwise name its ports in `ports`"),
+                );
+                return Err(CheckError::refused(format!("firewalld does not know the service {name}"), near));
             }
         }
-        script
+        let mut unique: Vec<Item> = Vec::new();
+        for item in items {
+            if !unique.contains(&item) {
+                unique.push(item);
+            }
+        }
+        Ok((unique, notes))
     }
+
+    fn running(&self, readings: &Readings, now: &Listing) -> Result<Verdict, CheckError> {
+        let (items, notes) = self.known_items(now)?;
+        let expected = |item: &Item| self.expected(readings, item, &now.zone);
+        let runtime = self.differing(&items, |i| expected(i).unwrap_or_else(|| now.runtime.has(i)));
+        let permanent = self.differing(&items, |i| expected(i).unwrap_or_else(|| now.permanent.has(i)));
+        let either: Vec<Item> = items
+            .iter()
+            .filter(|i| runtime.differing.contains(i) || permanent.differing.contains(i))
+            .cloned()
+            .collect();
+        if either.is_empty() {
+            return Ok(self.satisfied(&items, &now.zone));
+        }
+        let only = match (runtime.differing.is_empty(), permanent.differing.is_empty()) {
+            (true, _) => ", for the next start too",
+            (_, true) => ", right now too",
+            _ => "",
+        };
+        let change = Change::new(format!("{} in zone {}{only}", self.verb(&either), now.zone));
+        let change = self.act(Change { notes, ..change }, runtime, Side::Runtime, &now.zone);
+        let change = self.act(change, permanent, Side::Permanent, &now.zone);
+        Ok(Verdict::Drift(self.finish(change, &items, &now.zone)))
+    }
+
+    /// firewalld does not run and shall not: its files are changed.
+    fn stopped(&self, readings: &Readings, now: &Listing) -> Result<Verdict, CheckError> {
+        let (items, notes) = self.known_items(now)?;
+        let expected = |item: &Item| self.expected(readings, item, &now.zone);
+        let permanent = self.differing(&items, |i| expected(i).unwrap_or_else(|| now.permanent.has(i)));
+        if permanent.differing.is_empty() {
+            return Ok(self.satisfied(&items, &now.zone));
+        }
+        let change = Change::new(format!("{} in zone {}", self.verb(&permanent.differing), now.zone));
+        let change = Change { notes, ..change }.note("firewalld does not run: it counts from its next start");
+        let change = self.act(change, permanent, Side::Offline, &now.zone);
+        Ok(Verdict::Drift(self.finish(change, &items, &now.zone)))
+    }
+
+    fn act(&self, change: Change, difference: Difference, side: Side, zone: &str) -> Change {
+        let Difference { differing, before, after } = difference;
+        if differing.is_empty() {
+            return change;
+        }
+        change.field(side.word(), before, after).action(Action::new(
+            format!("{} in zone {zone} ({})", self.verb(&differing), side.word()),
+            firewalld::act(&Place::Zone(zone), &differing, self.wanted(), side),
+        ))
+    }
+
+    /// firewalld will be there by then, as it comes.
+    fn later(&self, readings: &Readings, sides: &[Side]) -> Verdict {
+        let place = self.place();
+        let zone = self.zone.clone().unwrap_or_default();
+        let has =
+            |item: &Item| self.expected(readings, item, &zone).unwrap_or_else(|| firewalld::comes_open(item));
+        let differing = self.differing(&self.items, has).differing;
+        if differing.is_empty() {
+            return self.satisfied(&self.items, &zone);
+        }
+        let of_zone = if zone.is_empty() { String::new() } else { format!(" in zone {zone}") };
+        let summary = format!("{}{of_zone}", self.verb(&differing));
+        let after = if self.wanted() { Value::Text(join(&self.items)) } else { Value::Absent };
+        let mut change = Change::new(&summary);
+        for side in sides {
+            change = change.field(side.word(), Value::Unknown, after.clone()).action(Action::new(
+                format!("{summary} ({})", side.word()),
+                firewalld::act(&place, &differing, self.wanted(), *side),
+            ));
+        }
+        Verdict::Drift(self.finish(change, &self.items, &zone))
+    }
+
+    fn finish(&self, mut change: Change, items: &[Item], zone: &str) -> Change {
+        if !self.wanted() && items.iter().any(|i| i.lets_ssh_in(self.ssh_port)) {
+            change.disrupts = Some("closes the door to ssh: the host may be out of reach after it".into());
+        }
+        let state = if self.wanted() { State::Present } else { State::Absent };
+        for item in items {
+            change = change.expect(firewalld::resource(item, zone), state.clone());
+        }
+        change
+    }
+
+    /// Whether an earlier step of the plan leaves `item` let in.
+    fn expected(&self, readings: &Readings, item: &Item, zone: &str) -> Option<bool> {
+        let in_zone = readings.expected(&firewalld::resource(item, zone));
+        let state = match in_zone {
+            None if self.zone.is_none() => readings.expected(&firewalld::resource(item, "")),
+            state => state,
+        };
+        match state {
+            Some(State::Present) => Some(true),
+            Some(State::Absent) => Some(false),
+            _ => None,
+        }
+    }
+
+    fn differing(&self, items: &[Item], has: impl Fn(&Item) -> bool) -> Difference {
+        let wanted = self.wanted();
+        let (open, closed): (Vec<Item>, Vec<Item>) = items.iter().cloned().partition(has);
+        let before = if open.is_empty() { Value::Absent } else { Value::Text(join(&open)) };
+        let after = if wanted { Value::Text(join(items)) } else { Value::Absent };
+        Difference { differing: if wanted { closed } else { open }, before, after }
+    }
+
+    fn satisfied(&self, items: &[Item], zone: &str) -> Verdict {
+        let mut reason = if self.wanted() { "open".to_owned() } else { "closed".to_owned() };
+        if !zone.is_empty() {
+            reason = format!("{reason} in zone {zone}");
+        }
+        if !items.is_empty() {
+            reason = format!("{reason}: {}", join(items));
+        }
+        Verdict::satisfied(reason)
+    }
+
+    fn verb(&self, items: &[Item]) -> String {
+        format!("{} {}", if self.wanted() { "open" } else { "close" }, join(items))
+    }
+}
+
+/// The items as one of the two configurations has them.
+struct Difference {
+    /// What has to be changed.
+    differing: Vec<Item>,
+    before: Value,
+    after: Value,
+}
+
+fn join(items: &[Item]) -> String {
+    items.iter().map(Item::to_string).collect::<Vec<_>>().join(", ")
+}
+
+/// A package of Debian starts what it brings (Debian Policy 9.3.3.1).
+fn package_starts_it(readings: &Readings, found: &Found) -> bool {
+    let package = Resource::here(Kind::Package, "firewalld");
+    matches!(found, Found::Absent { debian: true }) && readings.expected(&package) == Some(&State::Present)
 }

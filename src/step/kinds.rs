@@ -191,6 +191,10 @@ macro_rules! kinds {
 
 kinds! {
     directory => Directory ("path"),
+    failover_drill => FailoverDrill,
+    docker_stack => DockerStack,
+    docker_service => DockerService,
+    docker_container => DockerContainer,
     package => Package ("names"),
     repository => Repository,
     selinux_boolean => SelinuxBoolean,
@@ -213,6 +217,15 @@ kinds! {
     reboot => Reboot ("when"),
     assert => Assert ("that"),
     fetch => Fetch,
+    docker_config => DockerConfig,
+    docker_engine => DockerEngine,
+    docker_image => DockerImage ("name"),
+    docker_network => DockerNetwork ("name"),
+    docker_secret => DockerSecret,
+    docker_volume => DockerVolume ("name"),
+    swarm_init => SwarmInit,
+    swarm_join => SwarmJoin,
+    swarm_node => SwarmNode,
 }
 
 /// The kind with this name.

@@ -60,7 +60,10 @@ impl Step for Service {
             }
             return Err(CheckError::refused(
                 format!("unit {} is masked", self.name),
-                format!("somebody has switched it off for good; to undo that: systemctl unmask {}", self.name),
+                format!(
+                    "somebody has switched it off for good; to undo that: systemctl unmask {}",
+                    self.name
+                ),
             ));
         }
         if now.is_absent() {
@@ -127,12 +130,16 @@ impl Service {
             && now.enabled() != Some(enabled)
         {
             let before = if fresh { Value::Unknown } else { now.file.clone().into() };
-            change = change
-                .field("enabled", before, if enabled { "enabled" } else { "disabled" })
-                .action(Action::new(
+            change = change.field("enabled", before, if enabled { "enabled" } else { "disabled" }).action(
+                Action::new(
                     format!("{} {}", if enabled { "enable" } else { "disable" }, self.name),
-                    if enabled { sh!("systemctl enable -- {}", self.name) } else { sh!("systemctl disable -- {}", self.name) },
-                ));
+                    if enabled {
+                        sh!("systemctl enable -- {}", self.name)
+                    } else {
+                        sh!("systemctl disable -- {}", self.name)
+                    },
+                ),
+            );
             verbs.push(if enabled { "enable" } else { "disable" });
         }
         match self.running {

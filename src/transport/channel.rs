@@ -189,14 +189,14 @@ impl Channel {
                 if self.login_user.is_none() {
                     self.login_user = frames::greeted(decoder.noise(false), &self.greeting);
                 }
-                self.outcome(decoder.finish(), frame)
+                Self::outcome(decoder.finish(), frame)
             }
             Ok(Ok(())) if decoder.has_begun() => Err(self.broke_off().await),
             Ok(Ok(())) => Err(self.not_started(decoder.noise(false), decoder.noise(true)).await),
         }
     }
 
-    fn outcome(&self, outcome: Outcome, frame: &Frame) -> Result<Vec<Answer>, TransportError> {
+    fn outcome(outcome: Outcome, frame: &Frame) -> Result<Vec<Answer>, TransportError> {
         match outcome {
             Outcome::Answered(answers) => Ok(answers),
             Outcome::TimedOut { part, answers } => {

@@ -22,7 +22,7 @@ use std::time::Duration;
 use zeroize::Zeroizing;
 
 use super::{Frame, Part};
-use crate::probe::Answer;
+use crate::probe::{Answer, Shared};
 use crate::shell::quote;
 use crate::step::Payload;
 
@@ -189,7 +189,19 @@ fn script(frame: &Frame, nonce: &Nonce, run_id: &str) -> String {
     if last_payload.is_none() {
         text.push_str(WATCH);
     }
+    let mut known: Vec<Shared> = Vec::new();
     for (index, part) in frame.parts.iter().enumerate() {
+        if let Some(shared) = part.shared.filter(|shared| !known.contains(shared)) {
+            let Shared { variable, command } = shared;
+            // In the shell of the frame, whose subshells inherit it. Nobody waits for what it may say.
+            let _ = writeln!(text, "{variable}=$({{ {command}\n}} 2>/dev/null) || unset {variable}");
+            known.push(shared);
+        }
+        if !part.only_asks() {
+            for shared in known.drain(..) {
+                let _ = writeln!(text, "unset {}", shared.variable);
+            }
+        }
         // What is still to come on standard input when this part is over.
         let left: usize = frame.parts[index + 1..]
             .iter()

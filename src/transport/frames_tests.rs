@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 
 use super::*;
 use crate::model::Privilege;
+use crate::probe::Probe;
 use crate::sh;
 use crate::shell::Script;
 use crate::step::Payload;
@@ -48,8 +49,8 @@ fn part(script: &'static str) -> Part {
     Part::question(Script::new().raw(script))
 }
 
-fn payload(bytes: &[u8]) -> Option<Payload> {
-    Some(Payload(Arc::from(bytes)))
+fn payload(bytes: &[u8]) -> Payload {
+    Payload(Arc::from(bytes))
 }
 
 async fn ask(channel: &mut Channel, parts: Vec<Part>) -> Result<Vec<Answer>, TransportError> {
@@ -89,13 +90,39 @@ fn programs_pass_every_login_shell() {
 #[tokio::test]
 async fn answers_come_apart_and_byte_for_byte() {
     let binary: Vec<u8> = (0..=255).cycle().take(70_000).collect();
-    let echo = Part { payload: payload(&binary), ..part("cat <&3; printf 'no line end' >&2; exit 7") };
+    let echo = Part { payload: Some(payload(&binary)), ..part("cat <&3; printf 'no line end' >&2; exit 7") };
     let answers =
         in_all_shells(vec![part("echo out; echo err >&2"), echo, part("printf x"), part(":")]).await;
     assert_eq!(answers[0], Answer { code: 0, stdout: "out\n".into(), stderr: "err\n".into() });
     assert!(answers[1].stdout == binary, "binary data came back changed");
     assert_eq!((answers[1].code, answers[1].error_text().as_ref()), (7, "no line end"));
     assert_eq!(answers[2..], [Answer::new(0, "x"), Answer::new(0, "")]);
+}
+
+#[tokio::test]
+async fn what_questions_share_is_found_out_once_and_anew_after_an_action() {
+    let folder = tempfile::tempdir().unwrap();
+    let count = folder.path().join("count").display().to_string();
+    let command: &str = format!("echo x >>{count}; grep -c x {count}").leak();
+    let known = Shared { variable: "hw_known", command };
+    let failing = Shared { variable: "hw_failing", command: "echo no; false" };
+    let asks = |shared: Shared, show: &'static str| {
+        Part::probe(&Probe::new(shared.or_ask().raw(show)).sharing(shared))
+    };
+    let known = || asks(known, "echo $hw_known; hw_known=changed");
+    let act = || Part { stop_on_failure: true, ..part("echo ${hw_known-unset}") };
+    let failing = asks(failing, "echo $hw_failing");
+    let (_folder, shells) = shells();
+    for shell in shells {
+        std::fs::write(&count, "").unwrap();
+        let mut channel = open(&shell).await;
+        let parts = vec![known(), known(), act(), known(), known(), failing.clone()];
+        let answers = ask(&mut channel, parts).await.unwrap();
+        let said: Vec<_> = answers.iter().map(Answer::text).collect();
+        assert_eq!(said, ["1", "1", "unset", "2", "2", "no"], "{shell}");
+        let said = ask(&mut channel, vec![known()]).await.unwrap()[0].text().into_owned();
+        assert_eq!(said, "3", "{shell}: the next frame asks anew");
+    }
 }
 
 #[tokio::test]
@@ -146,7 +173,7 @@ async fn a_part_cannot_break_out() {
 
 #[tokio::test]
 async fn a_frame_stops_where_it_should() {
-    let rest = Part { payload: payload(&[7; 100_000]), ..part("cat <&3") };
+    let rest = Part { payload: Some(payload(&vec![7; 100_000])), ..part("cat <&3") };
     let stop = |script| Part { stop_on_failure: true, ..part(script) };
     let answers = in_all_shells(vec![stop("true"), stop("exit 5"), rest.clone(), rest.clone()]).await;
     assert_eq!(answers, [Answer::new(0, ""), Answer::new(5, "")]);
@@ -160,7 +187,7 @@ async fn payloads_may_be_left_and_follow_each_other() {
     let mut parts = Vec::new();
     for (length, script) in [(0, "cat <&3"), (1, ":"), (300_000, "head -c 3 <&3"), (300_000, "cat <&3")] {
         for timeout in [None, Some(Duration::from_secs(9))] {
-            let payload = payload(&vec![b'\n'; length]);
+            let payload = Some(payload(&vec![b'\n'; length]));
             parts.push(Part { payload, timeout, ..part(script) });
             parts.push(Part { timeout, ..part("echo between") });
         }
@@ -236,13 +263,13 @@ async fn until(what: &str, mut holds: impl FnMut() -> bool) {
 async fn what_nobody_waits_for_is_stopped() {
     let (_folder, shells) = shells();
     for (n, shell) in shells.iter().enumerate() {
-        for (m, timeout) in [None, Some(Duration::from_secs(60))].into_iter().enumerate() {
-            for (k, payload) in [None, payload(b"12345")].into_iter().enumerate() {
+        for (m, timeout) in [None, Some(Duration::from_mins(1))].into_iter().enumerate() {
+            for (k, payload) in [None, Some(payload(b"12345"))].into_iter().enumerate() {
                 let command = format!("sleep 41.{n}{m}{k}");
                 let mut channel = open(shell).await;
                 let script = sh!("cat <&3; {}; echo after", Script::new().user_code(&command));
                 let task = tokio::spawn(async move {
-                    ask(&mut channel, vec![Part { timeout, payload, ..Part::question(script) }]).await
+                    ask(&mut channel, vec![Part { payload, timeout, ..Part::question(script) }]).await
                 });
                 until("it starts", || running(&command) == 1).await;
                 task.abort();
@@ -257,12 +284,15 @@ async fn what_nobody_waits_for_is_stopped() {
 async fn a_payload_that_is_cut_off_never_looks_complete() {
     let (_folder, shells) = shells();
     for shell in shells {
-        for timeout in [None, Some(Duration::from_secs(60))] {
+        for timeout in [None, Some(Duration::from_mins(1))] {
             let folder = tempfile::tempdir().unwrap();
             let file = folder.path().join("file").to_str().unwrap().to_owned();
             let script = sh!("trap '' TERM; cat <&3 >{}; mv {} {}", file, file, format!("{file}.done"));
-            let whole =
-                frame(vec![Part { payload: payload(&[b'x'; 100_000]), timeout, ..Part::question(script) }]);
+            let whole = frame(vec![Part {
+                payload: Some(payload(&vec![b'x'; 100_000])),
+                timeout,
+                ..Part::question(script)
+            }]);
             let nonce = Nonce::new([3; 24]);
             let pieces = encode(&whole, &nonce, "run");
             let opening = Opening::new(&Privilege::Login, false).unwrap();
@@ -344,7 +374,7 @@ async fn lines_are_passed_on_while_it_runs() {
     lines.sort_by_key(|line| line.1);
     let texts: Vec<_> = lines.iter().map(|(part, stderr, text, _)| (*part, *stderr, text.as_str())).collect();
     assert_eq!(texts, [(1, false, "one"), (1, false, "two"), (1, false, "three"), (1, true, "oops")]);
-    assert!(lines[1].3 - lines[0].3 > Duration::from_millis(200), "{lines:?}");
+    assert!(lines[1].3.saturating_sub(lines[0].3) > Duration::from_millis(200), "{lines:?}");
 }
 
 #[tokio::test]

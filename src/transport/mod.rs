@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::model::{Host, Privilege, Secret};
-use crate::probe::Answer;
+use crate::probe::{Answer, Probe, Shared};
 use crate::shell::Script;
 use crate::step::Payload;
 
@@ -77,12 +77,24 @@ pub struct Part {
     pub stop_on_failure: bool,
     /// Pass its output on, line by line, while it runs.
     pub stream: bool,
+    /// What it wants to know that others before it may have wanted to know too.
+    pub shared: Option<Shared>,
 }
 
 impl Part {
     /// A question: it may fail without harm to the next ones.
     pub fn question(script: Script) -> Self {
-        Self { script, payload: None, timeout: None, stop_on_failure: false, stream: false }
+        Self { script, payload: None, timeout: None, stop_on_failure: false, stream: false, shared: None }
+    }
+
+    /// The question of a probe.
+    pub fn probe(probe: &Probe) -> Self {
+        Self { shared: probe.shared, ..Self::question(probe.script.clone()) }
+    }
+
+    /// Whether it only asks, so that what was found out before still holds after it.
+    fn only_asks(&self) -> bool {
+        self.payload.is_none() && self.timeout.is_none() && !self.stop_on_failure
     }
 }
 

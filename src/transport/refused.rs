@@ -79,7 +79,7 @@ const KNOWN: &[(&str, &str, &str)] = &[
 ];
 
 /// What `ssh` says when the other side hung up before saying who it is: `MaxStartups`, or a penalty for too many
-/// connections (sshd_config(5)); from a jump host too.
+/// connections (`sshd_config(5)`); from a jump host too.
 const BUSY: &[&str] =
     &["kex_exchange_identification", "Connection reset by", "Connection closed by", "Exceeded MaxStartups"];
 

@@ -24,11 +24,13 @@ use crate::model::{Host, Login};
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Pauses before the next try when a host is too busy to talk.
-const PAUSES: [Duration; 4] = [
+const PAUSES: [Duration; 6] = [
     Duration::from_millis(300),
-    Duration::from_millis(800),
-    Duration::from_millis(2000),
-    Duration::from_millis(4000),
+    Duration::from_millis(600),
+    Duration::from_millis(1200),
+    Duration::from_secs(2),
+    Duration::from_secs(3),
+    Duration::from_secs(4),
 ];
 
 /// Connects through `ssh`.
@@ -131,7 +133,7 @@ fn control_folder() -> io::Result<TempDir> {
         .tempdir_in(base)
 }
 
-/// The arguments of the control master. Of an option given twice, the first counts (ssh_config(5)): first comes what
+/// The arguments of the control master. Of an option given twice, the first counts (`ssh_config(5)`): first comes what
 /// we rely on, then what the inventory says, then what it may change.
 ///
 /// `persist`: a master whose controller was killed has no channels any more and ends after a minute. Without, it stays
@@ -327,7 +329,7 @@ mod tests {
     #[test]
     fn pauses_vary() {
         for _ in 0..100 {
-            let pause = jittered(Duration::from_millis(1000));
+            let pause = jittered(Duration::from_secs(1));
             assert!((500..=1000).contains(&pause.as_millis()), "{pause:?}");
         }
     }

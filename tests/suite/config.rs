@@ -218,6 +218,17 @@ fn read_options(
     }
 }
 
+/// The debug form of a step without what it does not say, so that a new key of a kind changes no case.
+fn brief(debug: &str) -> String {
+    let (name, fields) = debug.split_once(" { ").unwrap();
+    let fields: Vec<_> = fields
+        .trim_end_matches(" }")
+        .split(", ")
+        .filter(|f| ![": None", ": false", ": Present"].iter().any(|d| f.ends_with(d)))
+        .collect();
+    format!("{name} {{ {} }}", fields.join(", "))
+}
+
 fn show(run: &Run, known: &Known, inventory_only: bool, out: &mut String) {
     if inventory_only {
         for host in &run.hosts {
@@ -266,7 +277,8 @@ fn show(run: &Run, known: &Known, inventory_only: bool, out: &mut String) {
                     Ok(Resolved::Skipped(why)) => writeln!(out, "    {}: skipped, {why}", host.name).unwrap(),
                     Ok(Resolved::Steps(instances)) => {
                         for i in instances {
-                            writeln!(out, "    {}: {} {:?} {:?}", host.name, i.id, i.name, i.step).unwrap();
+                            let step = brief(&format!("{:?}", i.step));
+                            writeln!(out, "    {}: {} {:?} {step}", host.name, i.id, i.name).unwrap();
                             let mut more = Vec::new();
                             if let Privilege::Become(user) = &i.privilege {
                                 more.push(format!("as {user}"));

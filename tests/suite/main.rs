@@ -3,8 +3,11 @@
 #![allow(clippy::unwrap_used, clippy::print_stderr, reason = "a test that cannot go on panics")]
 #![allow(unreachable_pub, missing_debug_implementations, reason = "nobody else uses a test")]
 
+mod cli;
 mod config;
+mod docs;
 mod engine;
+mod lints;
 mod real_commands;
 mod real_edits;
 mod real_files;

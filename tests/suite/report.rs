@@ -32,7 +32,9 @@ impl Page {
 fn show(events: &[Event], reporter: impl FnOnce(Page) -> Box<dyn Reporter>) -> String {
     let page = Page::default();
     let mut reporter = reporter(page.clone());
-    events.iter().for_each(|e| reporter.event(e));
+    for event in events {
+        reporter.event(event);
+    }
     reporter.finish();
     page.text()
 }

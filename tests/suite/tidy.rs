@@ -67,6 +67,7 @@ fn pure_parts_are_pure() {
     let mut all: Vec<_> = pure.iter().flat_map(|folder| rust_files(folder)).collect();
     all.extend(files.iter().map(|f| (PathBuf::from(f), std::fs::read_to_string(root().join(f)).unwrap())));
     let mut found = Vec::new();
+    all.retain(|(path, _)| !path.ends_with("tests.rs"));
     for (path, text) in all {
         // Tests of a pure part may run a shell to see that its scripts work.
         let code = text.split("#[cfg(test)]").next().unwrap();
@@ -87,7 +88,7 @@ fn pure_parts_are_pure() {
 fn only_one_place_names_the_ssh_crate() {
     let named: Vec<_> = rust_files("src")
         .into_iter()
-        .filter(|(path, text)| !path.starts_with("src/transport/ssh") && text.contains("openssh::"))
+        .filter(|(path, text)| *path != Path::new("src/transport/ssh.rs") && text.contains("openssh::"))
         .map(|(path, _)| path)
         .collect();
     assert!(named.is_empty(), "{named:?}");

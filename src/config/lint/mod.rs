@@ -5,8 +5,6 @@
 mod commands;
 mod nfs;
 mod steps;
-#[cfg(test)]
-pub(super) mod tests;
 
 use std::sync::Arc;
 
@@ -26,6 +24,14 @@ pub struct Lint {
     pub doc: &'static str,
 }
 
+/// What cannot be an address. Kinds check the addresses in their own tables.
+pub(super) const ADDRESS_INVALID: Lint = Lint {
+    name: "address-invalid",
+    severity: Severity::Error,
+    doc: "The address of a host in the inventory cannot be one: `192.168.158.1434` has a digit too many. It would \
+          be taken for a host name that does not exist.",
+};
+
 /// Two names of the inventory for one machine.
 pub(super) const SAME_ADDRESS: Lint = Lint {
     name: "same-address",
@@ -42,14 +48,13 @@ pub(super) const NO_HOSTS: Lint = Lint {
           that is empty), so that the playbook does nothing.",
 };
 
-/// Every lint, by name. All but `same-address` and `no-hosts` can be silenced on a step.
+/// Every lint, by name. All but those on the inventory and `no-hosts` can be silenced on a step.
 pub const LINTS: &[Lint] = &[
-    nfs::ADDRESS_INVALID,
+    ADDRESS_INVALID,
     commands::ALWAYS_RUNS,
     steps::DUPLICATE_ID,
     nfs::EXPORT_HOST_BITS,
     nfs::EXPORT_LEAVES_OUT_CLIENT,
-    nfs::EXPORT_SPACE_BEFORE_OPTIONS,
     nfs::EXPORT_WORLD_WRITABLE,
     nfs::MOUNT_WITHOUT_EXPORT,
     NO_HOSTS,
@@ -104,6 +109,11 @@ pub(super) fn written(playbooks: &[Playbook], out: &mut Vec<Diagnostic>) {
         steps::check(playbook, out);
         commands::check(playbook, out);
     }
+}
+
+/// Whether [`resolved`] looks at steps of this kind; others need not be kept.
+pub(super) fn looks_at(kind: &str) -> bool {
+    matches!(kind, "command" | "script" | "nfs_export" | "mount")
 }
 
 /// Lints on the resolved run.

@@ -8,20 +8,13 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use super::{Lint, report};
-use crate::config::address::{self, Network};
+use crate::config::address::Network;
 use crate::config::offline::{Checked, Resolved};
 use crate::config::pattern::glob;
 use crate::config::table::span;
 use crate::diagnostic::{Diagnostic, Severity, Source};
 use crate::model::Host;
 use crate::model::value::{Node, Value};
-
-pub(super) const ADDRESS_INVALID: Lint = Lint {
-    name: "address-invalid",
-    severity: Severity::Error,
-    doc: "An address in the inventory, in the source of a mount or among the clients of an export cannot be \
-          one: `192.168.158.1434` has a digit too many. It would be taken for a host name that does not exist.",
-};
 
 pub(super) const EXPORT_LEAVES_OUT_CLIENT: Lint = Lint {
     name: "export-leaves-out-client",
@@ -36,13 +29,6 @@ pub(super) const MOUNT_WITHOUT_EXPORT: Lint = Lint {
     severity: Severity::Warning,
     doc: "A mount's server is in the run and exports directories there, but not this one. Mostly the path is \
           misspelled at one of the two places.",
-};
-
-pub(super) const EXPORT_SPACE_BEFORE_OPTIONS: Lint = Lint {
-    name: "export-space-before-options",
-    severity: Severity::Error,
-    doc: "In exports(5), `host (rw)` with a space exports to `host` with the defaults and to the whole world \
-          with `rw`. Write the options without a space, or better under `options`.",
 };
 
 pub(super) const EXPORT_WORLD_WRITABLE: Lint = Lint {
@@ -97,14 +83,6 @@ pub(super) fn check(run: &Resolved<'_>, out: &mut Vec<Diagnostic>) {
     for export in &exports {
         clients(run, export, out);
     }
-    for mount in &mounts {
-        if let Err(wrong) = address::check_host(&mount.server) {
-            let message = format!("the server of the mount: {}", wrong.message);
-            let mut found = ADDRESS_INVALID.at(source(run, mount.of), &mount.at, message);
-            found.help.extend(wrong.help);
-            report(out, raw(run, mount.of), found);
-        }
-    }
     left_out(run, &exports, &mounts, out);
     without_export(run, &exports, &mounts, out);
 }
@@ -122,13 +100,6 @@ fn clients(run: &Resolved<'_>, export: &Export<'_>, out: &mut Vec<Diagnostic>) {
     for client in &export.clients {
         let found = |lint: &Lint, message: String| lint.at(source, &client.at, message);
         let spec = client.spec.as_str();
-        if spec.starts_with('(') {
-            let message = "a space stands before the options: they would hold for the whole world".to_owned();
-            let diagnostic = found(&EXPORT_SPACE_BEFORE_OPTIONS, message)
-                .help("put the options into `options`, or into `{ spec = \"...\", options = [...] }`");
-            report(out, step, diagnostic);
-            continue;
-        }
         let has = |option: &str| client.options.iter().any(|o| o == option);
         let network = Network::parse(spec);
         let world = spec == "*" || network.is_some_and(|n| n.prefix == 0);
@@ -151,21 +122,6 @@ fn clients(run: &Resolved<'_>, export: &Export<'_>, out: &mut Vec<Diagnostic>) {
                 network.canonical(),
                 network.address
             ));
-            report(out, step, diagnostic);
-        }
-        // What is made of digits and dots alone was meant to be an address.
-        let address = spec.split('/').next().unwrap_or_default();
-        let numeric = !address.is_empty() && address.bytes().all(|b| b.is_ascii_digit() || b == b'.');
-        if numeric && network.is_none() && spec.parse::<IpAddr>().is_err() {
-            let (message, help) = match address::check_host(address) {
-                Err(wrong) => (wrong.message, wrong.help),
-                Ok(()) => (
-                    format!("{spec:?} is not a network"),
-                    Some("write it as ADDRESS/BITS, for example \"192.168.158.0/24\"".to_owned()),
-                ),
-            };
-            let mut diagnostic = found(&ADDRESS_INVALID, message);
-            diagnostic.help.extend(help);
             report(out, step, diagnostic);
         }
     }
@@ -288,7 +244,7 @@ fn admits(spec: &str, host: &Host) -> Option<bool> {
     if spec == "*" {
         return Some(true);
     }
-    if spec.starts_with('@') || spec.starts_with("gss/") || spec.contains('(') {
+    if spec.starts_with('@') || spec.starts_with("gss/") {
         return None;
     }
     if let Some(network) = Network::parse(spec) {
@@ -349,16 +305,8 @@ fn export(checked: &Checked) -> Option<Export<'_>> {
             },
             _ => continue,
         };
-        // One string may hold several, with blanks between.
-        for word in spec.split_whitespace() {
-            let own = word.split_once('(').filter(|(head, _)| !head.is_empty());
-            let inline = own.map(|(_, o)| o.trim_end_matches(')').split(',').map(str::to_owned).collect());
-            clients.push(Client {
-                spec: own.map_or(word, |(head, _)| head).to_owned(),
-                options: inline.or_else(|| options.clone()).unwrap_or_else(|| common.clone()),
-                at: item.span.clone(),
-            });
-        }
+        let options = options.unwrap_or_else(|| common.clone());
+        clients.push(Client { spec: spec.to_owned(), options, at: item.span.clone() });
     }
     let clients_at = listed.map_or_else(|| node.span.clone(), |n| n.span.clone());
     Some(Export { of: checked, path: trimmed(path), clients, clients_at })

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use super::super::{Change, Invalid, Verdict};
 use crate::model::{FileContent, FileKind, FileState, Kind, Resource, State};
-use crate::probe::{Answer, CheckError, Probe, Readings};
+use crate::probe::{Answer, CheckError, Probe, Readings, Shared};
 use crate::sh;
 use crate::shell::Script;
 
@@ -36,6 +36,24 @@ pub const ENTRIES_LIMIT: u32 = 200;
 
 /// How long a network file system has to answer before a step with `allow_remote = true` gives up.
 pub const REMOTE_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// The mounts of network file systems, and what is mounted at or below them: a line `FSTYPE POINT` each, with `-`
+/// for a local one, in the order of `mountinfo`. On most hosts that is little, and no process has to be started to
+/// tell for each path where it is.
+const NETWORK: Shared = Shared {
+    variable: "hw_net",
+    command: r#"awk '{
+  for (i = 7; i < NF && $i != "-"; i++);
+  fs = $(i + 1); at[NR] = $5; type[NR] = "-"
+  if (fs ~ /^(nfs|nfs4|cifs|smb3|smbfs|ceph|lustre|afs|glusterfs|fuse\..*|9p|autofs)$/) {
+    type[NR] = fs; net[++count] = $5 == "/" ? "/" : $5 "/"
+  }
+} END {
+  for (n = 1; n <= NR; n++) for (i = 1; i <= count; i++) if (index(at[n] "/", net[i]) == 1) {
+    print type[n], at[n]; break
+  }
+}' /proc/self/mountinfo"#,
+};
 
 /// A question about a path.
 #[derive(Debug, Clone)]
@@ -118,13 +136,15 @@ fi
         };
         Probe::new(sh!(
             r#"p={}; q={}
-hw_where() {
-  hw_fs=$(q=$q awk 'BEGIN { q = ENVIRON["q"] "/" } $5 == "/" || index(q, $5 "/") == 1 {
-    if (length($5) >= n) { n = length($5); for (i = 7; $i != "-"; i++); fs = $(i + 1) }
-  } END { print fs }' /proc/self/mountinfo)
-  case $hw_fs in nfs|nfs4|cifs|smb3|smbfs|ceph|lustre|afs|glusterfs|fuse.*|9p|autofs)
-    hw_at=$p; {} ;;
-  esac
+{}hw_where() {
+  hw_fs=; hw_n=0; set -f; IFS='
+'
+  for hw_m in $hw_net; do
+    hw_mp=${hw_m#* }; hw_mp=${hw_mp%/}
+    case $q/ in "$hw_mp"/*) [ "${#hw_mp}" -lt "$hw_n" ] || { hw_n=${#hw_mp}; hw_fs=${hw_m%% *}; } ;; esac
+  done
+  set +f; unset IFS
+  case $hw_fs in ''|-) ;; *) hw_at=$p; {} ;; esac
 }
 hw_where
 {}if [ ! -e "$p" ] && [ ! -L "$p" ]; then
@@ -141,12 +161,14 @@ echo "$hw_at|"
 {}"#,
             self.path,
             mountinfo_form(self.path),
+            NETWORK.or_ask(),
             remote,
             follow,
             self.accounts(),
             self.accounts(),
             self.depth_script()
         ))
+        .sharing(NETWORK)
     }
 
     /// Costs a process only where the owner is another one than wanted.
@@ -626,7 +648,7 @@ mod tests {
             if !["/usr/bin", "/bin"].iter().any(|d| std::path::Path::new(d).join(program).exists()) {
                 continue;
             }
-            let script = script.replace("q=$q awk", &format!("q=$q {awk}"));
+            let script = script.replace("hw_net=$(awk", &format!("hw_net=$({awk}"));
             let out = Command::new("sh").arg("-c").arg(script).env("LC_ALL", "C").output().unwrap();
             answers.push(format!(
                 "{}{}",

@@ -70,7 +70,11 @@ pub fn read(readings: &Readings, unit: &str) -> Result<UnitState, CheckError> {
         ));
     }
     let mut now = parse(unit, answer).ok_or_else(|| {
-        CheckError::unreadable(&probe, answer, "expected LoadState, ActiveState and UnitFileState of the unit")
+        CheckError::unreadable(
+            &probe,
+            answer,
+            "expected LoadState, ActiveState and UnitFileState of the unit",
+        )
     })?;
     match readings.expected(&Resource::here(Kind::Unit, unit)) {
         Some(State::Unit { active, enabled }) => {

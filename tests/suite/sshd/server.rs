@@ -23,6 +23,7 @@ const USERS: &[(&str, &str, &str)] = &[
     ("hw-nopw", "/usr/bin/tcsh", "hw-nopw ALL=(ALL) NOPASSWD: ALL"),
     ("hw-pw", "/usr/bin/fish", "hw-pw ALL=(ALL) ALL"),
     ("hw-nosudo", "/bin/sh", ""),
+    ("hw-alone", "/bin/sh", ""),
 ];
 
 const SUDOERS: &str = "/etc/sudoers.d/hostwright-test";
@@ -100,13 +101,15 @@ impl Server {
         fs::write(folder.path().join("banner"), "*** Authorised use only! ***\n".repeat(20)).unwrap();
         let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
         let at = folder.path().display();
+        // Of this one sshd takes the last value.
+        let more = if configuration.contains("MaxStartups") { "" } else { "MaxStartups 50\n" };
         fs::write(
             folder.path().join("sshd_config"),
             format!(
                 "{configuration}\nListenAddress 127.0.0.1:{port}\nHostKey {at}/host\nPidFile none\n\
                  AuthorizedKeysFile {at}/authorized_keys\nStrictModes no\nUsePAM no\nBanner {at}/banner\n\
                  PasswordAuthentication no\nKbdInteractiveAuthentication no\nPermitRootLogin yes\n\
-                 MaxStartups 50\nUseDNS no\n"
+                 UseDNS no\n{more}"
             ),
         )
         .unwrap();
@@ -193,7 +196,8 @@ fn make_users() {
     for (name, shell, rule) in USERS {
         // `*`: no password, but not locked.
         assert!(run("useradd", &["-m", "-s", shell, "-p", "*", name]), "cannot make user {name}");
-        sudoers += &format!("{rule}\n");
+        sudoers.push_str(rule);
+        sudoers.push('\n');
     }
     let noise = "echo hello from bashrc\necho and on stderr >&2\nprintf 'no line end'\n";
     fs::write("/home/hw-noise/.bashrc", noise.repeat(50)).unwrap();

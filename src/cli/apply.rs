@@ -1,0 +1,174 @@
+//! `apply`: plan, ask, apply, verify.
+
+use std::io::{BufRead as _, IsTerminal as _, Write as _};
+
+use tokio::sync::mpsc;
+
+use super::args::Apply;
+use super::common::{self, Ready};
+use super::exit::Exit;
+use super::interrupt::Interrupts;
+use super::settings::{self, Display};
+use super::{output, plan};
+use crate::engine::Engine;
+use crate::event::{Counts, Mode, Summary};
+use crate::report::Driver;
+
+pub(super) async fn apply(args: &Apply, display: &Display) -> std::io::Result<Exit> {
+    let plan = &args.plan;
+    let may_ask = std::io::stdin().is_terminal() && std::io::stderr().is_terminal();
+    if !args.yes && !may_ask {
+        let hint = "give --yes to apply without being asked, or use `plan` to see what would change";
+        return Ok(output::complain("there is no terminal to ask on before the plan is applied", hint));
+    }
+    let wanted = settings::of_playbooks(&plan.inventory, &plan.selection);
+    let ready = match common::prepare(wanted, &plan.connection, display) {
+        Ok(ready) => ready.allow_disruptive(plan.allow_disruptive),
+        Err(exit) => return Ok(exit),
+    };
+    let again = args.verify_twice.then(|| ready.clone());
+    let (exit, applied) = once(ready, args.yes, display).await?;
+    match again {
+        Some(ready) if applied && exit == Exit::Done => verify(ready, display).await,
+        _ => Ok(exit),
+    }
+}
+
+/// Plans and applies; returns whether anything was applied.
+async fn once(ready: Ready, yes: bool, display: &Display) -> std::io::Result<(Exit, bool)> {
+    let Ready { run, redactor, options, connector } = ready;
+    let (events, shown) = mpsc::channel(plan::EVENTS);
+    let interrupts = Interrupts::listen(Some(events.clone()))?;
+    let mut driver = Driver::start(output::reporter(display, Mode::Apply), shown);
+    let cancel = interrupts.cancel.clone();
+    let mut engine = Engine::new(run, Mode::Apply, options, connector, redactor, events, cancel).await;
+    engine.gather().await;
+    let mut word = "";
+    let mut applied = false;
+    let mut declined = false;
+    let mut planned = Summary::default();
+    if !interrupts.happened() {
+        planned = engine.plan().await;
+        driver.plan_shown().await;
+        if planned.total.failed > 0 {
+            word = "Nothing was changed: the plan has steps that cannot work.";
+        } else if engine.has_changes() {
+            if yes || confirm(&planned, &interrupts).await {
+                engine.apply().await;
+                applied = true;
+            } else {
+                declined = true;
+                word = "Nothing was changed.";
+            }
+        }
+    }
+    let summary = engine.finish().await;
+    let interrupted = interrupts.happened();
+    drop(interrupts);
+    driver.finish().await;
+    if !word.is_empty() && !display.detail.quiet {
+        output::message(word);
+    }
+    let exit = match () {
+        () if interrupted => Exit::Interrupted,
+        // What was not wanted was not done: as the user said.
+        () if declined => Exit::Done,
+        () if applied => Exit::of(&summary),
+        () => Exit::of(&planned),
+    };
+    Ok((exit, applied))
+}
+
+/// Plans again after the apply: whatever would change now does not hold.
+async fn verify(ready: Ready, display: &Display) -> std::io::Result<Exit> {
+    if !display.detail.quiet {
+        output::message("Planning again: everything must be as described.");
+    }
+    let (events, shown) = mpsc::channel(plan::EVENTS);
+    let interrupts = Interrupts::listen(Some(events.clone()))?;
+    let driver = Driver::start(output::reporter(display, Mode::Plan), shown);
+    let summary = plan::make(ready, events, &interrupts).await;
+    let interrupted = interrupts.happened();
+    drop(interrupts);
+    driver.finish().await;
+    Ok(match Exit::of(&summary) {
+        _ if interrupted => Exit::Interrupted,
+        Exit::Differs => {
+            output::message("Failed: not everything is as described after the apply.");
+            Exit::Failed
+        }
+        other => other,
+    })
+}
+
+/// Asks whether to go on. No answer is no.
+async fn confirm(planned: &Summary, interrupts: &Interrupts) -> bool {
+    let question = question(planned);
+    let ask = tokio::task::spawn_blocking(move || {
+        // The lock must not be held while the user thinks: others have something to say when interrupted.
+        let asked = std::io::stderr().lock().write_all(question.as_bytes());
+        // Without a question there is no yes.
+        if asked.is_err() {
+            return false;
+        }
+        let mut answer = String::new();
+        std::io::stdin().lock().read_line(&mut answer).is_ok() && is_yes(&answer)
+    });
+    tokio::select! {
+        answer = ask => answer.unwrap_or(false),
+        () = interrupts.wait() => {
+            output::message("");
+            false
+        }
+    }
+}
+
+/// `Apply 12 changes to 4 hosts? [y/N] `
+fn question(planned: &Summary) -> String {
+    let total = planned.total;
+    let hosts = planned.hosts.values().filter(|c: &&Counts| c.would_change + c.unknown > 0).count();
+    let of = |n: usize, word: &str| format!("{n} {word}{}", if n == 1 { "" } else { "s" });
+    let what = match (total.would_change, total.unknown) {
+        (0, unknown) => format!("{} not known yet", of(unknown, "step")),
+        (changes, 0) => of(changes, "change"),
+        (changes, unknown) => format!("{} and {} not known yet", of(changes, "change"), of(unknown, "step")),
+    };
+    let without = match planned.unreachable.len() {
+        0 => String::new(),
+        n => format!(", leaving out {}", of(n, "unreachable host")),
+    };
+    format!("Apply {what} to {}{without}? [y/N] ", of(hosts, "host"))
+}
+
+fn is_yes(answer: &str) -> bool {
+    matches!(answer.trim().to_ascii_lowercase().as_str(), "y" | "yes")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::HostName;
+
+    #[test]
+    fn the_question_says_what_is_at_stake() {
+        let host = |name: &str| HostName::new(name).unwrap();
+        let changes = Counts { would_change: 3, ..Counts::default() };
+        let mut planned = Summary { total: changes, ..Summary::default() };
+        planned.hosts.insert(host("a"), changes);
+        planned.hosts.insert(host("b"), Counts::default());
+        assert_eq!(question(&planned), "Apply 3 changes to 1 host? [y/N] ");
+        planned.total.unknown = 1;
+        planned.unreachable.push(host("c"));
+        assert_eq!(
+            question(&planned),
+            "Apply 3 changes and 1 step not known yet to 1 host, leaving out 1 unreachable host? [y/N] "
+        );
+    }
+
+    #[test]
+    fn only_yes_is_yes() {
+        for (answer, yes) in [("y\n", true), ("Yes\n", true), ("\n", false), ("", false), ("yep\n", false)] {
+            assert_eq!(is_yes(answer), yes, "{answer:?}");
+        }
+    }
+}

@@ -1,0 +1,88 @@
+//! What several commands do at their start.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use super::args::Connection;
+use super::environment::Controller;
+use super::exit::Exit;
+use super::output;
+use super::password::{PasswordError, password};
+use super::settings::{Display, Reach};
+use crate::config::{self, Environment, Loaded};
+use crate::diagnostic::Severity;
+use crate::engine::Options;
+use crate::model::{Redactor, Run};
+use crate::transport::{Connector, Settings, System};
+
+/// Hosts worked on at once when nobody says.
+const FORKS: usize = 20;
+
+/// A run that is ready to begin.
+#[derive(Clone)]
+pub(super) struct Ready {
+    pub(super) run: Run,
+    pub(super) redactor: Redactor,
+    pub(super) options: Options,
+    pub(super) connector: Arc<dyn Connector>,
+}
+
+impl Ready {
+    pub(super) fn allow_disruptive(mut self, allowed: bool) -> Self {
+        self.options.allow_disruptive = allowed;
+        self
+    }
+}
+
+/// Reads what is wanted and tells of all mistakes; without a run, how to end.
+pub(super) fn load(wanted: &config::Options, display: &Display) -> Result<(Run, Loaded), Exit> {
+    if !Path::new(&wanted.inventory).exists() {
+        let what = format!("there is no inventory at {}", wanted.inventory.display());
+        return Err(output::complain(&what, "name it with -i FILE or HOSTWRIGHT_INVENTORY"));
+    }
+    let environment: Arc<dyn Environment> = Arc::new(Controller);
+    let alone = wanted.playbooks.is_empty();
+    let mut loaded =
+        if alone { config::load_inventory(wanted, &environment) } else { config::load(wanted, &environment) };
+    let errors = loaded.diagnostics.iter().any(|d| d.severity == Severity::Error);
+    if errors || !display.detail.quiet {
+        output::diagnostics(&loaded.diagnostics, display.err);
+    }
+    match loaded.run.take() {
+        Some(run) if !errors => Ok((run, loaded)),
+        _ => Err(Exit::Usage),
+    }
+}
+
+/// Reads what is wanted and gets ready to reach its hosts.
+pub(super) fn prepare(
+    mut wanted: config::Options,
+    connection: &Connection,
+    display: &Display,
+) -> Result<Ready, Exit> {
+    wanted.ssh_config.clone_from(&connection.ssh_config);
+    let (run, loaded) = load(&wanted, display)?;
+    let reach = Reach::new(connection);
+    let redactor = loaded.redactor;
+    // Asked for only once all else is known to be right.
+    let become_password = password(&reach.password).map_err(|error| match error {
+        PasswordError::Interrupted => Exit::Interrupted,
+        PasswordError::NoTerminal(_) => {
+            output::complain(&error.to_string(), "give it in a file: --become-password-file FILE")
+        }
+        PasswordError::Read { .. } | PasswordError::Empty(_) => output::complain(&error.to_string(), ""),
+    })?;
+    if let Some(password) = &become_password {
+        redactor.add(password);
+    }
+    let settings = Settings { connect_timeout: reach.connect_timeout, become_password, run_id: run_id() };
+    let forks = reach.forks.or(loaded.forks).unwrap_or(FORKS);
+    let options = Options { forks, ..Options::default() };
+    Ok(Ready { run, redactor, options, connector: Arc::new(System::new(settings)) })
+}
+
+/// A name for this run: when it started, to the second, and by which process. Sorts by time.
+fn run_id() -> String {
+    let now = jiff::Timestamp::now().strftime("%Y%m%dT%H%M%SZ");
+    format!("{now}-{}", std::process::id())
+}

@@ -1,0 +1,63 @@
+//! The only place of the command line that prints.
+
+use std::io::Write as _;
+
+use super::args::Format;
+use super::exit::Exit;
+use super::settings::Display;
+use crate::diagnostic::{self, Diagnostic, Style};
+use crate::event::Mode;
+use crate::report::{All, Bars, Json, Look, Plain, PlanText, Reporter, Streams};
+
+/// Writes data. Nobody reading on (`| head`) is no error.
+pub(super) fn data(text: &str) {
+    let mut out = std::io::stdout().lock();
+    let _ = out.write_all(text.as_bytes()).and_then(|()| out.flush());
+}
+
+/// Writes a message.
+pub(super) fn message(text: &str) {
+    let mut err = std::io::stderr().lock();
+    let _ = writeln!(err, "{text}");
+}
+
+/// Tells of bad input or of what is missing around us, with what to do.
+pub(super) fn complain(what: &str, hint: &str) -> Exit {
+    message(&format!("error: {what}"));
+    if !hint.is_empty() {
+        message(&format!("hint: {hint}"));
+    }
+    Exit::Usage
+}
+
+/// Writes both streams, messages first: the terminal then ends with the data.
+pub(super) fn streams(streams: &Streams) {
+    let mut err = std::io::stderr().lock();
+    let _ = err.write_all(streams.err.as_bytes());
+    data(&streams.out);
+}
+
+/// The reporters for a plan or an apply.
+pub(super) fn reporter(display: &Display, mode: Mode) -> Box<dyn Reporter> {
+    if display.format == Format::Json {
+        return Box::new(Json::new(Box::new(std::io::stdout())));
+    }
+    let detail = if mode == Mode::Plan { display.plan_detail() } else { display.apply_detail() };
+    let progress: Box<dyn Reporter> = if display.format == Format::Bars {
+        Box::new(Bars::stderr(display.err, detail))
+    } else {
+        Box::new(Plain::new(Box::new(std::io::stderr()), display.err, detail))
+    };
+    let plan = PlanText::new(Box::new(std::io::stdout()), display.out, display.plan_detail());
+    // The progress comes first: it takes its moving lines away before the plan is written.
+    Box::new(All(vec![progress, Box::new(plan)]))
+}
+
+/// Tells of mistakes in the user's files.
+pub(super) fn diagnostics(diagnostics: &[Diagnostic], look: Look) {
+    let style = Style { colour: look.color, width: look.width.unwrap_or(Style::default().width) };
+    let text = diagnostic::render(diagnostics, style);
+    if !text.is_empty() {
+        message(text.trim_end());
+    }
+}

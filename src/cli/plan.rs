@@ -1,0 +1,47 @@
+//! `plan`: what an apply would do; no action is sent.
+
+use tokio::sync::mpsc;
+
+use super::args::Plan;
+use super::exit::Exit;
+use super::interrupt::Interrupts;
+use super::settings::{self, Display};
+use super::{common, output};
+use crate::engine::Engine;
+use crate::event::{Mode, Summary};
+use crate::report::Driver;
+
+/// Events between the engine and the display: enough that neither waits for the other at each one.
+pub(super) const EVENTS: usize = 1024;
+
+pub(super) async fn plan(args: &Plan, display: &Display) -> std::io::Result<Exit> {
+    let wanted = settings::of_playbooks(&args.inventory, &args.selection);
+    let ready = match common::prepare(wanted, &args.connection, display) {
+        Ok(ready) => ready.allow_disruptive(args.allow_disruptive),
+        Err(exit) => return Ok(exit),
+    };
+    let (events, shown) = mpsc::channel(EVENTS);
+    let interrupts = Interrupts::listen(Some(events.clone()))?;
+    let driver = Driver::start(output::reporter(display, Mode::Plan), shown);
+    let summary = make(ready, events, &interrupts).await;
+    let interrupted = interrupts.happened();
+    drop(interrupts);
+    driver.finish().await;
+    Ok(if interrupted { Exit::Interrupted } else { Exit::of(&summary) })
+}
+
+/// Asks all hosts and makes a plan.
+pub(super) async fn make(
+    ready: common::Ready,
+    events: mpsc::Sender<crate::event::Event>,
+    interrupts: &Interrupts,
+) -> Summary {
+    let common::Ready { run, redactor, options, connector } = ready;
+    let cancel = interrupts.cancel.clone();
+    let mut engine = Engine::new(run, Mode::Plan, options, connector, redactor, events, cancel).await;
+    engine.gather().await;
+    if !interrupts.happened() {
+        engine.plan().await;
+    }
+    engine.finish().await
+}

@@ -1,0 +1,49 @@
+//! From the command line to a command, and from its end to an exit code.
+
+use std::ffi::OsString;
+
+use clap::Parser as _;
+
+use super::args::{Cli, Command};
+use super::exit::Exit;
+use super::settings::{Display, Surroundings};
+use super::{adhoc, apply, check, explain, hosts, output, plan};
+
+/// Does what the command line says.
+pub fn start(line: impl IntoIterator<Item = OsString>, around: Surroundings) -> Exit {
+    let cli = match Cli::try_parse_from(line) {
+        Ok(cli) => cli,
+        Err(error) => {
+            // Help and version are data on standard output; all else is a mistake. A closed pipe is none.
+            let _ = error.print();
+            return if error.use_stderr() { Exit::Usage } else { Exit::Done };
+        }
+    };
+    let diff = match &cli.command {
+        Command::Plan(plan) => Some(&plan.diff),
+        Command::Apply(apply) => Some(&apply.plan.diff),
+        _ => None,
+    };
+    let display = Display::new(&cli.output, diff, around);
+    match &cli.command {
+        Command::Check(args) => check::check(args, &display),
+        Command::Hosts(args) => hosts::hosts(args, &display),
+        Command::Explain(args) => explain::explain(args.topic.as_deref(), &display),
+        Command::Plan(args) => wait(plan::plan(args, &display)),
+        Command::Apply(args) => wait(apply::apply(args, &display)),
+        Command::Run(args) => wait(adhoc::run(args, &display)),
+        Command::Facts(args) => wait(adhoc::facts(args, &display)),
+    }
+}
+
+/// Runs a command that waits for hosts.
+fn wait(command: impl Future<Output = std::io::Result<Exit>>) -> Exit {
+    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => return output::complain(&format!("cannot start: {error}"), ""),
+    };
+    let exit = runtime.block_on(command);
+    // A question that was not answered must not keep the process waiting.
+    runtime.shutdown_background();
+    exit.unwrap_or_else(|error| output::complain(&format!("cannot start: {error}"), ""))
+}

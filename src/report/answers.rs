@@ -1,0 +1,160 @@
+//! What hosts answered to one question: each line with its host's name, or equal answers told once.
+
+use super::style::{Detail, Look, Tone};
+use super::{change, text};
+use crate::model::{Failure, HostName};
+
+/// What one host answered.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Reply {
+    /// The host.
+    pub host: HostName,
+    /// The answer, or why there is none.
+    pub said: Result<Said, Failure>,
+}
+
+/// What a command came to on a host.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Said {
+    /// Exit code.
+    pub code: i32,
+    /// Standard output.
+    pub stdout: String,
+    /// Standard error.
+    pub stderr: String,
+}
+
+/// Text for standard output and for standard error.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Streams {
+    /// Data.
+    pub out: String,
+    /// Messages.
+    pub err: String,
+}
+
+/// For pipes: `HOST | LINE`, in the order of the hosts; what came on standard error goes there again.
+pub fn lines(replies: &[Reply], look: Look) -> Streams {
+    let names = replies.iter().map(|r| text::width(r.host.as_str())).max().unwrap_or(0);
+    let mut streams = Streams::default();
+    let put = |to: &mut String, host: &HostName, words: &str| {
+        for line in words.lines() {
+            to.extend([&text::pad(host.as_str(), names), " | ", line, "\n"]);
+        }
+    };
+    for reply in replies {
+        match &reply.said {
+            Ok(said) => {
+                put(&mut streams.out, &reply.host, &said.stdout);
+                put(&mut streams.err, &reply.host, &said.stderr);
+                if said.code != 0 {
+                    put(&mut streams.err, &reply.host, &format!("exit code {}", said.code));
+                }
+            }
+            Err(failure) => {
+                let plain = Look { width: None, color: false, ..look };
+                let detail = Detail::default();
+                put(&mut streams.err, &reply.host, &change::failure(failure, 0, plain, detail).join("\n"));
+            }
+        }
+    }
+    streams
+}
+
+/// For people: hosts with the same answer share one block, blocks in the order of their first host.
+pub fn blocks(replies: &[Reply], look: Look, detail: Detail) -> String {
+    let mut said: Vec<(&Result<Said, Failure>, Vec<&HostName>)> = Vec::new();
+    for reply in replies {
+        match said.iter_mut().find(|(s, _)| **s == reply.said) {
+            Some((_, hosts)) => hosts.push(&reply.host),
+            None => said.push((&reply.said, vec![&reply.host])),
+        }
+    }
+    let mut out: Vec<String> = Vec::new();
+    for (said, hosts) in said {
+        if !out.is_empty() {
+            out.push(String::new());
+        }
+        let list = text::hosts(&hosts, usize::MAX);
+        let count = if hosts.len() > 1 { format!(" ({} hosts)", hosts.len()) } else { String::new() };
+        let head = text::wrap(&format!("{list}{count}"), look.width, "", "  ");
+        out.extend(head.iter().map(|l| look.paint(Tone::Strong, l)));
+        match said {
+            Ok(said) => {
+                out.extend(said.stdout.lines().map(|l| format!("  {}", text::clean(l))));
+                out.extend(
+                    said.stderr.lines().map(|l| format!("  {}", look.paint(Tone::Warn, &text::clean(l)))),
+                );
+                if said.code != 0 {
+                    out.push(look.paint(Tone::Bad, &format!("  exit code {}", said.code)));
+                } else if said.stdout.is_empty() && said.stderr.is_empty() {
+                    out.push(look.paint(Tone::Dim, "  (no output)"));
+                }
+            }
+            Err(failure) => out.extend(change::failure(failure, 2, look, detail)),
+        }
+    }
+    if out.is_empty() { String::new() } else { out.join("\n") + "\n" }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn reply(host: &str, code: i32, stdout: &str, stderr: &str) -> Reply {
+        let said = Said { code, stdout: stdout.into(), stderr: stderr.into() };
+        Reply { host: HostName::new(host).unwrap(), said: Ok(said) }
+    }
+
+    fn replies() -> Vec<Reply> {
+        let lost = Failure::new("connection timed out").hint("is it up?");
+        vec![
+            reply("nfs-01", 0, "a\nb\n", ""),
+            reply("w-1", 0, "x", ""),
+            Reply { host: HostName::new("w-2").unwrap(), said: Err(lost) },
+            reply("w-3", 3, "", "no such file\x1b[2J\n"),
+            reply("w-4", 0, "a\nb\n", ""),
+            reply("w-5", 0, "a\nb\n", ""),
+            reply("w-6", 0, "a\nb\n", ""),
+            reply("w-7", 0, "", ""),
+        ]
+    }
+
+    #[test]
+    fn each_line_has_its_host() {
+        let streams = lines(&replies(), Look::PLAIN);
+        assert_eq!(
+            streams.out,
+            "nfs-01 | a\nnfs-01 | b\nw-1    | x\nw-4    | a\nw-4    | b\nw-5    | a\nw-5    | b\nw-6    | a\nw-6    | b\n"
+        );
+        assert_eq!(
+            streams.err,
+            "w-2    | connection timed out\nw-2    | hint: is it up?\nw-3    | no such file\x1b[2J\nw-3    | exit code 3\n"
+        );
+    }
+
+    #[test]
+    fn equal_answers_are_told_once() {
+        let look = Look { color: false, unicode: true, width: Some(80) };
+        let wanted = "\
+nfs-01, w-[4:6] (4 hosts)
+  a
+  b
+
+w-1
+  x
+
+w-2
+  connection timed out
+  hint: is it up?
+
+w-3
+  no such file
+  exit code 3
+
+w-7
+  (no output)
+";
+        assert_eq!(blocks(&replies(), look, Detail::default()), wanted);
+    }
+}

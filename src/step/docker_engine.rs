@@ -1,0 +1,600 @@
+//! `docker_engine`: Docker installed, configured key by key, running now and at boot.
+
+use std::time::Duration;
+
+use serde::Deserialize;
+use serde_json::Map;
+
+use super::family::docker::api;
+use super::family::docker::install::{self, Host, Manager, RESTART_MARK};
+use super::family::docker::swarm::{self, LocalState, Own};
+use super::family::path::{self, CONTENT_LIMIT, Depth};
+use super::{Action, Change, Context, Invalid, Payload, Step, Validate, Value, Verdict};
+use crate::model::{FileContent, FileKind, FileState, Kind, Resource, State};
+use crate::probe::{CheckError, Probe, Readings};
+use crate::sh;
+use crate::shell::Script;
+
+/// The Docker engine.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct DockerEngine {
+    #[serde(default)]
+    repository: Repository,
+    #[serde(default = "base_url")]
+    base_url: String,
+    #[serde(default = "channel")]
+    channel: String,
+    #[serde(default = "yes")]
+    gpgcheck: bool,
+    #[serde(default = "packages")]
+    packages: Vec<String>,
+    version: Option<String>,
+    #[serde(default)]
+    remove_conflicting: bool,
+    #[serde(default)]
+    daemon: Map<String, serde_json::Value>,
+    #[serde(default)]
+    daemon_absent: Vec<String>,
+    #[serde(default)]
+    requires_mounts: Vec<String>,
+}
+
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
+enum Repository {
+    /// Docker's own, or a mirror of it.
+    #[default]
+    #[serde(rename = "docker-ce")]
+    DockerCe,
+    /// Whatever the host has.
+    #[serde(rename = "none")]
+    None,
+}
+
+fn base_url() -> String {
+    "https://download.docker.com/linux".into()
+}
+
+fn channel() -> String {
+    "stable".into()
+}
+
+fn yes() -> bool {
+    true
+}
+
+fn packages() -> Vec<String> {
+    ["docker-ce", "docker-ce-cli", "containerd.io"].map(Into::into).into()
+}
+
+const DAEMON_JSON: &str = "/etc/docker/daemon.json";
+const DROP_IN: &str = "/etc/systemd/system/docker.service.d/hostwright-mounts.conf";
+const YUM_FILE: &str = "/etc/yum.repos.d/docker-ce.repo";
+const APT_FILE: &str = "/etc/apt/sources.list.d/docker.list";
+
+/// Packages that hold files or names of the wanted ones: the transaction fails while they are there.
+const CONFLICTING: &[&str] = &[
+    "runc",
+    "podman-docker",
+    "docker",
+    "docker-client",
+    "docker-common",
+    "docker-engine",
+    "docker.io",
+    "containerd",
+    "moby-engine",
+];
+/// Packages that need a conflicting one on some releases, and then go with it.
+const NEIGHBOURS: &[&str] = &["podman", "buildah"];
+
+impl Validate for DockerEngine {
+    fn validate(&mut self, _: &Context<'_>) -> Vec<Invalid> {
+        let mut invalid = Vec::new();
+        self.base_url.truncate(self.base_url.trim_end_matches('/').len());
+        if !self.base_url.starts_with("http://") && !self.base_url.starts_with("https://") {
+            invalid.push(Invalid::new("base_url", format!("{:?} is not an http address", self.base_url)));
+        }
+        if self.packages.is_empty() {
+            invalid.push(Invalid::new("packages", "name at least one package"));
+        }
+        if self.daemon.contains_key("hosts") {
+            invalid.push(
+                Invalid::new(
+                    "daemon.hosts",
+                    "`hosts` clashes with `-H` in docker.service, and the engine would not start",
+                )
+                .help("use a drop-in of docker.service, or reach the engine over ssh"),
+            );
+        }
+        for (n, key) in self.daemon_absent.iter().enumerate() {
+            if self.daemon.contains_key(key) {
+                invalid.push(Invalid::new(
+                    format!("daemon_absent[{n}]"),
+                    format!("{key:?} is in `daemon` as well"),
+                ));
+            }
+        }
+        for (n, path) in self.requires_mounts.iter().enumerate() {
+            if !path.starts_with('/') || path.contains('\n') {
+                invalid.push(Invalid::new(
+                    format!("requires_mounts[{n}]"),
+                    format!("{path:?} is not an absolute path"),
+                ));
+            }
+        }
+        let word = |w: &String| {
+            w.is_empty() || w.contains(|c: char| !(c.is_ascii_alphanumeric() || "_.:+~-".contains(c)))
+        };
+        if let Some(version) = self.version.as_ref().filter(|v| word(v)) {
+            invalid.push(Invalid::new("version", format!("{version:?} is not a version")));
+        }
+        if word(&self.channel) {
+            invalid.push(Invalid::new("channel", format!("{:?} is not a channel", self.channel)));
+        }
+        invalid
+    }
+}
+
+impl Step for DockerEngine {
+    fn probes(&self) -> Vec<Probe> {
+        let mut probes = vec![install::probe(&self.asked()), swarm::info_probe()];
+        if self.has_daemon() {
+            probes.push(path::probe(DAEMON_JSON, Depth::Content(CONTENT_LIMIT)));
+        }
+        if !self.requires_mounts.is_empty() {
+            probes.push(path::probe(DROP_IN, Depth::Content(CONTENT_LIMIT)));
+        }
+        if self.repository == Repository::DockerCe {
+            probes.push(path::probe(YUM_FILE, Depth::Content(CONTENT_LIMIT)));
+            probes.push(path::probe(APT_FILE, Depth::Content(CONTENT_LIMIT)));
+        }
+        probes
+    }
+
+    fn check(&self, readings: &Readings) -> Result<Verdict, CheckError> {
+        let probe = install::probe(&self.asked());
+        let answer = readings.of(&probe)?;
+        let host = install::parse(answer).map_err(|why| CheckError::unreadable(&probe, answer, why))?;
+        if host.enabled == "masked" {
+            return Err(CheckError::refused(
+                "docker.service is masked",
+                "somebody did that on purpose; undo it with `systemctl unmask docker.service`".to_owned(),
+            ));
+        }
+        let own = swarm::info(readings)?;
+        let running = match &own {
+            Own::Up(info) => info.containers_running,
+            _ => 0,
+        };
+        self.refuse_live_restore(&own)?;
+
+        let mut change = Change::new("");
+        let mut words = Vec::new();
+        self.install(readings, &host, running, &mut change, &mut words)?;
+        let mut restart = self.configure(readings, &mut change, &mut words)?;
+        if !self.requires_mounts.is_empty() {
+            let text = install::mounts_drop_in(&self.requires_mounts);
+            if let Some(write) = write_file(readings, &mut change, DROP_IN, &text, "systemctl daemon-reload")?
+            {
+                words.push("order it after its mounts".to_owned());
+                change = change.action(write);
+            }
+        }
+        if host.restart && !restart {
+            change = change.field("settings", "written, but not in use", "in use");
+            restart = true;
+        }
+        let start = host.active != "active";
+        let enable = !matches!(host.enabled.as_str(), "enabled" | "enabled-runtime" | "static" | "generated");
+        if start {
+            change = change.field("running", "false", "true");
+            words.push("start it".into());
+        } else if restart {
+            words.push("restart it".into());
+            if running > 0 && !matches!(&own, Own::Up(info) if info.live_restore_enabled) {
+                change.disrupts = Some(format!(
+                    "restarts the engine: the {running} containers on this host stop meanwhile"
+                ));
+            }
+        }
+        if enable {
+            change = change.field("enabled", "false", "true");
+            words.push("enable it".into());
+        }
+        if change.fields.is_empty() {
+            return Ok(Verdict::satisfied(self.reason(&host, &own)));
+        }
+        if start || enable || restart {
+            change = change.action(
+                Action::new(words[words.len().saturating_sub(1)..].join(""), start_script(restart))
+                    .timeout(Duration::from_mins(5)),
+            );
+            if let Some(action) = change.actions.last_mut() {
+                action.label =
+                    (if restart && !start { "restart Docker" } else { "enable and start Docker" }).into();
+            }
+        }
+        change.summary = format!("Docker engine: {}", words.join(", "));
+        Ok(Verdict::Drift(self.expects(change, &host)))
+    }
+
+    fn provides(&self) -> Vec<Resource> {
+        let mut provides = vec![
+            api::engine_of(None),
+            Resource::here(Kind::Unit, "docker.service"),
+            Resource::here(Kind::Command, "docker"),
+        ];
+        provides.extend(self.packages.iter().map(|p| Resource::here(Kind::Package, p)));
+        if self.has_daemon() {
+            provides.push(Resource::here(Kind::Path, DAEMON_JSON));
+        }
+        provides
+    }
+
+    fn needs(&self) -> Vec<Resource> {
+        let mut needs: Vec<_> = self.requires_mounts.iter().map(|p| Resource::here(Kind::Mount, p)).collect();
+        needs.extend(self.packages.iter().map(|p| Resource::here(Kind::Package, p)));
+        needs.push(Resource::here(Kind::Unit, "docker.service"));
+        needs.push(Resource::here(Kind::Path, DAEMON_JSON));
+        needs
+    }
+
+    fn as_any(&self) -> &dyn std::any::Any {
+        self
+    }
+}
+
+impl DockerEngine {
+    fn has_daemon(&self) -> bool {
+        !self.daemon.is_empty() || !self.daemon_absent.is_empty()
+    }
+
+    /// The packages to ask for: the wanted ones, and what does not get on with them.
+    fn asked(&self) -> Vec<String> {
+        let others = CONFLICTING.iter().chain(NEIGHBOURS).map(|p| (*p).to_owned());
+        let mut asked = self.packages.clone();
+        asked.extend(others.filter(|p| !self.packages.contains(p)));
+        asked
+    }
+
+    fn refuse_live_restore(&self, own: &Own) -> Result<(), CheckError> {
+        let wanted = self.daemon.get("live-restore") == Some(&serde_json::Value::Bool(true));
+        match own {
+            Own::Up(info) if wanted && info.swarm.local_node_state != LocalState::Inactive => {
+                Err(CheckError::refused(
+                    "`live-restore` does not get on with a swarm, and this host is in one: the engine would not come up \
+                     again",
+                    "leave `live-restore` out, or take the host out of the swarm first".to_owned(),
+                ))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    fn reason(&self, host: &Host, own: &Own) -> String {
+        match own {
+            Own::Up(info) => format!("running: Docker {}", info.server_version),
+            _ => format!(
+                "installed and running: {}",
+                self.packages
+                    .iter()
+                    .filter_map(|p| Some(format!("{p} {}", host.packages.get(p)?)))
+                    .collect::<Vec<_>>()
+                    .join(", ")
+            ),
+        }
+    }
+
+    fn expects(&self, change: Change, host: &Host) -> Change {
+        let engine = if self.daemon.get("live-restore") == Some(&serde_json::Value::Bool(true)) {
+            State::Value(swarm::LIVE_RESTORE.into())
+        } else {
+            State::Present
+        };
+        let missing = self.packages.iter().filter(|p| !host.packages.contains_key(*p));
+        let packages: Vec<_> = missing.map(|p| (Resource::here(Kind::Package, p), State::Present)).collect();
+        let mut change = change
+            .expect(api::engine_of(None), engine)
+            .expect(
+                Resource::here(Kind::Unit, "docker.service"),
+                State::Unit { active: Some(true), enabled: Some(true) },
+            )
+            .expect(Resource::here(Kind::Command, "docker"), State::Present);
+        change.expects.extend(packages);
+        change
+    }
+
+    fn install(
+        &self,
+        readings: &Readings,
+        host: &Host,
+        running: u64,
+        change: &mut Change,
+        words: &mut Vec<String>,
+    ) -> Result<(), CheckError> {
+        let wrong = |p: &&String| {
+            let pinned = self.version.as_ref().filter(|_| is_engine(p));
+            match host.packages.get(*p) {
+                None => true,
+                Some(installed) => pinned.is_some_and(|wanted| !install::meets(installed, wanted)),
+            }
+        };
+        let wanted: Vec<&String> = self.packages.iter().filter(wrong).collect();
+        if self.repository == Repository::DockerCe {
+            self.add_repository(readings, host, change, words)?;
+        }
+        if wanted.is_empty() {
+            return Ok(());
+        }
+        let there = |names: &[&str]| -> Vec<String> {
+            let names = names.iter().filter(|p| !self.packages.iter().any(|w| w == *p));
+            names.filter(|p| host.packages.contains_key(**p)).map(|p| (*p).to_owned()).collect()
+        };
+        let mut conflicting = there(CONFLICTING);
+        if !conflicting.is_empty() {
+            if !self.remove_conflicting {
+                return Err(CheckError::refused(
+                    format!("{} conflicts with {}", conflicting.join(", "), self.packages.join(", ")),
+                    "`remove_conflicting = true` removes it, and podman and buildah where they need it"
+                        .to_owned(),
+                ));
+            }
+            conflicting.extend(there(NEIGHBOURS));
+            for name in &conflicting {
+                let version = host.packages.get(name).cloned();
+                *change = std::mem::take(change).field(format!("package {name}"), version, Value::Absent);
+            }
+            words.push(format!("remove {}", conflicting.join(", ")));
+            let script = match host.manager {
+                Manager::Dnf => sh!("dnf -y remove {}", conflicting),
+                Manager::Yum => sh!("yum -y remove {}", conflicting),
+                Manager::Apt => {
+                    sh!(
+                        "DEBIAN_FRONTEND=noninteractive apt-get -y -o DPkg::Lock::Timeout=300 remove {}",
+                        conflicting
+                    )
+                }
+            };
+            let action = Action::new(format!("remove {}", conflicting.join(", ")), script);
+            change.actions.push(action.timeout(Duration::from_mins(10)));
+        }
+        for name in &wanted {
+            let version = self.version.as_ref().filter(|_| is_engine(name));
+            let before = host.packages.get(*name).cloned();
+            if before.is_some() && running > 0 {
+                change.disrupts = Some(format!(
+                    "replaces the engine: the {running} containers on this host stop meanwhile"
+                ));
+            }
+            let after = version.map_or_else(|| "installed".to_owned(), Clone::clone);
+            *change = std::mem::take(change).field(format!("package {name}"), before, after);
+        }
+        let names: Vec<_> = wanted.iter().map(|p| p.as_str()).collect();
+        words.push(format!("install {}", names.join(", ")));
+        let specs: Vec<_> = wanted.iter().map(|p| self.spec(p, host.manager)).collect();
+        let script = match host.manager {
+            // A conflict within the transaction (runc with containerd.io) shows in what these print.
+            Manager::Dnf => sh!("dnf -y install {}", specs),
+            Manager::Yum => sh!("yum -y install {}", specs),
+            Manager::Apt => sh!(
+                "set -e\nexport DEBIAN_FRONTEND=noninteractive\napt-get -q update\n\
+                 apt-get -q -y -o DPkg::Lock::Timeout=300 install {}",
+                specs
+            ),
+        };
+        let action = Action::new(format!("install {}", names.join(", ")), script);
+        change.actions.push(action.timeout(Duration::from_mins(30)));
+        Ok(())
+    }
+
+    /// A package as its manager wants it named; the version is of the engine and its command line alone.
+    fn spec(&self, name: &str, manager: Manager) -> String {
+        match (&self.version, manager) {
+            (Some(version), Manager::Dnf | Manager::Yum) if is_engine(name) => format!("{name}-{version}*"),
+            (Some(version), Manager::Apt) if is_engine(name) => format!("{name}=*{version}*"),
+            _ => name.to_owned(),
+        }
+    }
+
+    fn add_repository(
+        &self,
+        readings: &Readings,
+        host: &Host,
+        change: &mut Change,
+        words: &mut Vec<String>,
+    ) -> Result<(), CheckError> {
+        let (base, channel) = (&self.base_url, &self.channel);
+        let action = if host.manager == Manager::Apt {
+            let text = install::apt_repository(&host.os, &host.codename, base, channel, self.gpgcheck);
+            let write = write_file(readings, change, APT_FILE, &text, ":")?;
+            if write.is_some() && self.gpgcheck {
+                let key = format!("{base}/{}/gpg", host.os);
+                let script = sh!(
+                    r#"set -e
+mkdir -p /etc/apt/keyrings
+hw_tmp=$(mktemp /etc/apt/keyrings/.docker.XXXXXX)
+trap 'rm -f "$hw_tmp"' EXIT
+if command -v curl >/dev/null; then curl -fsSL -m 60 -o "$hw_tmp" {}; else wget -q -T 60 -O "$hw_tmp" {}; fi
+chmod 0644 "$hw_tmp"
+mv -f "$hw_tmp" {}"#,
+                    key,
+                    key,
+                    install::APT_KEY
+                );
+                change.actions.push(Action::new("fetch the key of the repository", script));
+            }
+            write
+        } else {
+            let text = install::yum_repository(&host.os, base, channel, self.gpgcheck);
+            write_file(readings, change, YUM_FILE, &text, ":")?
+        };
+        if let Some(action) = action {
+            words.push("add its repository".into());
+            change.actions.push(action);
+        }
+        Ok(())
+    }
+
+    /// Merges daemon.json; returns whether the engine must read it anew.
+    fn configure(
+        &self,
+        readings: &Readings,
+        change: &mut Change,
+        words: &mut Vec<String>,
+    ) -> Result<bool, CheckError> {
+        if !self.has_daemon() {
+            return Ok(false);
+        }
+        let file = path::read(readings, DAEMON_JSON, Depth::Content(CONTENT_LIMIT))?;
+        let refuse = |why: String| {
+            CheckError::refused(
+                format!("{DAEMON_JSON} {why}"),
+                "put it right, or move it away, by hand: it is never overwritten".to_owned(),
+            )
+        };
+        let mut now = match (&file.kind, &file.content) {
+            (FileKind::Absent, _) => Map::new(),
+            (FileKind::File, FileContent::Bytes(bytes)) if bytes.iter().all(u8::is_ascii_whitespace) => {
+                Map::new()
+            }
+            (FileKind::File, FileContent::Bytes(bytes)) => {
+                serde_json::from_slice(bytes).map_err(|e| refuse(format!("is not a JSON object: {e}")))?
+            }
+            _ => return Err(refuse("is not a small file".into())),
+        };
+        let changed = install::merge(&mut now, &self.daemon, &self.daemon_absent);
+        if changed.is_empty() {
+            return Ok(false);
+        }
+        let text = |value: Option<serde_json::Value>| value.map_or(Value::Absent, |v| v.to_string().into());
+        for (key, before, after) in changed {
+            *change = std::mem::take(change).field(format!("daemon.json {key}"), text(before), text(after));
+        }
+        let mut content = serde_json::to_string_pretty(&now).expect("a JSON object serialises");
+        content.push('\n');
+        words.push("set daemon.json".into());
+        let script = sh!(
+            r#"set -e
+p={}
+mkdir -p "${p%/*}"
+t=$(mktemp "$p.XXXXXX")
+trap 'rm -f "$t"' EXIT
+cat <&3 >"$t"
+if dockerd --help 2>&1 | grep -q -e '--validate'; then dockerd --validate --config-file "$t" >&2; fi
+if [ -e "$p" ]; then
+  cp -p "$p" "$p.bak"
+  chown --reference="$p" "$t"
+  chmod --reference="$p" "$t"
+else
+  rm -f "$p.bak"
+  chmod 0644 "$t"
+fi
+if command -v restorecon >/dev/null; then restorecon "$t" 2>/dev/null || :; fi
+: >{}
+mv -f "$t" "$p""#,
+            DAEMON_JSON,
+            RESTART_MARK
+        );
+        change.actions.push(
+            Action::new("merge daemon.json", script).payload(Payload(content.clone().into_bytes().into())),
+        );
+        change.expects.push((Resource::here(Kind::Path, DAEMON_JSON), written(&file, &content)));
+        Ok(true)
+    }
+}
+
+fn is_engine(package: &str) -> bool {
+    matches!(package, "docker-ce" | "docker-ce-cli" | "docker.io" | "docker-ce-rootless-extras")
+}
+
+fn written(before: &FileState, content: &str) -> State {
+    let base =
+        if before.kind == FileKind::Absent { FileState::fresh(FileKind::File) } else { before.clone() };
+    State::File(FileState {
+        kind: FileKind::File,
+        content: FileContent::Bytes(content.as_bytes().into()),
+        ..base
+    })
+}
+
+/// Writes a file of our own if it differs, then runs `after`.
+fn write_file(
+    readings: &Readings,
+    change: &mut Change,
+    path: &str,
+    text: &str,
+    after: &'static str,
+) -> Result<Option<Action>, CheckError> {
+    let file = path::read(readings, path, Depth::Content(CONTENT_LIMIT))?;
+    let before = match (&file.kind, &file.content) {
+        (FileKind::Absent, _) => Value::Absent,
+        (FileKind::File, FileContent::Bytes(bytes)) if **bytes == *text.as_bytes() => return Ok(None),
+        (FileKind::File, FileContent::Bytes(bytes)) => {
+            Value::Content(String::from_utf8_lossy(bytes).into_owned())
+        }
+        _ => {
+            return Err(CheckError::refused(
+                format!("{path} is not a small file"),
+                "move it away by hand".to_owned(),
+            ));
+        }
+    };
+    *change = std::mem::take(change)
+        .field(path, before, Value::Content(text.to_owned()))
+        .expect(Resource::here(Kind::Path, path), written(&file, text));
+    let script = sh!(
+        r#"set -e
+p={}
+mkdir -p "${p%/*}"
+t=$(mktemp "$p.XXXXXX")
+trap 'rm -f "$t"' EXIT
+cat <&3 >"$t"
+chmod 0644 "$t"
+if command -v restorecon >/dev/null; then restorecon "$t" 2>/dev/null || :; fi
+mv -f "$t" "$p"
+{}"#,
+        path,
+        Script::new().raw(after)
+    );
+    Ok(Some(Action::new(format!("write {path}"), script).payload(Payload(text.as_bytes().into()))))
+}
+
+/// Enables the service and brings it up with its present settings, and sees it answer.
+///
+/// An engine that does not come up with a new `daemon.json` gets the old one back: engines before 23 cannot be
+/// asked whether they would take it.
+fn start_script(restart: bool) -> Script {
+    let backup = format!("{DAEMON_JSON}.bak");
+    let verb = Script::new().raw(if restart { "restart" } else { "start" });
+    sh!(
+        r#"systemctl daemon-reload
+systemctl enable docker.service || exit 1
+if systemctl {} docker.service; then
+  hw_end=$(($(date +%s) + 60))
+  while [ "$(date +%s)" -lt "$hw_end" ]; do
+    if timeout -k 2 10 docker version --format '{{.Server.Version}}' >/dev/null 2>&1; then rm -f {}; exit 0; fi
+    sleep 1
+  done
+  echo 'the Docker engine was started but does not answer; it last said:' >&2
+else
+  echo 'the Docker engine does not start; it last said:' >&2
+fi
+journalctl -u docker.service -n 20 --no-pager -o cat >&2
+if [ -e {} ] && [ -e {} ]; then
+  mv -f {} {}
+  systemctl reset-failed docker.service
+  if systemctl restart docker.service; then
+    rm -f {}
+    echo 'daemon.json is as it was before, and the engine runs with it' >&2
+  fi
+fi
+exit 1"#,
+        verb,
+        RESTART_MARK,
+        RESTART_MARK,
+        backup,
+        backup,
+        DAEMON_JSON,
+        RESTART_MARK
+    )
+}

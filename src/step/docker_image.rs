@@ -1,0 +1,157 @@
+//! `docker_image`: an image on a host, pulled before it is needed.
+
+use std::time::Duration;
+
+use serde::Deserialize;
+
+use super::family::docker::Existence;
+use super::family::docker::api::{self, Engine};
+use super::family::docker::image::Reference;
+use super::family::docker::swarm::null_is_default;
+use super::{Action, Change, Context, Invalid, Step, Validate, Value, Verdict};
+use crate::model::{Kind, Resource, State};
+use crate::probe::{CheckError, Probe, Readings};
+use crate::sh;
+
+/// An image.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct DockerImage {
+    name: String,
+    platform: Option<String>,
+    #[serde(default)]
+    state: Existence,
+}
+
+/// `GET /images/json`, as far as it matters here.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct Image {
+    id: String,
+    #[serde(default, deserialize_with = "null_is_default")]
+    repo_tags: Vec<String>,
+    #[serde(default, deserialize_with = "null_is_default")]
+    repo_digests: Vec<String>,
+}
+
+impl Validate for DockerImage {
+    fn validate(&mut self, _: &Context<'_>) -> Vec<Invalid> {
+        if let Some(platform) = self.platform.as_deref().filter(|p| !p.contains('/')) {
+            return vec![
+                Invalid::new("platform", format!("{platform:?} is not a platform"))
+                    .help("write it as \"linux/amd64\""),
+            ];
+        }
+        match Reference::parse(&self.name) {
+            Some(_) => Vec::new(),
+            None => vec![
+                Invalid::new("name", format!("{:?} is not a reference of an image", self.name))
+                    .help("write it as \"redis:7.0.15\", \"host:5000/path/name:tag\" or \"name@sha256:...\""),
+            ],
+        }
+    }
+}
+
+impl Step for DockerImage {
+    fn probes(&self) -> Vec<Probe> {
+        vec![api::get(&["/images/json"])]
+    }
+
+    fn check(&self, readings: &Readings) -> Result<Verdict, CheckError> {
+        let probe = api::get(&["/images/json"]);
+        match readings.expected(&self.resource()) {
+            Some(State::Present) if self.state == Existence::Present => {
+                return Ok(Verdict::satisfied("pulled by an earlier step"));
+            }
+            Some(State::Absent) if self.state == Existence::Absent => {
+                return Ok(Verdict::satisfied("removed by an earlier step"));
+            }
+            _ => {}
+        }
+        let images: Vec<Image> = match api::read(readings, &probe)? {
+            Engine::Up(responses) => responses[0].json(&probe, readings)?,
+            Engine::Coming => Vec::new(),
+            Engine::Missing(_) if self.state == Existence::Absent => {
+                return Ok(Verdict::satisfied("no engine, so no image"));
+            }
+            Engine::Missing(why) => return Ok(api::until_engine(None, why, Some(self.pull()))),
+        };
+        let wanted = self.reference();
+        let found = images.iter().find(|image| {
+            image.repo_tags.iter().chain(&image.repo_digests).any(|name| wanted.is_met_by(name))
+        });
+        Ok(match (self.state, found) {
+            (Existence::Present, Some(image)) => Verdict::satisfied(format!("there: {}", short(&image.id))),
+            (Existence::Present, None) => Verdict::Drift(self.pull()),
+            (Existence::Absent, None) => Verdict::satisfied("not there"),
+            (Existence::Absent, Some(image)) => {
+                let script = sh!(
+                    r#"hw_said=$(timeout -k 5 100 docker image rm {} 2>&1) || case $hw_said in
+  *'o such image'*) ;;
+  *) printf '%s\n' "$hw_said" >&2; exit 1 ;;
+esac"#,
+                    self.name
+                );
+                Verdict::Drift(
+                    Change::new(format!("remove image {}", self.name))
+                        .field("image", short(&image.id), Value::Absent)
+                        .action(
+                            Action::new(format!("remove image {}", self.name), script)
+                                .timeout(Duration::from_mins(2)),
+                        )
+                        .expect(self.resource(), State::Absent),
+                )
+            }
+        })
+    }
+
+    fn provides(&self) -> Vec<Resource> {
+        match self.state {
+            Existence::Present => vec![self.resource()],
+            Existence::Absent => Vec::new(),
+        }
+    }
+
+    fn needs(&self) -> Vec<Resource> {
+        vec![api::engine_of(None)]
+    }
+
+    fn as_any(&self) -> &dyn std::any::Any {
+        self
+    }
+}
+
+/// Time for a pull; the step's `timeout` sets another one.
+const PULL: Duration = Duration::from_mins(30);
+
+impl DockerImage {
+    fn resource(&self) -> Resource {
+        Resource::here(Kind::Image, &self.name)
+    }
+
+    fn reference(&self) -> Reference {
+        Reference::parse(&self.name).expect("validate has read it")
+    }
+
+    fn pull(&self) -> Change {
+        let reference = self.reference();
+        let platform: Vec<_> = self.platform.iter().flat_map(|p| ["--platform", p]).collect();
+        let script = sh!("docker pull {} {}", platform, self.name);
+        let mut change = Change::new(format!("pull image {}", self.name))
+            .field("image", Value::Absent, self.name.as_str())
+            .action(Action::new(format!("pull {}", self.name), script).timeout(PULL))
+            .expect(self.resource(), State::Present);
+        if reference.floats() {
+            change = change.note(
+                "the tag is not pinned: hosts that pull at different times may get different images, and an image that is \
+                 there is not pulled again",
+            );
+        }
+        change
+    }
+}
+
+/// An image's id as people see it.
+fn short(id: &str) -> String {
+    id.strip_prefix("sha256:").unwrap_or(id).chars().take(12).collect()
+}

@@ -1,0 +1,288 @@
+//! `docker_volume`: a named volume of one host's engine.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use serde::Deserialize;
+
+use super::family::docker::api::{self, Engine};
+use super::family::docker::swarm::null_is_default;
+use super::family::docker::{Existence, good_name};
+use super::{Action, Change, Context, Invalid, Step, Validate, Value, Verdict};
+use crate::model::{Kind, Resource, State};
+use crate::probe::{CheckError, Probe, Readings};
+use crate::sh;
+
+/// A volume.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct DockerVolume {
+    name: String,
+    #[serde(default = "local")]
+    driver: String,
+    nfs: Option<Nfs>,
+    #[serde(default)]
+    options: BTreeMap<String, String>,
+    #[serde(default)]
+    labels: BTreeMap<String, String>,
+    #[serde(default)]
+    recreate: bool,
+    #[serde(default)]
+    state: Existence,
+    #[serde(default)]
+    purge: bool,
+}
+
+/// A directory of an NFS server, which the engine mounts when a container first uses the volume.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Nfs {
+    server: String,
+    path: String,
+    #[serde(default = "nfs_options")]
+    options: String,
+}
+
+fn local() -> String {
+    "local".into()
+}
+
+fn nfs_options() -> String {
+    "vers=4.1,proto=tcp,hard".into()
+}
+
+/// `GET /volumes`, as far as it matters here.
+#[derive(Debug, Default, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct Volumes {
+    #[serde(deserialize_with = "null_is_default")]
+    volumes: Vec<Volume>,
+}
+
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct Volume {
+    name: String,
+    driver: String,
+    #[serde(default, deserialize_with = "null_is_default")]
+    options: BTreeMap<String, String>,
+    #[serde(default, deserialize_with = "null_is_default")]
+    labels: BTreeMap<String, String>,
+}
+
+impl Volume {
+    /// Removing the volume leaves its data alone: they lie in a device, a bind-mounted directory or on a server.
+    fn keeps_data_elsewhere(&self) -> bool {
+        self.driver == "local"
+            && self.options.contains_key("device")
+            && self.options.get("type").is_none_or(|t| t != "tmpfs")
+    }
+}
+
+impl Validate for DockerVolume {
+    fn validate(&mut self, context: &Context<'_>) -> Vec<Invalid> {
+        let mut invalid = Vec::new();
+        invalid.extend(good_name("name", &self.name));
+        if let Some(nfs) = &self.nfs {
+            let server =
+                context.find_host(&nfs.server).map_or(nfs.server.as_str(), |h| h.login.address.as_str());
+            if server.is_empty() || server.contains([',', ' ']) {
+                invalid.push(Invalid::new("nfs.server", format!("{:?} is no server", nfs.server)));
+            }
+            if !nfs.path.starts_with('/') || nfs.path.contains([',', '\n']) {
+                invalid.push(Invalid::new("nfs.path", format!("{:?} is not an absolute path", nfs.path)));
+            }
+            if nfs.options.split(',').any(|o| o.starts_with("addr=")) {
+                invalid.push(Invalid::new("nfs.options", "`addr` comes from `server`"));
+            }
+            if nfs.options.split(',').any(|o| o == "soft") {
+                invalid.push(
+                    Invalid::new("nfs.options", "`soft` loses writes when the server is slow")
+                        .help("use `hard`: writers wait until the server is back"),
+                );
+            }
+            if self.driver != "local" {
+                invalid.push(Invalid::new("driver", "`nfs` is a feature of the driver `local`"));
+            }
+            for key in ["type", "device", "o"] {
+                if self.options.contains_key(key) {
+                    invalid.push(Invalid::new(
+                        format!("options.{key}"),
+                        format!("`{key}` comes from `nfs`, write one of them"),
+                    ));
+                }
+            }
+            if invalid.is_empty() {
+                self.options.insert("type".into(), "nfs".into());
+                self.options.insert("device".into(), format!(":{}", nfs.path));
+                self.options.insert(
+                    "o".into(),
+                    format!("addr={server},{}", nfs.options).trim_end_matches(',').into(),
+                );
+            }
+        }
+        if self.purge && self.state == Existence::Present && !self.recreate {
+            invalid.push(
+                Invalid::new("purge", "`purge` is said of a volume that is to stay")
+                    .help("it goes with `state = \"absent\"` or `recreate = true`"),
+            );
+        }
+        invalid
+    }
+}
+
+impl Step for DockerVolume {
+    fn probes(&self) -> Vec<Probe> {
+        vec![api::get(&["/volumes"])]
+    }
+
+    fn check(&self, readings: &Readings) -> Result<Verdict, CheckError> {
+        let probe = api::get(&["/volumes"]);
+        match readings.expected(&self.resource()) {
+            Some(State::Present) if self.state == Existence::Present => {
+                return Ok(Verdict::satisfied("made by an earlier step"));
+            }
+            Some(State::Absent) if self.state == Existence::Absent => {
+                return Ok(Verdict::satisfied("removed by an earlier step"));
+            }
+            _ => {}
+        }
+        let volumes: Volumes = match api::read(readings, &probe)? {
+            Engine::Up(responses) => responses[0].json(&probe, readings)?,
+            Engine::Coming => Volumes::default(),
+            Engine::Missing(_) if self.state == Existence::Absent => {
+                return Ok(Verdict::satisfied("no engine, so no volume"));
+            }
+            Engine::Missing(why) => return Ok(api::until_engine(None, why, Some(self.create()))),
+        };
+        let found = volumes.volumes.iter().find(|v| v.name == self.name);
+        match (self.state, found) {
+            (Existence::Absent, None) => Ok(Verdict::satisfied("not there")),
+            (Existence::Absent, Some(volume)) => {
+                self.refuse_loss(volume)?;
+                let kept = volume.keeps_data_elsewhere();
+                let change = Change::new(format!("remove volume {}", self.name))
+                    .field("state", "present", Value::Absent)
+                    .note(if kept { "its data stay where they lie" } else { "its data are lost" })
+                    .action(self.remove())
+                    .expect(self.resource(), State::Absent);
+                Ok(Verdict::Drift(change))
+            }
+            (Existence::Present, None) => Ok(Verdict::Drift(self.create())),
+            (Existence::Present, Some(volume)) => self.compare(volume),
+        }
+    }
+
+    fn provides(&self) -> Vec<Resource> {
+        match self.state {
+            Existence::Present => vec![self.resource()],
+            Existence::Absent => Vec::new(),
+        }
+    }
+
+    fn needs(&self) -> Vec<Resource> {
+        vec![api::engine_of(None)]
+    }
+
+    fn as_any(&self) -> &dyn std::any::Any {
+        self
+    }
+}
+
+impl DockerVolume {
+    fn resource(&self) -> Resource {
+        Resource::here(Kind::Volume, &self.name)
+    }
+
+    fn refuse_loss(&self, volume: &Volume) -> Result<(), CheckError> {
+        if self.purge || volume.keeps_data_elsewhere() {
+            return Ok(());
+        }
+        Err(CheckError::refused(
+            format!("volume {} holds its data itself: they would be lost", self.name),
+            "save them first, then set `purge = true`".to_owned(),
+        ))
+    }
+
+    fn create(&self) -> Change {
+        let body = serde_json::json!({
+            "Name": self.name,
+            "Driver": self.driver,
+            "DriverOpts": self.options,
+            "Labels": self.labels,
+        });
+        let script =
+            sh!("{}hw_call 60 POST /volumes/create {} >/dev/null", api::functions(), api::ascii(&body));
+        let mut change = Change::new(format!("make volume {}", self.name))
+            .field("state", Value::Absent, "present")
+            .field("driver", Value::Absent, self.driver.as_str());
+        for (key, value) in &self.options {
+            change = change.field(format!("option {key}"), Value::Absent, value.as_str());
+        }
+        change
+            .action(Action::new(format!("make volume {}", self.name), script).timeout(Duration::from_mins(2)))
+            .expect(self.resource(), State::Present)
+    }
+
+    fn remove(&self) -> Action {
+        let script = sh!(
+            r#"hw_end=$(($(date +%s) + 45))
+until hw_said=$(timeout -k 2 30 docker volume rm {} 2>&1); do
+  case $hw_said in *'o such volume'*) exit 0 ;; *'in use'*) ;; *) printf '%s\n' "$hw_said" >&2; exit 1 ;; esac
+  [ "$(date +%s)" -lt "$hw_end" ] || { printf '%s\n' "$hw_said" >&2; exit 1; }
+  sleep 2
+done"#,
+            self.name
+        );
+        Action::new(format!("remove volume {}", self.name), script).timeout(Duration::from_mins(2))
+    }
+
+    /// Nothing of a volume can be changed in place, and the engine does not say when it is asked to.
+    fn compare(&self, volume: &Volume) -> Result<Verdict, CheckError> {
+        let mut differs: Vec<(String, Option<String>, String)> = Vec::new();
+        if volume.driver != self.driver {
+            differs.push(("driver".into(), Some(volume.driver.clone()), self.driver.clone()));
+        }
+        for (word, wanted, actual) in
+            [("option", &self.options, &volume.options), ("label", &self.labels, &volume.labels)]
+        {
+            for (key, value) in wanted {
+                if actual.get(key) != Some(value) {
+                    differs.push((format!("{word} {key}"), actual.get(key).cloned(), value.clone()));
+                }
+            }
+        }
+        if differs.is_empty() {
+            let device = volume.options.get("device").map(|d| format!(", {d}")).unwrap_or_default();
+            return Ok(Verdict::satisfied(format!("{} volume{device}", volume.driver)));
+        }
+        if !self.recreate {
+            let list: Vec<_> = differs
+                .iter()
+                .map(|(n, a, w)| {
+                    format!("{n} is {}, not {w:?}", a.as_ref().map_or("not set".into(), |a| format!("{a:?}")))
+                })
+                .collect();
+            return Err(CheckError::refused(
+                format!("volume {} differs, and cannot be changed in place: {}", self.name, list.join("; ")),
+                "`recreate = true` removes it and makes it anew, once no container has it; where it holds data itself, \
+                 that wants `purge = true` too"
+                    .to_owned(),
+            ));
+        }
+        self.refuse_loss(volume)?;
+        let create = self.create();
+        let mut change = Change::new(format!("remove volume {} and make it anew", self.name));
+        for (name, before, after) in differs {
+            change = change.field(name, before, after);
+        }
+        change.disrupts = Some("containers that have the volume must be removed first, or this fails".into());
+        if !volume.keeps_data_elsewhere() {
+            change = change.note("its data are lost");
+        }
+        change = change.action(self.remove());
+        change.actions.extend(create.actions);
+        change.expects = create.expects;
+        Ok(Verdict::Drift(change))
+    }
+}

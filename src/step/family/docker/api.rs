@@ -1,0 +1,369 @@
+//! The engine's HTTP API, spoken to from a shell: questions are answered as raw HTTP and parsed here, actions
+//! send their request on standard input of a process, so that a secret in it shows in no process list.
+//!
+//! Paths carry no API version: the daemon then takes its newest. A version written here would lock out either
+//! old engines or new ones (Engine 29 refuses API versions before 1.44).
+
+use serde::de::DeserializeOwned;
+
+use crate::model::{HostName, Kind, Resource, State};
+use crate::probe::{Answer, CheckError, Probe, Readings};
+use crate::sh;
+use crate::shell::Script;
+use crate::step::{Change, Verdict};
+
+/// Asks the engine for each of `paths` (`/info`), over one connection.
+///
+/// A connection to the socket of a stopped engine would start it, for systemd listens there (`docker.socket`):
+/// that is looked for first. `curl` is some ten times quicker to start than `docker`, but knows
+/// `--unix-socket` only from 7.40 on (exit code 2 before), which CentOS 7 has not; the hidden
+/// `docker system dial-stdio` of the CLI (18.09 and later) does the same. Its standard input must not end before the
+/// answer has come, or newer engines take the request for cancelled: opening the pipe for reading *and* writing
+/// keeps it open without another process.
+pub fn get<P: AsRef<str>>(paths: &[P]) -> Probe {
+    let urls: Vec<_> = paths.iter().map(|path| format!("http://docker{}", path.as_ref())).collect();
+    let (last, first) = paths.split_last().map_or(("/info", &[][..]), |(last, first)| (last.as_ref(), first));
+    let first: Vec<&str> = first.iter().map(AsRef::as_ref).collect();
+    let requests = if first.is_empty() {
+        Script::new()
+    } else {
+        sh!("printf 'GET %s HTTP/1.1\\r\\nHost: docker\\r\\n\\r\\n' {}; ", first)
+    };
+    Probe::new(sh!(
+        r#"hw_sock=/var/run/docker.sock hw_pid='' hw_unit=''
+command -v docker >/dev/null || { echo 'hw: absent'; exit 0; }
+[ ! -r /run/docker.pid ] || read -r hw_pid </run/docker.pid || :
+if [ -z "$hw_pid" ] || [ ! -d "/proc/$hw_pid" ]; then
+  hw_unit=$(systemctl is-active docker.service 2>/dev/null)
+  case $hw_unit in inactive|failed|unknown) echo "hw: stopped $hw_unit"; exit 0 ;; esac
+fi
+if [ -S "$hw_sock" ]; then
+  [ -w "$hw_sock" ] || { echo 'hw: denied'; exit 0; }
+  if command -v curl >/dev/null; then
+    curl -q -sS -i --raw -m 10 --noproxy '*' --unix-socket "$hw_sock" {} 2>&1
+    hw_rc=$?
+    [ "$hw_rc" = 2 ] || exit "$hw_rc"
+  fi
+fi
+{ {}printf 'GET %s HTTP/1.1\r\nHost: docker\r\nConnection: close\r\n\r\n' {}; } |
+  { exec 4<>/proc/self/fd/0; timeout -k 2 10 docker system dial-stdio; }"#,
+        urls,
+        requests,
+        last
+    ))
+}
+
+/// What a host said to [`get`].
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Engine {
+    /// The engine answered, once for each path.
+    Up(Vec<Response>),
+    /// It is not there, but an earlier step of the plan brings it: fresh, and empty.
+    Coming,
+    /// It is not there, and why.
+    Missing(String),
+}
+
+/// An HTTP response.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Response {
+    /// Status code.
+    pub status: u16,
+    /// Body, transfer encoding undone.
+    pub body: Vec<u8>,
+}
+
+/// The engine of a host as a resource; `None` for the step's own host.
+pub fn engine_of(host: Option<&HostName>) -> Resource {
+    host.map_or_else(
+        || Resource::here(Kind::Docker, "engine"),
+        |host| Resource::on(host.as_str(), Kind::Docker, "engine"),
+    )
+}
+
+/// Reads the answer to [`get`].
+pub fn read(readings: &Readings, probe: &Probe) -> Result<Engine, CheckError> {
+    let answer = readings.of(probe)?;
+    let missing = match classify(probe, answer)? {
+        Engine::Missing(why) => why,
+        up => return Ok(up),
+    };
+    match readings.expected(&engine_of(probe.host.as_ref())) {
+        Some(State::Absent) | None => Ok(Engine::Missing(match &probe.host {
+            Some(host) => format!("{missing} on {host}"),
+            None => missing,
+        })),
+        Some(_) => Ok(Engine::Coming),
+    }
+}
+
+fn classify(probe: &Probe, answer: &Answer) -> Result<Engine, CheckError> {
+    let first = answer.text();
+    let first = first.lines().next().unwrap_or_default();
+    let said = answer.error_text();
+    match first {
+        "hw: absent" => return Ok(Engine::Missing("docker is not installed".into())),
+        "hw: denied" => return Err(denied()),
+        _ if first.starts_with("hw: stopped") => {
+            return Ok(Engine::Missing("the Docker engine is not running".into()));
+        }
+        _ => {}
+    }
+    if let Some(responses) = parse(&answer.stdout).filter(|r| !r.is_empty()) {
+        return Ok(Engine::Up(responses));
+    }
+    if said.contains("permission denied") {
+        return Err(denied());
+    }
+    // 52 and 56: systemd took the connection for an engine that then failed to start.
+    let cannot_connect = ["curl: (7)", "curl: (52)", "curl: (56)"].iter().any(|c| first.starts_with(c))
+        || said.contains("connection reset by peer")
+        || said.contains("failed to open the raw stream connection")
+        || said.contains("unable to open a raw stream connection");
+    if cannot_connect {
+        return Ok(Engine::Missing("the Docker engine does not answer".into()));
+    }
+    if answer.code == 124 || first.starts_with("curl: (28)") {
+        return Err(CheckError::refused(
+            "the Docker engine did not answer within 10 s",
+            "look at `journalctl -u docker`; a hung engine needs a restart by hand".to_owned(),
+        ));
+    }
+    Err(CheckError::unreadable(probe, answer, "expected HTTP responses of the Docker engine"))
+}
+
+fn denied() -> CheckError {
+    CheckError::refused(
+        "no permission to talk to the Docker engine (/var/run/docker.sock)",
+        "set `become = true`, on the step or on the playbook".to_owned(),
+    )
+}
+
+impl Response {
+    /// Reads the body of a success.
+    pub fn json<T: DeserializeOwned>(&self, probe: &Probe, readings: &Readings) -> Result<T, CheckError> {
+        let answer = readings.of(probe)?;
+        if self.status != 200 {
+            return Err(CheckError::unreadable(
+                probe,
+                answer,
+                format!("expected status 200, got {}: {}", self.status, self.message()),
+            ));
+        }
+        serde_json::from_slice(&self.body)
+            .map_err(|e| CheckError::unreadable(probe, answer, format!("expected the engine's JSON: {e}")))
+    }
+
+    /// What the engine says of a failure.
+    pub fn message(&self) -> String {
+        serde_json::from_slice::<serde_json::Value>(&self.body)
+            .ok()
+            .and_then(|v| v.get("message")?.as_str().map(str::to_owned))
+            .unwrap_or_else(|| String::from_utf8_lossy(&self.body).trim().to_owned())
+    }
+}
+
+/// Splits raw HTTP responses that came one after the other. `None` if it is not HTTP, or is cut off.
+fn parse(bytes: &[u8]) -> Option<Vec<Response>> {
+    let mut rest = bytes;
+    let mut responses = Vec::new();
+    while !rest.is_empty() {
+        let (head, after) = split_head(rest)?;
+        let mut lines = head.lines();
+        let status = lines.next()?.strip_prefix("HTTP/1.")?.split(' ').nth(1)?.parse().ok()?;
+        let header = |name: &str| {
+            head.lines().find_map(|line| {
+                let (key, value) = line.split_once(':')?;
+                key.eq_ignore_ascii_case(name).then(|| value.trim())
+            })
+        };
+        let (body, after) = if header("transfer-encoding").is_some_and(|v| v.eq_ignore_ascii_case("chunked"))
+        {
+            unchunk(after)?
+        } else if let Some(length) = header("content-length") {
+            let length = length.parse().ok()?;
+            (after.get(..length)?.to_vec(), &after[length..])
+        } else {
+            (after.to_vec(), &[][..])
+        };
+        responses.push(Response { status, body });
+        rest = after;
+    }
+    Some(responses)
+}
+
+/// The status line and headers, and what follows the empty line.
+fn split_head(bytes: &[u8]) -> Option<(&str, &[u8])> {
+    let mut at = 0;
+    loop {
+        let end = at + bytes.get(at..)?.iter().position(|&b| b == b'\n')?;
+        if matches!(&bytes[at..end], b"" | b"\r") {
+            return Some((std::str::from_utf8(&bytes[..at]).ok()?, &bytes[end + 1..]));
+        }
+        at = end + 1;
+    }
+}
+
+fn unchunk(mut rest: &[u8]) -> Option<(Vec<u8>, &[u8])> {
+    let mut body = Vec::new();
+    loop {
+        let end = rest.iter().position(|&b| b == b'\n')?;
+        let size = std::str::from_utf8(&rest[..end]).ok()?.trim();
+        let size = usize::from_str_radix(size.split(';').next()?, 16).ok()?;
+        rest = &rest[end + 1..];
+        if size == 0 {
+            let (_, after) = split_head(rest)?;
+            return Some((body, after));
+        }
+        body.extend_from_slice(rest.get(..size)?);
+        rest = rest.get(size..)?;
+        let end = rest.iter().position(|&b| b == b'\n')?;
+        rest = &rest[end + 1..];
+    }
+}
+
+/// The verdict of a step that cannot be judged before the engine of `host` is there.
+pub fn until_engine(host: Option<&HostName>, otherwise: String, then: Option<Change>) -> Verdict {
+    Verdict::Unknown { until: engine_of(host), then, otherwise }
+}
+
+/// JSON in which everything beyond ASCII is escaped, as `hw_call` of [`functions`] wants it.
+pub fn ascii(value: &serde_json::Value) -> String {
+    let mut out = String::new();
+    for c in value.to_string().chars() {
+        if c.is_ascii() {
+            out.push(c);
+        } else {
+            let mut units = [0; 2];
+            out.extend(c.encode_utf16(&mut units).iter().map(|u| format!("\\u{u:04x}")));
+        }
+    }
+    out
+}
+
+/// A whole request, for a payload that goes through `hw_send` of [`functions`].
+pub fn request(method: &str, path: &str, body: &serde_json::Value) -> String {
+    let body = body.to_string();
+    format!(
+        "{method} {path} HTTP/1.0\r\nHost: docker\r\nContent-Type: application/json\r\nContent-Length: {}\r\n\r\n{body}",
+        body.len()
+    )
+}
+
+/// Shell functions for actions.
+///
+/// - `hw_send SECONDS`: sends the HTTP/1.0 request on standard input to the engine; prints the body of a success;
+///   prints the engine's message on standard error and fails otherwise. HTTP/1.0 has no chunked bodies.
+/// - `hw_call SECONDS METHOD PATH [JSON]`: makes the request of it. All are words of the shell's own (`printf`
+///   is built in): no process gets them as arguments. The JSON must be ASCII, for its length is counted in
+///   characters.
+pub fn functions() -> Script {
+    Script::new().raw(
+        r#"hw_send() {
+  { exec 4<>/proc/self/fd/0; timeout -k 5 "$1" docker system dial-stdio; } | hw_receive
+}
+hw_receive() {
+  hw_cr=$(printf '\r') hw_code=''
+  IFS=' ' read -r hw_http hw_code hw_text || :
+  case $hw_http in HTTP/*) ;; *) echo "the Docker engine did not answer" >&2; return 1 ;; esac
+  while IFS= read -r hw_line && [ -n "${hw_line%"$hw_cr"}" ]; do :; done
+  case $hw_code in
+    2??|304) cat ;;
+    *) hw_text=$(cat)
+       hw_text=${hw_text#'{"message":"'}
+       printf 'Docker engine: %s (status %s)\n' "${hw_text%'"}'}" "$hw_code" >&2
+       return 1 ;;
+  esac
+}
+hw_call() {
+  printf '%s %s HTTP/1.0\r\nHost: docker\r\nContent-Type: application/json\r\nContent-Length: %s\r\n\r\n%s' \
+    "$2" "$3" "${#4}" "$4" | hw_send "$1"
+}
+"#,
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Engine 20.10.24, shortened: a chunked answer, then one with a length, pipelined.
+    const RAW: &str = "HTTP/1.1 200 OK\r\nApi-Version: 1.41\r\nTransfer-Encoding: chunked\r\n\r\n\
+        5\r\n{\"ID\"\r\n6;x=1\r\n:\"a\r\"}\r\n0\r\n\r\nHTTP/1.1 503 Service Unavailable\r\n\
+        Content-Length: 51\r\nConnection: close\r\n\r\n{\"message\":\"This node is not a swarm \\\"manager\\\".\"}\n";
+
+    #[test]
+    fn splits_and_unchunks_pipelined_responses() {
+        let responses = parse(RAW.trim_end().as_bytes()).unwrap();
+        assert_eq!(responses.len(), 2);
+        assert_eq!(responses[0], Response { status: 200, body: b"{\"ID\":\"a\r\"}".to_vec() });
+        assert_eq!(responses[1].status, 503);
+        assert_eq!(responses[1].message(), "This node is not a swarm \"manager\".");
+    }
+
+    #[test]
+    fn what_is_cut_off_at_any_byte_is_no_response() {
+        let whole = RAW.trim_end();
+        let first = whole.find("HTTP/1.1 503").unwrap();
+        for end in (1..whole.len()).filter(|n| *n != first) {
+            assert_eq!(parse(&whole.as_bytes()[..end]), None, "{:?}", &whole[..end]);
+        }
+        assert_eq!(parse(b"nonsense\r\n\r\n"), None);
+        assert_eq!(parse(b"HTTP/1.1 200 OK\r\nContent-Length: 99999999999999999999\r\n\r\nx"), None);
+    }
+
+    /// Runs `script` after the functions, with a `docker` that prints `response` for any request.
+    fn act(script: &'static str, response: &str) -> (i32, String, String, String) {
+        let dir = tempfile::tempdir().unwrap();
+        let bin = dir.path().join("docker");
+        let request = dir.path().join("request");
+        std::fs::write(dir.path().join("response"), response).unwrap();
+        std::fs::write(
+            &bin,
+            "#!/bin/sh\n[ \"$*\" = 'system dial-stdio' ] || exit 9\ncd \"${0%/*}\"\n\
+             { timeout 1 cat; } >request\ncat response\n",
+        )
+        .unwrap();
+        std::fs::set_permissions(&bin, std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
+        let path = format!("{}:/usr/bin:/bin", dir.path().display());
+        let out = std::process::Command::new("sh")
+            .arg("-c")
+            .arg(functions().raw(script).render())
+            .env("PATH", path)
+            .output()
+            .unwrap();
+        (
+            out.status.code().unwrap(),
+            String::from_utf8(out.stdout).unwrap(),
+            String::from_utf8(out.stderr).unwrap(),
+            std::fs::read_to_string(request).unwrap_or_default(),
+        )
+    }
+
+    #[test]
+    fn an_action_sends_a_request_and_reads_the_answer() {
+        let (code, out, err, request) = act(
+            r#"hw_call 10 POST /swarm/join '{"a":1}'"#,
+            "HTTP/1.0 200 OK\r\nServer: Docker\r\n\r\n\"body\"\r\n\nmore",
+        );
+        assert_eq!((code, out.as_str(), err.as_str()), (0, "\"body\"\r\n\nmore", ""));
+        let (head, body) = request.split_once("\r\n\r\n").unwrap();
+        assert!(
+            head.starts_with("POST /swarm/join HTTP/1.0\r\n") && head.ends_with("Content-Length: 7"),
+            "{head}"
+        );
+        assert_eq!(body, "{\"a\":1}");
+    }
+
+    #[test]
+    fn an_action_shows_what_the_engine_says_of_a_failure() {
+        let (code, out, err, _) = act(
+            "hw_call 10 DELETE /x",
+            "HTTP/1.0 503 Service Unavailable\r\nContent-Length: 31\r\n\r\n{\"message\":\"is \\\"in\\\" use\"}\n",
+        );
+        assert_eq!((code, out.as_str()), (1, ""));
+        assert_eq!(err, "Docker engine: is \\\"in\\\" use (status 503)\n");
+        let (code, _, err, _) = act("hw_call 10 GET /x", "");
+        assert_eq!((code, err.as_str()), (1, "the Docker engine did not answer\n"));
+    }
+}

@@ -1,0 +1,34 @@
+//! What the Docker kinds share: the engine's API, what it says of swarms and nodes, versioned objects.
+
+use serde::Deserialize;
+
+use crate::step::Invalid;
+
+pub mod api;
+pub mod image;
+pub mod install;
+pub mod spec;
+pub mod swarm;
+pub mod versioned;
+
+/// Whether a thing is to be there.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Existence {
+    /// It is.
+    #[default]
+    Present,
+    /// It is not.
+    Absent,
+}
+
+/// A mistake, unless `name` is one that the engine takes for an object: letters, digits, `_`, `.` and `-`, the first
+/// a letter or digit.
+pub fn good_name(path: &str, name: &str) -> Option<Invalid> {
+    let good = name.starts_with(|c: char| c.is_ascii_alphanumeric())
+        && name.chars().all(|c| c.is_ascii_alphanumeric() || "_.-".contains(c));
+    (!good).then(|| {
+        Invalid::new(path, format!("{name:?} is no name for Docker"))
+            .help("use letters, digits, `_`, `.` and `-`, and start with a letter or digit")
+    })
+}

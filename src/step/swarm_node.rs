@@ -1,0 +1,476 @@
+//! `swarm_node`: role, availability and labels of the node that a host is, or its removal.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use serde::Deserialize;
+
+use super::family::docker::swarm::{
+    self, Availability, LocalState, Manager, ManagerHost, Node, NodeState, Own, Role,
+};
+use super::family::docker::{Existence, api};
+use super::{Action, Change, Context, Invalid, Step, Validate, Value, Verdict};
+use crate::model::{HostName, Kind, Resource, State};
+use crate::probe::{CheckError, Probe, Readings};
+use crate::sh;
+use crate::shell::Script;
+
+/// A node of a swarm.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SwarmNode {
+    manager: Option<String>,
+    role: Option<Role>,
+    availability: Option<Availability>,
+    #[serde(default)]
+    labels: BTreeMap<String, String>,
+    #[serde(default)]
+    labels_absent: Vec<String>,
+    #[serde(default)]
+    state: Existence,
+    #[serde(default)]
+    force: bool,
+    #[serde(skip)]
+    surroundings: Option<Surroundings>,
+}
+
+#[derive(Debug, Clone)]
+struct Surroundings {
+    host: HostName,
+    address: String,
+    manager: ManagerHost,
+}
+
+impl Validate for SwarmNode {
+    fn validate(&mut self, context: &Context<'_>) -> Vec<Invalid> {
+        let mut invalid = Vec::new();
+        match ManagerHost::find(self.manager.as_deref(), context) {
+            Ok(manager) if manager.own && self.state == Existence::Absent => invalid.push(
+                Invalid::new("manager", "a node cannot remove itself: name another host that is a manager")
+                    .help("the last manager of a swarm leaves with `swarm_init = { state = \"absent\" }`"),
+            ),
+            Ok(manager) => {
+                self.surroundings = Some(Surroundings {
+                    host: context.host.name.clone(),
+                    address: context.host.login.address.clone(),
+                    manager,
+                });
+            }
+            Err(e) => invalid.push(e),
+        }
+        for (n, key) in self.labels_absent.iter().enumerate() {
+            if self.labels.contains_key(key) {
+                invalid.push(Invalid::new(
+                    format!("labels_absent[{n}]"),
+                    format!("the label {key:?} is in `labels` as well"),
+                ));
+            }
+        }
+        for key in self.labels.keys().chain(&self.labels_absent) {
+            if key.is_empty() || key.contains(['=', ' ', '\n']) {
+                invalid.push(Invalid::new("labels", format!("{key:?} is no key of a label")));
+            }
+        }
+        let says_something = self.role.is_some()
+            || self.availability.is_some()
+            || !self.labels.is_empty()
+            || !self.labels_absent.is_empty();
+        if self.state == Existence::Absent && says_something {
+            invalid.push(Invalid::new("state", "a node that is to go has no role, availability or labels"));
+        } else if self.state == Existence::Present && !says_something {
+            invalid.push(
+                Invalid::new("", "nothing is said of the node")
+                    .help("add `role`, `availability` or `labels`"),
+            );
+        }
+        invalid
+    }
+}
+
+impl Step for SwarmNode {
+    fn probes(&self) -> Vec<Probe> {
+        vec![swarm::info_probe(), swarm::manager_probe(self.manager())]
+    }
+
+    fn check(&self, readings: &Readings) -> Result<Verdict, CheckError> {
+        let own = swarm::info(readings)?;
+        let manager = swarm::manager(readings, self.manager())?;
+        match self.state {
+            Existence::Present => self.present(readings, &own, &manager),
+            Existence::Absent => self.absent(readings, &own, &manager),
+        }
+    }
+
+    fn provides(&self) -> Vec<Resource> {
+        match self.state {
+            Existence::Absent => Vec::new(),
+            Existence::Present => self.labels.iter().map(|(k, v)| label(k, v)).collect(),
+        }
+    }
+
+    fn needs(&self) -> Vec<Resource> {
+        let manager = self.manager();
+        let mut needs = vec![
+            api::engine_of(None),
+            api::engine_of((!manager.own).then_some(&manager.name)),
+            swarm::swarm(),
+            swarm::node(manager.name.as_str()),
+            swarm::node(self.host()),
+        ];
+        needs.dedup();
+        needs
+    }
+
+    /// Two managers that step down at the same time can leave the swarm without a quorum.
+    fn exclusive(&self) -> Option<Resource> {
+        (self.role.is_some() || self.state == Existence::Absent).then(swarm::swarm)
+    }
+
+    fn as_any(&self) -> &dyn std::any::Any {
+        self
+    }
+}
+
+fn label(key: &str, value: &str) -> Resource {
+    Resource::fleet(Kind::NodeLabel, &format!("{key}={value}"))
+}
+
+impl SwarmNode {
+    fn surroundings(&self) -> &Surroundings {
+        self.surroundings.as_ref().expect("set by validate, without which there is no step")
+    }
+
+    fn manager(&self) -> &ManagerHost {
+        &self.surroundings().manager
+    }
+
+    fn host(&self) -> &str {
+        self.surroundings().host.as_str()
+    }
+
+    fn present(&self, readings: &Readings, own: &Own, manager: &Manager) -> Result<Verdict, CheckError> {
+        let nodes = match manager {
+            Manager::Up { nodes, .. } => nodes.as_slice(),
+            _ => &[],
+        };
+        let expected = NodeState::expected(readings, self.host());
+        let not_yet = |why: String| {
+            let fresh = NodeState { role: self.role.unwrap_or_default(), ..NodeState::default() };
+            let then = self.change(&fresh, own, nodes, true);
+            let then = Some(then?).filter(|c| !c.fields.is_empty());
+            Ok(Verdict::Unknown { until: swarm::node(self.host()), then, otherwise: why })
+        };
+        let now = match (own, expected) {
+            (_, Some(Some(node))) => node,
+            (_, Some(None)) => return not_yet("an earlier step takes the node out of the swarm".into()),
+            (Own::Missing(why), None) => return not_yet(why.clone()),
+            (Own::Coming, None) => return not_yet("this host is in no swarm".into()),
+            (Own::Up(info), None) => {
+                let name = &self.manager().name;
+                match (info.swarm.local_node_state, manager) {
+                    (LocalState::Inactive, _) => return not_yet("this host is in no swarm".into()),
+                    (LocalState::Pending, _) => {
+                        return not_yet("this host has not joined a swarm yet".into());
+                    }
+                    (LocalState::Error | LocalState::Locked, _) => {
+                        return Err(CheckError::refused(
+                            format!(
+                                "this host cannot work in its swarm: {}",
+                                swarm::or_unknown(&info.swarm.error)
+                            ),
+                            "look at `docker info` and `journalctl -u docker`".to_owned(),
+                        ));
+                    }
+                    (LocalState::Active, Manager::Missing(why, until)) => {
+                        return Ok(Verdict::Unknown {
+                            until: until.clone(),
+                            then: None,
+                            otherwise: why.clone(),
+                        });
+                    }
+                    (LocalState::Active, _) => {
+                        let Some(node) = nodes.iter().find(|n| n.id == info.swarm.node_id) else {
+                            return Err(CheckError::refused(
+                                format!(
+                                    "in another swarm, that of {}: {name} does not know its node id {}",
+                                    swarm::peers(&info.swarm),
+                                    info.swarm.node_id
+                                ),
+                                "see `force_leave` of `swarm_join`".to_owned(),
+                            ));
+                        };
+                        // The role that it has, not the one that it is to take.
+                        let role = if info.swarm.control_available { Role::Manager } else { Role::Worker };
+                        NodeState { role, ..NodeState::from(&node.spec) }
+                    }
+                }
+            }
+        };
+        let change = self.change(&now, own, nodes, false)?;
+        if change.fields.is_empty() {
+            let mut words = vec![now.role.word().to_owned(), now.availability.word().to_owned()];
+            words.extend(self.labels.iter().map(|(k, v)| format!("{k}={v}")));
+            return Ok(Verdict::satisfied(words.join(", ")));
+        }
+        Ok(Verdict::Drift(change))
+    }
+
+    /// What must be done of a node that stands so; no fields if nothing.
+    fn change(&self, now: &NodeState, own: &Own, nodes: &[Node], fresh: bool) -> Result<Change, CheckError> {
+        let (running, own_id) = match own {
+            Own::Up(info) => (info.containers_running, info.swarm.node_id.as_str()),
+            _ => (0, ""),
+        };
+        let before = |text: &str| if fresh { Value::Unknown } else { Value::from(text) };
+        let mut change = Change::new("");
+        let mut after = now.clone();
+        let mut flags = Vec::<String>::new();
+        let mut words = Vec::new();
+        let mut turned = None;
+        if let Some(role) = self.role.filter(|r| *r != now.role) {
+            let is_other = |n: &&Node| n.spec.role == Role::Manager && n.id != own_id;
+            let others = nodes.iter().filter(is_other).count();
+            if role == Role::Worker && others == 0 && !nodes.is_empty() {
+                return Err(CheckError::refused(
+                    "the only manager cannot become a worker",
+                    "make another node a manager first".to_owned(),
+                ));
+            }
+            let then = others + usize::from(role == Role::Manager);
+            change.notes.extend(swarm::quorum_note(then).filter(|_| !nodes.is_empty()));
+            change = change.field("role", before(now.role.word()), role.word());
+            flags.extend(["--role".to_owned(), role.word().to_owned()]);
+            words.push(if role == Role::Manager { "promote" } else { "demote" }.to_owned());
+            turned = Some(role);
+            after.role = role;
+        }
+        let mut drains = false;
+        if let Some(availability) = self.availability.filter(|a| *a != now.availability) {
+            change = change.field("availability", before(now.availability.word()), availability.word());
+            flags.extend(["--availability".to_owned(), availability.word().to_owned()]);
+            words.push(match availability {
+                Availability::Active => "make active".to_owned(),
+                Availability::Pause => "pause".to_owned(),
+                Availability::Drain => "drain".to_owned(),
+            });
+            after.availability = availability;
+            drains = availability == Availability::Drain;
+            if drains && running > 0 {
+                change.disrupts = Some(format!(
+                    "moves the service tasks off this node ({running} containers run here); a task without a replica is \
+                     away until it runs elsewhere"
+                ));
+            }
+        }
+        for (key, value) in &self.labels {
+            let old = now.labels.get(key);
+            if old == Some(value) {
+                continue;
+            }
+            let shown = old.map_or(if fresh { Value::Unknown } else { Value::Absent }, |v| v.as_str().into());
+            change = change
+                .field(format!("label {key}"), shown, value.as_str())
+                .expect(label(key, value), State::Present);
+            if let Some(old) = old {
+                change = change.expect(label(key, old), State::Absent);
+            }
+            flags.extend(["--label-add".to_owned(), format!("{key}={value}")]);
+            words.push(format!("label {key}={value}"));
+            after.labels.insert(key.clone(), value.clone());
+        }
+        for key in &self.labels_absent {
+            // Removing a label that is not there is an error of the command.
+            let Some(old) = after.labels.remove(key) else { continue };
+            change = change
+                .field(format!("label {key}"), old.as_str(), Value::Absent)
+                .expect(label(key, &old), State::Absent);
+            flags.extend(["--label-rm".to_owned(), key.clone()]);
+            words.push(format!("remove label {key}"));
+        }
+        if change.fields.is_empty() {
+            return Ok(change);
+        }
+        change.summary = words.join(", ");
+        let update = Action::new("update the node", update_script(&flags))
+            .borrow(swarm::own_node_id())
+            .timeout(Duration::from_mins(3));
+        change = change.action(self.manager().act(update));
+        change.actions.extend(turned.map(see_role));
+        if drains {
+            let drained = Action::new("wait until no task is left on it", drained_script())
+                .borrow(swarm::own_node_id())
+                .timeout(Duration::from_mins(4));
+            change = change.action(self.manager().act(drained));
+        }
+        Ok(change.expect(swarm::node(self.host()), after.state()))
+    }
+
+    fn absent(&self, readings: &Readings, own: &Own, manager: &Manager) -> Result<Verdict, CheckError> {
+        let nodes = match manager {
+            Manager::Up { nodes, .. } => nodes.as_slice(),
+            _ => &[],
+        };
+        let info = match own {
+            Own::Up(info) if info.swarm.local_node_state != LocalState::Inactive => info,
+            _ => return Ok(self.clear_stale(nodes)),
+        };
+        if NodeState::expected(readings, self.host()) == Some(None) {
+            return Ok(Verdict::satisfied("taken out of the swarm by an earlier step"));
+        }
+        let state = &info.swarm;
+        let node = nodes.iter().find(|n| n.id == state.node_id);
+        if node.is_none() && !self.force {
+            let name = &self.manager().name;
+            return Err(CheckError::refused(
+                format!(
+                    "in a swarm, that of {}, but {name} does not know its node id {}",
+                    swarm::peers(state),
+                    or_none(&state.node_id)
+                ),
+                "set `force = true` to make it leave whatever swarm it is in".to_owned(),
+            ));
+        }
+        let mut change = Change::new("leave the swarm, and be removed from it").field(
+            "swarm",
+            if node.is_some() { "active" } else { "another" },
+            Value::Absent,
+        );
+        if info.containers_running > 0 {
+            change.disrupts = Some(format!(
+                "its service tasks move or end ({} containers run on this host)",
+                info.containers_running
+            ));
+        }
+        if let Some(node) = node {
+            let managers = nodes.iter().filter(|n| n.spec.role == Role::Manager).count();
+            change = change.field(format!("node {}", node.id), node.status.state.clone(), Value::Absent);
+            if node.spec.role == Role::Manager {
+                if managers == 1 {
+                    return Err(CheckError::refused(
+                        "the only manager cannot be removed from its swarm",
+                        "end the swarm with `swarm_init = { state = \"absent\" }`".to_owned(),
+                    ));
+                }
+                change.notes.extend(swarm::quorum_note(managers - 1));
+                let script = update_script(&["--role".to_owned(), "worker".to_owned()]);
+                change = change
+                    .action(
+                        Action::new("demote it", script)
+                            .on(self.manager().name.clone())
+                            .borrow(swarm::own_node_id())
+                            .timeout(Duration::from_mins(3)),
+                    )
+                    .action(see_role(Role::Worker));
+            }
+            if node.spec.availability != Availability::Drain && node.status.state == "ready" {
+                let flags = ["--availability".to_owned(), "drain".to_owned()];
+                for (label, script) in [
+                    ("drain it", update_script(&flags)),
+                    ("wait until no task is left on it", drained_script()),
+                ] {
+                    change = change.action(
+                        Action::new(label, script)
+                            .on(self.manager().name.clone())
+                            .borrow(swarm::own_node_id())
+                            .timeout(Duration::from_mins(4)),
+                    );
+                }
+            }
+        }
+        change = change
+            .action(Action::new("leave the swarm", swarm::leave_script()).timeout(Duration::from_mins(3)));
+        if let Some(node) = node {
+            change = change.action(remove(self.manager(), node));
+        }
+        Ok(Verdict::Drift(change.expect(swarm::node(self.host()), State::Absent)))
+    }
+
+    /// The host is in no swarm; the manager may still list what it was.
+    fn clear_stale(&self, nodes: &[Node]) -> Verdict {
+        let stale: Vec<_> = nodes
+            .iter()
+            .filter(|n| n.status.addr == self.surroundings().address && n.status.state == "down")
+            .filter(|n| n.spec.role == Role::Worker)
+            .collect();
+        if stale.is_empty() {
+            return Verdict::satisfied("in no swarm");
+        }
+        let mut change = Change::new("remove what the manager still lists of this host");
+        for node in stale {
+            change = change
+                .field(format!("node {}", node.id), node.status.state.clone(), Value::Absent)
+                .action(remove(self.manager(), node));
+        }
+        Verdict::Drift(change.expect(swarm::node(self.host()), State::Absent))
+    }
+}
+
+fn or_none(id: &str) -> &str {
+    if id.is_empty() { "(none)" } else { id }
+}
+
+fn remove(manager: &ManagerHost, node: &Node) -> Action {
+    let action = Action::new(format!("remove node {}", node.id), swarm::remove_script(&node.id))
+        .timeout(Duration::from_mins(3));
+    manager.act(action)
+}
+
+/// Updates the node whose id comes on descriptor 3: never by host name, for several may have the same.
+///
+/// Another change in between makes the update fail ("update out of sequence"): the command then reads the
+/// node again, up to five times.
+fn update_script(flags: &[String]) -> Script {
+    sh!(
+        r#"IFS= read -r hw_id <&3
+hw_try=1
+until hw_said=$(timeout -k 2 30 docker node update {} "$hw_id" 2>&1); do
+  case $hw_said in *'update out of sequence'*) ;; *) hw_try=5 ;; esac
+  [ "$hw_try" -lt 5 ] || { printf '%s\n' "$hw_said" >&2; exit 1; }
+  hw_try=$((hw_try + 1))
+  sleep 1
+done"#,
+        flags
+    )
+}
+
+/// Waits until the node itself has taken its new role.
+///
+/// The manager says at once that the role is the new one, but the node stays a member of the raft group for some
+/// seconds, and is one again if its engine starts anew with its old certificate (seen with Engine 20.10): a node that
+/// is stopped within that time takes the quorum with it. So its certificate, which names its role (`OU=swarm-worker`), is
+/// waited for as well, where it can be read.
+fn see_role(role: Role) -> Action {
+    let (wanted, unit) = match role {
+        Role::Manager => (Script::new().raw("'active true'"), "swarm-manager"),
+        Role::Worker => (Script::new().raw("'active false'"), "swarm-worker"),
+    };
+    let script = sh!(
+        r#"hw_root=$(timeout -k 2 10 docker info --format '{{.DockerRootDir}}')
+hw_certificate() {
+  [ -r "$hw_root/swarm/certificates/swarm-node.crt" ] || return 0
+  awk '/^-----BEGIN/ { n++ } n == 1 && !/^-----/' "$hw_root/swarm/certificates/swarm-node.crt" |
+    base64 -d 2>/dev/null | grep -a -q {}
+}
+hw_end=$(($(date +%s) + 90))
+while :; do
+  hw_node=$(timeout -k 2 10 docker info --format '{{.Swarm.LocalNodeState}} {{.Swarm.ControlAvailable}}' 2>&1)
+  if [ "$hw_node" = {} ] && hw_certificate; then exit 0; fi
+  [ "$(date +%s)" -lt "$hw_end" ] || break
+  sleep 1
+done
+printf 'the node did not take its role: %s\n' "$hw_node" >&2
+exit 1"#,
+        unit,
+        wanted
+    );
+    Action::new(format!("see it as {}", role.word()), script).timeout(Duration::from_mins(2))
+}
+
+fn drained_script() -> Script {
+    sh!(r#"IFS= read -r hw_id <&3
+hw_end=$(($(date +%s) + 150))
+while hw_tasks=$(timeout -k 2 20 docker node ps --filter desired-state=running -q "$hw_id") && [ -n "$hw_tasks" ]; do
+  [ "$(date +%s)" -lt "$hw_end" ] || { echo 'tasks are still on the node:' >&2; docker node ps "$hw_id" >&2; exit 1; }
+  sleep 1
+done"#)
+}

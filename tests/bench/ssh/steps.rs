@@ -1,0 +1,149 @@
+//! Twenty steps, as a playbook and as what an administrator would ask by hand.
+//!
+//! Both come from the same list, so that they cannot drift apart. The script is as short as it can be and still
+//! know as much: an attribute is asked with `stat`, content with `sha256sum`, a line with `grep`, and what the
+//! shell can do by itself it does by itself.
+
+use std::fmt::Write as _;
+use std::process::{Command, Stdio};
+
+/// The number of steps.
+pub const COUNT: usize = 20;
+
+/// One step: its lines in the playbook, where `BASE` is the host's folder, and the condition by hand, in `$b`.
+struct Step {
+    toml: String,
+    by_hand: String,
+}
+
+/// The steps, each put as both.
+fn steps() -> Vec<Step> {
+    let mut steps = Vec::new();
+    let mut add = |toml: String, by_hand: String| steps.push(Step { toml, by_hand });
+
+    for (path, mode) in [("etc", "0755"), ("srv", "0750"), ("srv/data", "0700"), ("log", "0775")] {
+        add(
+            format!(
+                "directory = {{ path = \"BASE/{path}\", mode = \"{mode}\", owner = \"root\", group = \"root\" }}"
+            ),
+            format!("[ \"$(stat -c '%F %a %U %G' \"$b/{path}\")\" = 'directory {} root root' ]", &mode[1..]),
+        );
+    }
+    let files = [
+        ("etc/motd", "0644", "Authorised use only.\n".to_owned()),
+        ("etc/app.conf", "0640", config()),
+        ("etc/secret", "0600", "s3cret\n".to_owned()),
+        ("srv/run.sh", "0755", "#!/bin/sh\nexec sleep 1\n".to_owned()),
+    ];
+    for (path, mode, content) in files {
+        add(
+            format!(
+                "file = {{ path = \"BASE/{path}\", mode = \"{mode}\", owner = \"root\", content = {} }}",
+                quoted(&content)
+            ),
+            by_hand_file(path, &mode[1..], &sha256(content.as_bytes())),
+        );
+    }
+    add(
+        "file = { path = \"BASE/srv/blob\", mode = \"0644\", owner = \"root\", source = \"blob\" }"
+            .to_owned(),
+        by_hand_file("srv/blob", "644", &sha256(&blob())),
+    );
+    add("file = { path = \"BASE/etc/old.conf\", state = \"absent\" }".to_owned(), absent("etc/old.conf"));
+    for (file, line, matching) in [
+        ("etc/hosts", "10.0.0.1 db", None),
+        ("etc/sshd_config", "PermitRootLogin no", Some("^#?PermitRootLogin\\b")),
+        ("etc/sysctl.conf", "vm.swappiness = 10", Some("^vm\\.swappiness")),
+    ] {
+        let matching = matching.map(|m| format!(", match = '{m}'")).unwrap_or_default();
+        add(
+            format!("line = {{ path = \"BASE/{file}\", line = \"{line}\"{matching}, create = true }}"),
+            format!("grep -qxF '{line}' \"$b/{file}\""),
+        );
+    }
+    add(
+        "line = { path = \"BASE/etc/sysctl.conf\", match = '^net\\.', state = \"absent\" }".to_owned(),
+        "! grep -q '^net\\.' \"$b/etc/sysctl.conf\"".to_owned(),
+    );
+    let block = "10.0.0.2 web-1\n10.0.0.3 web-2";
+    add(
+        format!(
+            "block = {{ path = \"BASE/etc/hosts\", marker = \"# {{mark}} cluster\", content = {} }}",
+            quoted(block)
+        ),
+        format!(
+            "[ \"$(sed -n '/^# BEGIN cluster$/,/^# END cluster$/p' \"$b/etc/hosts\")\" = '# BEGIN cluster\n{block}\n# END cluster' ]"
+        ),
+    );
+    for (path, target) in [("current", "srv/data"), ("etc/localtime", "../usr/share/zoneinfo/UTC")] {
+        add(
+            format!("link = {{ path = \"BASE/{path}\", target = \"{target}\" }}"),
+            format!("[ \"$(readlink \"$b/{path}\")\" = {target} ]"),
+        );
+    }
+    add(
+        "command = { run = \"touch BASE/srv/unpacked\", creates = \"BASE/srv/unpacked\" }".to_owned(),
+        "[ -e \"$b/srv/unpacked\" ]".to_owned(),
+    );
+    for word in ["one", "two"] {
+        add(
+            format!(
+                "command = {{ run = \"echo {word} >> BASE/srv/list\", unless = \"grep -qx {word} BASE/srv/list\" }}"
+            ),
+            format!("grep -qx {word} \"$b/srv/list\""),
+        );
+    }
+    assert_eq!(steps.len(), COUNT);
+    steps
+}
+
+/// The playbook; each host's folder is its variable `base`.
+pub fn playbook() -> String {
+    let mut text = "title = \"Twenty steps\"\nhosts = \"*\"\n".to_owned();
+    for (n, step) in steps().iter().enumerate() {
+        let toml = step.toml.replace("BASE", "{{ vars.base }}");
+        write!(text, "\n[[step]]\nname = \"step {n}\"\n{toml}\n").unwrap();
+    }
+    text
+}
+
+/// The script for the host with this folder. It prints a line `ok N` or `differs N` for each step.
+pub fn by_hand(base: &str) -> String {
+    let mut text = format!("export LC_ALL=C; b={base}\n");
+    for (n, step) in steps().iter().enumerate() {
+        writeln!(text, "if {}; then echo ok {n}; else echo differs {n}; fi", step.by_hand).unwrap();
+    }
+    text
+}
+
+/// What the 64 KiB file holds: no text.
+pub fn blob() -> Vec<u8> {
+    (0..64u32 << 10).map(|n| n.wrapping_mul(2_654_435_761).to_be_bytes()[0]).collect()
+}
+
+fn config() -> String {
+    (0..40).fold(String::new(), |text, n| format!("{text}option_{n} = \"value {n}\"\n"))
+}
+
+fn by_hand_file(path: &str, mode: &str, sum: &str) -> String {
+    format!(
+        "[ \"$(stat -c '%F %a %U' \"$b/{path}\")\" = 'regular file {mode} root' ] && [ \"$(sha256sum <\"$b/{path}\")\" = '{sum}  -' ]"
+    )
+}
+
+fn absent(path: &str) -> String {
+    format!("! [ -e \"$b/{path}\" ] && ! [ -L \"$b/{path}\" ]")
+}
+
+/// As a string of TOML.
+fn quoted(text: &str) -> String {
+    serde_json::to_string(text).unwrap()
+}
+
+/// Taken with the tool that the script uses.
+fn sha256(bytes: &[u8]) -> String {
+    let mut child = Command::new("sha256sum").stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+    std::io::Write::write_all(&mut child.stdin.take().unwrap(), bytes).unwrap();
+    let output = child.wait_with_output().unwrap();
+    String::from_utf8(output.stdout).unwrap().split(' ').next().unwrap().to_owned()
+}
