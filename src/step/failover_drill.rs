@@ -511,9 +511,9 @@ timeout -k 2 20 docker service ps --filter desired-state=running --format 'now o
         let mut action = Action::new(
             "report",
             sh!(
-                r#"cat <&3
+                "cat <&3
 echo 'where it ran, the newest first:'
-timeout -k 2 20 docker service ps --format '  {{.Node}}: {{.CurrentState}} {{.Error}}' {}"#,
+timeout -k 2 20 docker service ps --format '  {{.Node}}: {{.CurrentState}} {{.Error}}' {}",
                 self.service
             ),
         );

@@ -425,7 +425,7 @@ fn network(wanted: &DockerService, names: &Names, differ: &mut Differ) {
         live => live.clone(),
     };
     let by_name = |list: &Json| {
-        let named: Json = list
+        let translated: Json = list
             .as_array()
             .into_iter()
             .flatten()
@@ -437,7 +437,7 @@ fn network(wanted: &DockerService, names: &Names, differ: &mut Differ) {
                 n
             })
             .collect();
-        sorted(&named, "Target", |n| {
+        sorted(&translated, "Target", |n| {
             let aliases = (SET.normal)(&n["Aliases"]);
             n["Aliases"] = aliases;
         })
