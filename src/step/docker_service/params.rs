@@ -573,7 +573,11 @@ impl DockerService {
                     invalid.push(Invalid::new(
                         "image_policy",
                         "an image with a digest is always the same: there is nothing to refresh",
+<<<<<<< HEAD
                     ))
+=======
+                    ));
+>>>>>>> service
                 }
                 Some(_) => {}
             },
