@@ -234,11 +234,7 @@ impl DockerContainer {
         }
         differ.set("Config/Image", json!(self.image()));
         let mut key = |name, path: &str, wanted: Option<Json>, form| {
-<<<<<<< HEAD
-            differ.key(name, path, wanted, form, Effect::Restart)
-=======
             differ.key(name, path, wanted, form, Effect::Restart);
->>>>>>> service
         };
         key("entrypoint", "Config/Entrypoint", list(&self.entrypoint), LIST);
         key("args", "Config/Cmd", list(&self.args), LIST);
@@ -275,15 +271,9 @@ impl DockerContainer {
         });
         key("log", "HostConfig/LogConfig", log, spec::TABLE);
         if let Some(health) = &self.healthcheck {
-<<<<<<< HEAD
-            let test =
-                if health.disable { Some(json!(["NONE"])) } else { health.test.as_ref().map(|t| json!(t.0)) };
-            key("healthcheck.test", "Config/Healthcheck/Test", test, LIST);
-=======
             let probe =
                 if health.disable { Some(json!(["NONE"])) } else { health.test.as_ref().map(|t| json!(t.0)) };
             key("healthcheck.test", "Config/Healthcheck/Test", probe, LIST);
->>>>>>> service
             let ns = |d: Option<Duration>| d.map(|d| json!(u64::try_from(d.as_nanos()).unwrap_or(u64::MAX)));
             key("healthcheck.interval", "Config/Healthcheck/Interval", ns(health.interval), NANOS);
             key("healthcheck.timeout", "Config/Healthcheck/Timeout", ns(health.timeout), NANOS);
