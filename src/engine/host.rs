@@ -300,7 +300,12 @@ impl HostRun {
             }
         } else {
             match instance.step.check(&self.steps.readings) {
-                Ok(Verdict::Satisfied { reason }) => return Turn::new(Outcome::Unchanged, reason),
+                Ok(Verdict::Satisfied { reason }) => {
+                    // It was not so when the plan was made: what it waits for has come about since.
+                    let came = self.planned[n].change.as_ref().filter(|c| c.passive).map(ChangeView::from);
+                    let outcome = if came.is_some() { Outcome::Changed } else { Outcome::Unchanged };
+                    return Turn { change: came, ..Turn::new(outcome, reason) };
+                }
                 Ok(Verdict::Drift(change)) => change,
                 Ok(Verdict::Unknown { otherwise, until, .. }) => {
                     return Turn::failed(
@@ -577,15 +582,7 @@ pub(super) fn millis(duration: Duration) -> u64 {
 /// Why the step does not count as done yet, if its `until` says so.
 fn until_failure(instance: &Instance, result: &StepResult) -> Option<Failure> {
     let text = instance.until.as_ref()?;
-    let environment = minijinja::Environment::new();
-    let verdict = environment
-        .compile_expression(text)
-        .and_then(|expression| {
-            expression.eval(
-                minijinja::context! { result => minijinja::Value::from(minijinja::value::Serde(result)) },
-            )
-        })
-        .map(|value| value.is_true());
+    let verdict = crate::config::until_holds(text, result);
     match verdict {
         Ok(true) => None,
         Ok(false) => Some(Failure {

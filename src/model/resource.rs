@@ -53,6 +53,8 @@ pub enum Kind {
     Export,
     /// A TCP port that something listens on, by its number.
     Port,
+    /// Something that a firewall lets in, as `ZONE/service NAME`, `ZONE/port 80/tcp`.
+    Firewall,
     /// A kernel parameter, by its dotted name.
     Sysctl,
     /// The Docker engine of a host; the name is `engine`.
@@ -93,6 +95,7 @@ impl Kind {
             Self::Mount => "mount",
             Self::Export => "NFS export",
             Self::Port => "port",
+            Self::Firewall => "firewall rule",
             Self::Sysctl => "kernel parameter",
             Self::Docker => "Docker",
             Self::Swarm => "swarm",

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use super::providers::{Providers, Where, locate};
 use super::{HostSteps, Plan, Planned, SlotState, failure_of};
 use crate::event::{ChangeView, Forecast, StepRef};
-use crate::model::{Failure, Host, Instance, Resource, Scope, StepId};
+use crate::model::{Failure, Host, Instance, Kind, Resource, Scope, StepId};
 use crate::step::{Change, Verdict};
 
 /// What the user allows.
@@ -211,7 +211,7 @@ impl Walk<'_> {
         let used: BTreeSet<Resource> = steps.readings.take_used();
         let mut by: Vec<StepRef> = Vec::new();
         for resource in used {
-            let key = if resource.scope == Scope::Fleet { (None, resource) } else { (Some(host), resource) };
+            let key = if resource.scope == Scope::Here { (Some(host), resource) } else { (None, resource) };
             if let Some(step) = self.expected.get(&key)
                 && !by.contains(step)
             {
@@ -245,6 +245,15 @@ impl Walk<'_> {
                     let here = Resource { scope: Scope::Here, ..resource.clone() };
                     hosts[n].readings.expect(here.clone(), state.clone());
                     self.expected.insert((Some(n), here), at.clone());
+                    // Other hosts of a swarm ask for the engine of this one.
+                    if resource.kind == Kind::Docker {
+                        let name = hosts[n].host.name.clone();
+                        let there = Resource::on(name.as_str(), resource.kind, &resource.name);
+                        for other in hosts.iter_mut() {
+                            other.readings.expect(there.clone(), state.clone());
+                        }
+                        self.expected.insert((None, there), at.clone());
+                    }
                 }
                 Where::Fleet => {
                     for other in hosts.iter_mut() {

@@ -486,6 +486,7 @@ if [ -e "$p" ]; then
   chown --reference="$p" "$t"
   chmod --reference="$p" "$t"
 else
+  rm -f "$p.bak"
   chmod 0644 "$t"
 fi
 if command -v restorecon >/dev/null; then restorecon "$t" 2>/dev/null || :; fi
@@ -559,7 +560,11 @@ mv -f "$t" "$p"
 }
 
 /// Enables the service and brings it up with its present settings, and sees it answer.
+///
+/// An engine that does not come up with a new `daemon.json` gets the old one back: engines before 23 cannot be
+/// asked whether they would take it.
 fn start_script(restart: bool) -> Script {
+    let backup = format!("{DAEMON_JSON}.bak");
     let verb = Script::new().raw(if restart { "restart" } else { "start" });
     sh!(
         r#"systemctl daemon-reload
@@ -575,8 +580,21 @@ else
   echo 'the Docker engine does not start; it last said:' >&2
 fi
 journalctl -u docker.service -n 20 --no-pager -o cat >&2
+if [ -e {} ] && [ -e {} ]; then
+  mv -f {} {}
+  systemctl reset-failed docker.service
+  if systemctl restart docker.service; then
+    rm -f {}
+    echo 'daemon.json is as it was before, and the engine runs with it' >&2
+  fi
+fi
 exit 1"#,
         verb,
+        RESTART_MARK,
+        RESTART_MARK,
+        backup,
+        backup,
+        DAEMON_JSON,
         RESTART_MARK
     )
 }

@@ -25,12 +25,12 @@ pub struct DockerImage {
 
 /// `GET /images/json`, as far as it matters here.
 #[derive(Debug, Clone, Default, Deserialize)]
-#[serde(default, rename_all = "PascalCase")]
+#[serde(rename_all = "PascalCase")]
 struct Image {
     id: String,
-    #[serde(deserialize_with = "null_is_default")]
+    #[serde(default, deserialize_with = "null_is_default")]
     repo_tags: Vec<String>,
-    #[serde(deserialize_with = "null_is_default")]
+    #[serde(default, deserialize_with = "null_is_default")]
     repo_digests: Vec<String>,
 }
 

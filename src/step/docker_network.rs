@@ -43,20 +43,22 @@ fn bridge() -> String {
 
 /// `GET /networks`, as far as it matters here.
 #[derive(Debug, Clone, Default, Deserialize)]
-#[serde(default, rename_all = "PascalCase")]
+#[serde(rename_all = "PascalCase")]
 struct Network {
     name: String,
     id: String,
     driver: String,
+    #[serde(default)]
     attachable: bool,
+    #[serde(default)]
     internal: bool,
-    #[serde(rename = "EnableIPv6")]
+    #[serde(default, rename = "EnableIPv6")]
     enable_ipv6: bool,
-    #[serde(rename = "IPAM")]
+    #[serde(default, rename = "IPAM")]
     ipam: Ipam,
-    #[serde(deserialize_with = "null_is_default")]
+    #[serde(default, deserialize_with = "null_is_default")]
     options: BTreeMap<String, String>,
-    #[serde(deserialize_with = "null_is_default")]
+    #[serde(default, deserialize_with = "null_is_default")]
     labels: BTreeMap<String, String>,
 }
 

@@ -53,20 +53,20 @@ fn nfs_options() -> String {
 
 /// `GET /volumes`, as far as it matters here.
 #[derive(Debug, Default, Deserialize)]
-#[serde(default, rename_all = "PascalCase")]
+#[serde(rename_all = "PascalCase")]
 struct Volumes {
     #[serde(deserialize_with = "null_is_default")]
     volumes: Vec<Volume>,
 }
 
 #[derive(Debug, Clone, Default, Deserialize)]
-#[serde(default, rename_all = "PascalCase")]
+#[serde(rename_all = "PascalCase")]
 struct Volume {
     name: String,
     driver: String,
-    #[serde(deserialize_with = "null_is_default")]
+    #[serde(default, deserialize_with = "null_is_default")]
     options: BTreeMap<String, String>,
-    #[serde(deserialize_with = "null_is_default")]
+    #[serde(default, deserialize_with = "null_is_default")]
     labels: BTreeMap<String, String>,
 }
 

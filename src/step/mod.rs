@@ -20,15 +20,23 @@ mod kinds;
 pub mod assert;
 pub mod block;
 pub mod command;
+pub mod cron;
 pub mod directory;
 pub mod docker_config;
+pub mod docker_container;
 pub mod docker_engine;
 pub mod docker_image;
 pub mod docker_network;
 pub mod docker_secret;
+pub mod docker_service;
+pub mod docker_stack;
 pub mod docker_volume;
+pub mod failover_drill;
 pub mod fetch;
 pub mod file;
+pub mod firewall;
+pub mod group;
+pub mod hostname;
 pub mod line;
 pub mod link;
 pub mod mount;
@@ -37,10 +45,13 @@ pub mod package;
 pub mod reboot;
 pub mod repository;
 pub mod script;
+pub mod selinux_boolean;
 pub mod service;
 pub mod swarm_init;
 pub mod swarm_join;
 pub mod swarm_node;
+pub mod sysctl;
+pub mod user;
 pub mod wait;
 
 pub use kinds::{Context, Invalid, KINDS, KindInfo, Parse, Problem, ReadFile, Validate, kind};
@@ -140,6 +151,8 @@ pub struct Change {
     pub notes: Vec<String>,
     /// The states it will leave, for later steps of the same plan.
     pub expects: Vec<(Resource, State)>,
+    /// It only waits for what others bring about. If that has come about by its turn, it counts as made.
+    pub passive: bool,
     /// It runs at every apply (`always = true`): no difference was found, and none is asked for after.
     pub always: bool,
 }

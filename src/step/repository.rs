@@ -1,4 +1,559 @@
 //! `repository`: where a host gets its packages from.
 
-/// The name of the [`Kind::Repository`](crate::model::Kind::Repository) that stands for "the archive was chosen".
+use std::fmt::Write as _;
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde::Deserialize;
+
+use super::family::centos_vault::{self, NoAddress, Release};
+use super::family::config_file;
+use super::family::path::{self, CONTENT_LIMIT, Depth};
+use super::{Action, Change, Context, Invalid, Step, Validate, Value, Verdict};
+use crate::model::value::one_or_many;
+use crate::model::{FileContent, FileKind, FileState, Kind, Resource, State};
+use crate::probe::{CheckError, Probe, Readings};
+use crate::sh;
+use crate::shell::Script;
+
+/// The name of the [`Kind::Repository`] that stands for "the archive was chosen".
 pub(super) const VAULT: &str = "centos-vault";
+
+/// Lists of packages over a slow line, from a mirror that may be slow as well.
+const FETCH_TIMEOUT: Duration = Duration::from_mins(10);
+
+/// A repository of packages.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Repository {
+    id: String,
+    state: Existence,
+    description: Option<String>,
+    #[serde(deserialize_with = "one_or_many")]
+    baseurl: Vec<String>,
+    mirrorlist: Option<String>,
+    metalink: Option<String>,
+    gpgcheck: Option<bool>,
+    #[serde(deserialize_with = "one_or_many")]
+    gpgkey: Vec<String>,
+    enabled: Option<bool>,
+    priority: Option<u32>,
+    suite: Option<String>,
+    #[serde(deserialize_with = "one_or_many")]
+    components: Vec<String>,
+    content: Option<String>,
+    key_file: Option<String>,
+    fingerprint: Option<String>,
+    centos_vault: bool,
+    vault: Option<String>,
+    #[serde(skip)]
+    key: Option<Arc<[u8]>>,
+}
+
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum Existence {
+    #[default]
+    Present,
+    Absent,
+}
+
+/// Whose form the file has.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Form {
+    /// yum.conf(5), dnf.conf(5).
+    Repo,
+    /// sources.list(5), the form of paragraphs.
+    Sources,
+    /// sources.list(5), the form of one line each.
+    List,
+}
+
+impl Form {
+    fn file(self, id: &str) -> String {
+        match self {
+            Self::Repo => format!("/etc/yum.repos.d/{id}.repo"),
+            Self::Sources => format!("/etc/apt/sources.list.d/{id}.sources"),
+            Self::List => format!("/etc/apt/sources.list.d/{id}.list"),
+        }
+    }
+
+    fn key_file(self, id: &str) -> String {
+        if self == Self::Repo {
+            format!("/etc/pki/rpm-gpg/RPM-GPG-KEY-{id}")
+        } else {
+            format!("/etc/apt/keyrings/{id}.asc")
+        }
+    }
+}
+
+impl Validate for Repository {
+    fn validate(&mut self, context: &Context<'_>) -> Vec<Invalid> {
+        let mut invalid = Vec::new();
+        let good = |c: char| c.is_ascii_alphanumeric() || "-_.:".contains(c);
+        let sources = [
+            ("baseurl", !self.baseurl.is_empty()),
+            ("mirrorlist", self.mirrorlist.is_some()),
+            ("metalink", self.metalink.is_some()),
+            ("content", self.content.is_some()),
+        ];
+        let given: Vec<&str> = sources.iter().filter(|(_, given)| *given).map(|(key, _)| *key).collect();
+        if self.centos_vault {
+            if !self.id.is_empty() || !given.is_empty() || self.state == Existence::Absent {
+                invalid.push(
+                    Invalid::new("centos_vault", "this choice is a step of its own")
+                        .help("beside it only `vault`, the address of the archive, may stand"),
+                );
+            }
+        } else {
+            if self.id.is_empty() {
+                invalid.push(Invalid::new("", "the key `id` is missing"));
+            } else if !self.id.chars().all(good) || self.id.starts_with('.') {
+                invalid.push(Invalid::new("id", format!("{:?} is not the id of a repository", self.id)));
+            }
+            if self.vault.is_some() {
+                invalid.push(Invalid::new("vault", "this needs `centos_vault = true`"));
+            }
+            match (self.state, given.as_slice()) {
+                (Existence::Present, []) => invalid.push(Invalid::new(
+                    "",
+                    "nothing says where it is: write `baseurl`, `mirrorlist`, `metalink` or `content`",
+                )),
+                (Existence::Present, ["content", ..] | [.., "content"]) if given.len() > 1 => {
+                    invalid.push(Invalid::new("content", "this is the whole file: no address beside it"));
+                }
+                _ => {}
+            }
+        }
+        for (key, texts) in [("baseurl", &self.baseurl), ("gpgkey", &self.gpgkey)] {
+            for (n, text) in texts.iter().enumerate() {
+                let address = text.contains("://") || (key == "gpgkey" && text.starts_with('/'));
+                if !address || text.contains(char::is_whitespace) {
+                    invalid.push(Invalid::new(format!("{key}[{n}]"), format!("{text:?} is not an address")));
+                }
+            }
+        }
+        let lines = [&self.description, &self.mirrorlist, &self.metalink, &self.suite];
+        if lines.into_iter().flatten().any(|text| text.contains('\n')) {
+            invalid.push(Invalid::new("", "a value has a line break, and would become another line"));
+        }
+        if self.suite.is_some() && self.baseurl.is_empty() {
+            invalid.push(Invalid::new("suite", "a repository of apt needs `baseurl`"));
+        }
+        if self.form() != Form::Repo && self.gpgkey.iter().any(|key| key.contains("://")) {
+            invalid.push(
+                Invalid::new("gpgkey", "apt reads keys from files only")
+                    .help("put the key beside the playbook and name it with `key_file`"),
+            );
+        }
+        self.validate_key(context, &mut invalid);
+        invalid
+    }
+}
+
+impl Repository {
+    fn validate_key(&mut self, context: &Context<'_>, invalid: &mut Vec<Invalid>) {
+        if let Some(file) = &self.key_file {
+            match (context.read)(file) {
+                Ok(bytes) if !bytes.starts_with(b"-----BEGIN PGP PUBLIC KEY BLOCK-----") => {
+                    invalid.push(
+                        Invalid::new("key_file", format!("{file} is not an armored public key"))
+                            .help("convert it: gpg --enarmor, or get the .asc file of the project"),
+                    );
+                }
+                Ok(bytes) => self.key = Some(bytes),
+                Err(why) => invalid.push(Invalid::new("key_file", format!("cannot read {file}: {why}"))),
+            }
+        }
+        let Some(fingerprint) = &mut self.fingerprint else { return };
+        fingerprint.retain(|c| !c.is_whitespace());
+        fingerprint.make_ascii_uppercase();
+        if !matches!(fingerprint.len(), 40 | 64) || !fingerprint.chars().all(|c| c.is_ascii_hexdigit()) {
+            invalid.push(
+                Invalid::new("fingerprint", "this is not the fingerprint of a key")
+                    .help("all 40 hexadecimal digits, blanks between them do not matter"),
+            );
+        }
+        if self.form() != Form::Repo {
+            invalid.push(Invalid::new("fingerprint", "only rpm keeps keys by their fingerprint"));
+        } else if self.key_file.is_none() && self.gpgkey.len() != 1 {
+            invalid.push(
+                Invalid::new("fingerprint", "it is not said which key this is of")
+                    .help("name one key, with `key_file` or `gpgkey`"),
+            );
+        }
+    }
+
+    fn form(&self) -> Form {
+        let content = self.content.as_deref().unwrap_or_default();
+        let starts = |with: &str| content.lines().any(|line| line.starts_with(with));
+        if starts("deb ") || starts("deb-src ") {
+            Form::List
+        } else if self.suite.is_some() || starts("Types:") {
+            Form::Sources
+        } else {
+            Form::Repo
+        }
+    }
+
+    /// The address that the file gives for the key.
+    fn key_addresses(&self) -> Vec<String> {
+        let own = self.key.as_ref().map(|_| self.form().key_file(&self.id));
+        let addresses = self.gpgkey.iter().cloned().chain(own);
+        let url = |key: String| if key.starts_with('/') { format!("file://{key}") } else { key };
+        if self.form() == Form::Repo { addresses.map(url).collect() } else { addresses.collect() }
+    }
+
+    fn text(&self) -> String {
+        if let Some(content) = &self.content {
+            return if content.ends_with('\n') { content.clone() } else { format!("{content}\n") };
+        }
+        let mut text = String::new();
+        let mut line = |key: &str, joint: &str, value: &str| {
+            let _ = writeln!(text, "{key}{joint}{value}");
+        };
+        let keys = self.key_addresses();
+        if self.form() == Form::Repo {
+            let flag = |on: bool| if on { "1" } else { "0" };
+            line(&format!("[{}]", self.id), "", "");
+            line("name", "=", self.description.as_deref().unwrap_or(&self.id));
+            // Further addresses stand on lines of their own, set in by a blank.
+            if !self.baseurl.is_empty() {
+                line("baseurl", "=", &self.baseurl.join("\n        "));
+            }
+            for (key, value) in [("mirrorlist", &self.mirrorlist), ("metalink", &self.metalink)] {
+                if let Some(value) = value {
+                    line(key, "=", value);
+                }
+            }
+            line("enabled", "=", flag(self.enabled != Some(false)));
+            line("gpgcheck", "=", flag(self.gpgcheck != Some(false)));
+            if !keys.is_empty() {
+                line("gpgkey", "=", &keys.join("\n       "));
+            }
+            if let Some(priority) = self.priority {
+                line("priority", "=", &priority.to_string());
+            }
+        } else {
+            if self.enabled == Some(false) {
+                line("Enabled", ": ", "no");
+            }
+            line("Types", ": ", "deb");
+            line("URIs", ": ", &self.baseurl.join(" "));
+            line("Suites", ": ", self.suite.as_deref().unwrap_or_default());
+            if !self.components.is_empty() {
+                line("Components", ": ", &self.components.join(" "));
+            }
+            if self.gpgcheck == Some(false) {
+                line("Trusted", ": ", "yes");
+            }
+            if !keys.is_empty() {
+                line("Signed-By", ": ", &keys.join(" "));
+            }
+        }
+        text
+    }
+
+    /// The files that this step is about, with what is to be in them.
+    fn files(&self) -> Vec<(String, Option<Arc<[u8]>>)> {
+        if self.state == Existence::Absent {
+            let forms = [Form::Repo, Form::Sources, Form::List];
+            return forms.into_iter().map(|form| (form.file(&self.id), None)).collect();
+        }
+        let form = self.form();
+        let key = self.key.iter().map(|key| (form.key_file(&self.id), Some(Arc::clone(key))));
+        let text = Arc::from(self.text().into_bytes());
+        key.chain([(form.file(&self.id), Some(text))]).collect()
+    }
+
+    /// Asks who installs packages, and for the keys that rpm trusts: it keeps each as a package `gpg-pubkey`, whose
+    /// version is the end of its fingerprint (rpm(8)).
+    fn tools(&self) -> Probe {
+        let keys = if self.fingerprint.is_some() {
+            sh!("rpm -q gpg-pubkey --qf 'key %{VERSION}\\n'")
+        } else {
+            sh!(":")
+        };
+        Probe::new(sh!(
+            r"for hw_m in dnf yum apt-get; do
+  command -v $hw_m >/dev/null && { echo $hw_m; break; }
+done
+{}
+exit 0",
+            keys
+        ))
+    }
+}
+
+impl Step for Repository {
+    fn probes(&self) -> Vec<Probe> {
+        if self.centos_vault {
+            return vec![vault_probe()];
+        }
+        let files = self.files();
+        let files = files.iter().map(|(file, _)| path::probe(file, Depth::Content(CONTENT_LIMIT)));
+        std::iter::once(self.tools()).chain(files).collect()
+    }
+
+    fn check(&self, readings: &Readings) -> Result<Verdict, CheckError> {
+        if self.centos_vault {
+            return self.check_vault(readings);
+        }
+        let probe = self.tools();
+        let answer = readings.of(&probe)?;
+        let text = answer.text();
+        let mut lines = text.lines();
+        let manager = lines.next().unwrap_or_default();
+        if !answer.ok() || !matches!(manager, "" | "dnf" | "yum" | "apt-get") {
+            return Err(CheckError::unreadable(&probe, answer, "expected the name of the package manager"));
+        }
+        if self.state == Existence::Present && (manager == "apt-get") != (self.form() != Form::Repo) {
+            let message = match (manager, self.form()) {
+                ("", _) => "this host has none of dnf, yum and apt-get".to_owned(),
+                (_, Form::Repo) => {
+                    "this repository is one of yum and dnf, but the host has apt-get".to_owned()
+                }
+                (_, _) => format!("this repository is one of apt, but the host has {manager}"),
+            };
+            return Err(CheckError::refused(message, "narrow the step with `hosts` or `when`".to_owned()));
+        }
+        if manager.is_empty() && self.state == Existence::Present {
+            let hint = "narrow the step with `hosts` or `when`".to_owned();
+            return Err(CheckError::refused("this host has none of dnf, yum and apt-get", hint));
+        }
+        let known = |fingerprint: &str| {
+            let fingerprint = fingerprint.to_ascii_lowercase();
+            lines.clone().filter_map(|l| l.strip_prefix("key ")).any(|k| fingerprint.ends_with(k))
+        };
+        let import = self.fingerprint.as_ref().filter(|f| self.state == Existence::Present && !known(f));
+        let mut change = Change::default();
+        let mut writes = Vec::new();
+        for (file, wanted) in self.files() {
+            let now = path::read(readings, &file, Depth::Content(CONTENT_LIMIT))?;
+            let before = shown(&file, &now)?;
+            let resource = Resource::here(Kind::Path, &file);
+            match wanted {
+                Some(wanted) => {
+                    if matches!(&now.content, FileContent::Bytes(bytes) if *bytes == wanted) {
+                        continue;
+                    }
+                    let text = String::from_utf8_lossy(&wanted).into_owned();
+                    writes.push(config_file::replace(&file, &text));
+                    change = change.field(&file, before, Value::Content(text)).expect(
+                        resource,
+                        State::File(FileState {
+                            mode: 0o644,
+                            owner: "root".into(),
+                            group: "root".into(),
+                            content: FileContent::Bytes(wanted),
+                            ..FileState::fresh(FileKind::File)
+                        }),
+                    );
+                }
+                None if now.kind == FileKind::Absent => {}
+                None => {
+                    writes.push(config_file::remove(&file));
+                    change = change.field(&file, before, Value::Absent).expect(resource, State::Absent);
+                }
+            }
+        }
+        if writes.is_empty() && import.is_none() {
+            let reason = if self.state == Existence::Absent { "not there" } else { "as described" };
+            return Ok(Verdict::satisfied(reason));
+        }
+        let verb = if self.state == Existence::Absent {
+            "remove"
+        } else if writes.is_empty() {
+            "import the key of"
+        } else {
+            "describe"
+        };
+        change.summary = format!("{verb} the repository {}", self.id);
+        let wrote = !writes.is_empty();
+        // The key file before the key, the key before anything is fetched.
+        change.actions = writes;
+        if let Some(fingerprint) = import {
+            change = change.field("key", Value::Absent, fingerprint.clone()).action(self.import(fingerprint));
+        }
+        let here = Resource::here(Kind::Repository, &self.id);
+        if self.state == Existence::Absent {
+            return Ok(Verdict::Drift(change.expect(here, State::Absent)));
+        }
+        if wrote && self.enabled != Some(false) {
+            change = change.action(self.fetch(manager));
+        }
+        Ok(Verdict::Drift(change.expect(here, State::Present)))
+    }
+
+    fn provides(&self) -> Vec<Resource> {
+        match (self.centos_vault, self.state) {
+            (true, _) => vec![Resource::here(Kind::Repository, VAULT)],
+            (false, Existence::Absent) => Vec::new(),
+            (false, Existence::Present) => {
+                let files = self.files().into_iter().map(|(file, _)| Resource::here(Kind::Path, &file));
+                files.chain([Resource::here(Kind::Repository, &self.id)]).collect()
+            }
+        }
+    }
+
+    fn as_any(&self) -> &dyn std::any::Any {
+        self
+    }
+}
+
+fn shown(file: &str, now: &FileState) -> Result<Value, CheckError> {
+    match (&now.kind, &now.content) {
+        (FileKind::Absent, _) => Ok(Value::Absent),
+        (FileKind::File, FileContent::Bytes(bytes)) => {
+            Ok(Value::Content(String::from_utf8_lossy(bytes).into_owned()))
+        }
+        (FileKind::File, FileContent::Digest(sha256, size)) => {
+            Ok(Value::Binary { sha256: sha256.clone(), size: *size })
+        }
+        (FileKind::File, FileContent::Unread) => Ok(Value::Unknown),
+        (other, _) => Err(CheckError::refused(
+            format!("{file} is not a file but a {}", path::word(other)),
+            "move it away by hand".to_owned(),
+        )),
+    }
+}
+
+impl Repository {
+    /// Looks at the key before rpm trusts it: whoever can change what an address serves would choose the key.
+    fn import(&self, fingerprint: &str) -> Action {
+        let key = match (&self.key, self.gpgkey.first()) {
+            (None, Some(key)) => key.trim_start_matches("file://").to_owned(),
+            _ => self.form().key_file(&self.id),
+        };
+        Action::new(
+            format!("import the key {fingerprint}"),
+            sh!(
+                r#"set -e
+k={}; want={}
+d=$(mktemp -d)
+trap 'rm -rf -- "$d"' EXIT
+case $k in
+  *://*) curl -fsSL --retry 2 --connect-timeout 20 --max-time 120 -o "$d/key" -- "$k" ;;
+  *) cp -- "$k" "$d/key" ;;
+esac
+command -v gpg >/dev/null || { echo "gpg is needed to look at the key before it is trusted, but is not there" >&2; exit 1; }
+gpg --homedir "$d" --batch --with-colons --with-fingerprint "$d/key" 2>/dev/null |
+  awk -F: '$1 == "pub" { first = 1 } $1 == "fpr" && first { print $10; first = 0 }' >"$d/list"
+if [ "$(cat "$d/list")" != "$want" ]; then
+  echo "the key from $k has the fingerprint $(tr '\n' ' ' <"$d/list"), not $want: it was not imported" >&2
+  exit 1
+fi
+rpm --import "$d/key""#,
+                key,
+                fingerprint
+            ),
+        )
+    }
+
+    /// Fetches the lists of this repository alone, so that a wrong address shows here.
+    fn fetch(&self, manager: &str) -> Action {
+        let ids: Vec<&str> = match &self.content {
+            Some(content) => content
+                .lines()
+                .filter_map(|line| line.trim().strip_prefix('[')?.strip_suffix(']'))
+                .filter(|id| *id != "main")
+                .collect(),
+            None => vec![&self.id],
+        };
+        let enable: Vec<String> = ids.iter().map(|id| format!("--enablerepo={id}")).collect();
+        let script: Script = match manager {
+            "apt-get" => {
+                let file = self.form().file(&self.id);
+                let list = format!("Dir::Etc::sourcelist={file}");
+                sh!(
+                    "apt-get -q update -o {} -o Dir::Etc::sourceparts=- -o APT::Get::List-Cleanup=0 -o \
+                     APT::Update::Error-Mode=any",
+                    list
+                )
+            }
+            // A file of its own may hold disabled repositories only.
+            _ if self.content.is_some() => sh!("{} -y -q makecache", manager),
+            "yum" => sh!("yum -y -q '--disablerepo=*' {} makecache fast", enable),
+            _ => sh!("dnf -y -q '--disablerepo=*' {} makecache", enable),
+        };
+        // One repository that cannot be read keeps dnf from installing anything from any other.
+        let script = sh!(
+            r#"{} && exit 0
+f={}; b=$f.${HW_RUN_ID:-manual}.bak
+mv -f -- "$f" "$f.failed"
+if [ -e "$b" ]; then cp -p -- "$b" "$f"; fi
+echo "its lists of packages could not be fetched: the file was taken back, and is now $f.failed" >&2
+exit 1"#,
+            script,
+            self.form().file(&self.id)
+        );
+        Action::new("fetch its lists of packages", script).timeout(FETCH_TIMEOUT)
+    }
+
+    fn check_vault(&self, readings: &Readings) -> Result<Verdict, CheckError> {
+        let probe = vault_probe();
+        let answer = readings.of(&probe)?;
+        let unreadable =
+            || CheckError::unreadable(&probe, answer, "expected `os`, then the lines of repository files");
+        let text = std::str::from_utf8(&answer.stdout).map_err(|_| unreadable())?;
+        let mut lines = text.split_inclusive('\n');
+        let os = lines.next().and_then(|l| l.trim_end().strip_prefix("os ")).filter(|_| answer.ok());
+        let release = match os.ok_or_else(unreadable)? {
+            "centos 7" => Release::Seven,
+            "centos 8" => Release::Eight,
+            other => return Ok(Verdict::satisfied(format!("{} is not a CentOS at its end", other.trim()))),
+        };
+        let mut files: Vec<(&str, String)> = Vec::new();
+        for line in lines {
+            if let Some(name) = line.strip_prefix("F ") {
+                files.push((name.trim_end(), String::new()));
+            } else if let (Some(line), Some((_, text))) = (line.strip_prefix("L "), files.last_mut()) {
+                text.push_str(line);
+            } else {
+                return Err(unreadable());
+            }
+        }
+        let vault = self.vault.as_deref().unwrap_or("http://vault.centos.org").trim_end_matches('/');
+        let mut change = Change::new("get packages from the archive of CentOS");
+        for (file, text) in &files {
+            let turned = centos_vault::turn(text, release, vault).map_err(|NoAddress(section)| {
+                CheckError::refused(
+                    format!(
+                        "[{section}] in {file} asks a mirror list that is gone, and names no other address"
+                    ),
+                    "give it a `baseurl`, or set `enabled=0` in it".to_owned(),
+                )
+            })?;
+            if turned != *text {
+                change = change
+                    .field(*file, Value::Content(text.clone()), Value::Content(turned.clone()))
+                    .action(config_file::replace(file, &turned));
+            }
+        }
+        if change.actions.is_empty() {
+            return Ok(Verdict::satisfied("no repository asks what is gone"));
+        }
+        let fetch = sh!("yum -q clean metadata\nyum -y -q makecache");
+        Ok(Verdict::Drift(
+            change
+                .action(Action::new("fetch the lists of packages", fetch).timeout(FETCH_TIMEOUT))
+                .note("this release is at its end: the archive gets no more security fixes")
+                .expect(Resource::here(Kind::Repository, VAULT), State::Present),
+        ))
+    }
+}
+
+/// Asks for the release, and on one that has come to its end for the lines of its repository files.
+fn vault_probe() -> Probe {
+    Probe::new(sh!(r#"while IFS='=' read -r hw_k hw_v; do
+  hw_v=${hw_v%\"}; hw_v=${hw_v#\"}
+  case $hw_k in ID) hw_id=$hw_v ;; VERSION_ID) hw_version=$hw_v ;; esac
+done </etc/os-release
+echo "os $hw_id $hw_version"
+case "$hw_id $hw_version" in
+  "centos 7"|"centos 8")
+    set -- /etc/yum.repos.d/CentOS*.repo
+    [ -e "$1" ] || exit 0
+    awk 'FNR == 1 { print "F " FILENAME } { print "L " $0 }' "$@" ;;
+esac"#))
+}

@@ -76,14 +76,14 @@ impl Step for SwarmJoin {
         };
         let info = match &own {
             Own::Missing(why) => {
-                let change = self.join(readings, &manager, nodes, false);
+                let change = self.join(readings, &manager, nodes, None);
                 return Ok(api::until_engine(None, why.clone(), Some(change)));
             }
             Own::Coming => None,
             Own::Up(info) => Some(info),
         };
         let verdict = match info {
-            None => Verdict::Drift(self.join(readings, &manager, nodes, false)),
+            None => Verdict::Drift(self.join(readings, &manager, nodes, None)),
             Some(info) => self.member(readings, info, &manager, nodes)?,
         };
         // What is to be done is known, but it cannot be done before there is a swarm.
@@ -147,7 +147,7 @@ impl SwarmJoin {
     ) -> Result<Verdict, CheckError> {
         let own = &info.swarm;
         let name = &self.manager().name;
-        let again = || Ok(Verdict::Drift(self.join(readings, manager, nodes, true)));
+        let again = |was| Ok(Verdict::Drift(self.join(readings, manager, nodes, Some(was))));
         let hint = || {
             "set `force_leave = true` to make it leave that swarm and join this one: its containers of that swarm end"
                 .to_owned()
@@ -155,9 +155,9 @@ impl SwarmJoin {
         match own.local_node_state {
             LocalState::Inactive => match NodeState::expected(readings, self.host()) {
                 Some(Some(_)) => Ok(Verdict::satisfied("joined by an earlier step")),
-                _ => Ok(Verdict::Drift(self.join(readings, manager, nodes, false))),
+                _ => Ok(Verdict::Drift(self.join(readings, manager, nodes, None))),
             },
-            LocalState::Pending | LocalState::Error if self.force_leave => again(),
+            LocalState::Pending | LocalState::Error if self.force_leave => again("half joined"),
             LocalState::Pending => Ok(Verdict::Drift(
                 swarm::wait_change()
                     .note(
@@ -176,7 +176,7 @@ impl SwarmJoin {
             )),
             LocalState::Active => match (nodes.iter().find(|n| n.id == own.node_id), manager) {
                 (Some(node), _) => self.known(node, info, nodes),
-                (None, _) if self.force_leave => again(),
+                (None, _) if self.force_leave => again("in another swarm"),
                 (None, Manager::Up { .. }) => Err(CheckError::refused(
                     format!(
                         "in another swarm, that of {}, or removed from ours: {name} does not know its node id {}",
@@ -247,7 +247,13 @@ impl SwarmJoin {
         Ok(Verdict::satisfied(reason))
     }
 
-    fn join(&self, readings: &Readings, manager: &Manager, nodes: &[Node], leave: bool) -> Change {
+    fn join(
+        &self,
+        readings: &Readings,
+        manager: &Manager,
+        nodes: &[Node],
+        leave: Option<&'static str>,
+    ) -> Change {
         let address = self.advertise_addr.as_deref().unwrap_or_default();
         let role = self.wanted_role();
         let at = &self.manager().name;
@@ -257,15 +263,14 @@ impl SwarmJoin {
         }
         .unwrap_or_else(|| swarm::with_port(&self.manager().address, 2377));
         let mut change = Change::new(format!("join the swarm of {at} as {}", role.word()));
-        if leave {
-            change.summary = format!("leave the other swarm, and join that of {at} as {}", role.word());
-            change.disrupts = Some("its containers of the other swarm end".into());
-            change = change.action(
-                Action::new("leave the other swarm", swarm::leave_script()).timeout(Duration::from_mins(3)),
-            );
+        if let Some(was) = leave {
+            change.summary = format!("leave (it is {was}), and join the swarm of {at} as {}", role.word());
+            change.disrupts = Some("its containers of another swarm end".into());
+            change =
+                change.action(Action::new("leave", swarm::leave_script()).timeout(Duration::from_mins(3)));
         }
         change = change
-            .field("swarm", if leave { "another" } else { "inactive" }, format!("active, of {remote}"))
+            .field("swarm", leave.unwrap_or("inactive"), format!("active, of {remote}"))
             .field("role", Value::Absent, role.word())
             .field("advertise_addr", Value::Absent, address)
             .field("node id", Value::Absent, Value::AfterApply);
@@ -383,4 +388,69 @@ printf 'the manager does not see node %s as ready: %s\n' "$hw_id" "$hw_node" >&2
 exit 1"#,
         crate::shell::Script::new().raw(wanted)
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::os::unix::fs::PermissionsExt as _;
+
+    const TOKEN: &str =
+        "SWMTKN-1-0123456789abcdefghijklmnopqrstuvwxyz0123456789abcdefg-hijklmnopqrstuvwxyz012345";
+
+    /// Joins through a `docker` that writes down how it was called, and answers with `status`.
+    fn join(status: &str) -> (bool, String, String, String) {
+        let step: SwarmJoin = serde_json::from_str(
+            r#"{ "manager": "manager-01", "advertise_addr": "192.168.158.145", "availability": "drain" }"#,
+        )
+        .unwrap();
+        let dir = tempfile::tempdir().unwrap();
+        let at = |name: &str| dir.path().join(name);
+        std::fs::write(at("token"), format!("{TOKEN}\n")).unwrap();
+        std::fs::write(at("response"), format!("HTTP/1.0 {status}")).unwrap();
+        std::fs::write(
+            at("docker"),
+            "#!/bin/sh\ncd \"${0%/*}\"\ntr '\\0' ' ' </proc/$$/cmdline >>argv\necho >>argv\n\
+             case $1 in info) echo 'active ' ;; *) { timeout 1 cat; } >request; cat response ;; esac\n",
+        )
+        .unwrap();
+        std::fs::set_permissions(at("docker"), std::fs::Permissions::from_mode(0o755)).unwrap();
+        let script = format!("exec 3<token\n{}", step.join_script("192.168.158.144:2377").render());
+        let out = std::process::Command::new("sh")
+            .args(["-c", &script])
+            .current_dir(dir.path())
+            .env("PATH", format!("{}:/usr/bin:/bin", dir.path().display()))
+            .output()
+            .unwrap();
+        let read = |name: &str| std::fs::read_to_string(at(name)).unwrap_or_default();
+        let said = String::from_utf8([out.stdout, out.stderr].concat()).unwrap();
+        (out.status.success(), said, read("argv"), read("request"))
+    }
+
+    #[test]
+    fn the_token_goes_to_the_engine_on_standard_input_and_nowhere_else() {
+        let (joined, said, argv, request) = join("200 OK\r\n\r\n");
+        assert!(joined, "{said}");
+        assert!(argv.contains("system dial-stdio") && !argv.contains("SWMTKN"), "{argv}");
+        assert_eq!(said, "");
+        let (head, body) = request.split_once("\r\n\r\n").unwrap();
+        assert!(head.contains(&format!("Content-Length: {}", body.len())), "{head}");
+        let body: serde_json::Value = serde_json::from_str(body).unwrap();
+        assert_eq!(
+            body,
+            serde_json::json!({
+                "ListenAddr": "0.0.0.0:2377", "AdvertiseAddr": "192.168.158.145", "DataPathAddr": "",
+                "RemoteAddrs": ["192.168.158.144:2377"], "Availability": "drain", "JoinToken": TOKEN,
+            })
+        );
+    }
+
+    #[test]
+    fn a_refusal_fails_and_a_slow_join_does_not() {
+        let refusal = "500 Error\r\n\r\n{\"message\":\"invalid join token\"}\n";
+        let (joined, said, ..) = join(refusal);
+        assert_eq!((joined, said.trim_end()), (false, "Docker engine: invalid join token (status 500)"));
+        let slow = "503 Error\r\n\r\n{\"message\":\"Timeout was reached before node joined.\"}\n";
+        assert!(join(slow).0);
+    }
 }

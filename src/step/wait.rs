@@ -153,9 +153,10 @@ exit 1
         // One look may still be under way when the time is up.
         let bound = self.timeout + Duration::from_secs(2 * LOOK + 30);
         let action = Action::new(format!("wait until {what}"), script).timeout(bound);
-        let change = Change::new(format!("wait until {what}"))
+        let mut change = Change::new(format!("wait until {what}"))
             .field("now", why.to_owned(), Value::Text(what.clone()))
             .action(action);
+        change.passive = true;
         Ok(match tools {
             None => Verdict::Drift(change),
             Some(tools) => Verdict::Unknown {

@@ -137,10 +137,12 @@ pub fn json(args: &[&str]) -> Ran {
 /// As [`hostwright`], with another inventory.
 pub fn with_inventory(inventory: &str, args: &[&str]) -> Ran {
     let config = lab(&["ssh-config"]);
-    let out = Command::new(script())
-        .args(["exec", env!("CARGO_BIN_EXE_hostwright")])
-        .args(args)
-        .args(["-i", inventory, "--ssh-config", config.trim()])
+    let mut command = Command::new(script());
+    command.args(["exec", env!("CARGO_BIN_EXE_hostwright")]).args(args).args(["-i", inventory]);
+    if args[0] != "check" {
+        command.args(["--ssh-config", config.trim()]);
+    }
+    let out = command
         .current_dir(root())
         .stdin(Stdio::null())
         .output()

@@ -5,6 +5,7 @@
 
 mod cli;
 mod config;
+mod docs;
 mod engine;
 mod lints;
 mod real_commands;

@@ -1,10 +1,13 @@
 //! What several kinds share. A module here is no kind of its own.
 
+pub mod accounts;
 pub mod attributes;
+pub mod centos_vault;
 pub mod config_file;
 pub mod docker;
 pub mod edit;
 pub mod exports;
+pub mod firewalld;
 pub mod fstab;
 pub mod guards;
 pub mod mounts;

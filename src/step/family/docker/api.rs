@@ -12,7 +12,7 @@ use crate::sh;
 use crate::shell::Script;
 use crate::step::{Change, Verdict};
 
-/// Asks the engine for each of `paths` (`/info`, without `%`), over one connection.
+/// Asks the engine for each of `paths` (`/info`), over one connection.
 ///
 /// A connection to the socket of a stopped engine would start it, for systemd listens there (`docker.socket`):
 /// that is looked for first. `curl` is some ten times quicker to start than `docker`, but knows
@@ -20,15 +20,15 @@ use crate::step::{Change, Verdict};
 /// `docker system dial-stdio` of the CLI (18.09 and later) does the same. Its standard input must not end before the
 /// answer has come, or newer engines take the request for cancelled: opening the pipe for reading *and* writing
 /// keeps it open without another process.
-pub fn get(paths: &'static [&'static str]) -> Probe {
-    let mut urls = Script::new();
-    let mut requests = Script::new();
-    for (n, path) in paths.iter().enumerate() {
-        let last = if n + 1 == paths.len() { "Connection: close\\r\\n" } else { "" };
-        urls = urls.raw(" ").arg(&format!("http://docker{path}"));
-        requests =
-            requests.raw("GET ").raw(path).raw(" HTTP/1.1\\r\\nHost: docker\\r\\n").raw(last).raw("\\r\\n");
-    }
+pub fn get<P: AsRef<str>>(paths: &[P]) -> Probe {
+    let urls: Vec<_> = paths.iter().map(|path| format!("http://docker{}", path.as_ref())).collect();
+    let (last, first) = paths.split_last().map_or(("/info", &[][..]), |(last, first)| (last.as_ref(), first));
+    let first: Vec<&str> = first.iter().map(AsRef::as_ref).collect();
+    let requests = if first.is_empty() {
+        Script::new()
+    } else {
+        sh!("printf 'GET %s HTTP/1.1\\r\\nHost: docker\\r\\n\\r\\n' {}; ", first)
+    };
     Probe::new(sh!(
         r#"hw_sock=/var/run/docker.sock hw_pid='' hw_unit=''
 command -v docker >/dev/null || { echo 'hw: absent'; exit 0; }
@@ -40,14 +40,16 @@ fi
 if [ -S "$hw_sock" ]; then
   [ -w "$hw_sock" ] || { echo 'hw: denied'; exit 0; }
   if command -v curl >/dev/null; then
-    curl -q -sS -i --raw -m 10 --noproxy '*' --unix-socket "$hw_sock"{} 2>&1
+    curl -q -sS -i --raw -m 10 --noproxy '*' --unix-socket "$hw_sock" {} 2>&1
     hw_rc=$?
     [ "$hw_rc" = 2 ] || exit "$hw_rc"
   fi
 fi
-printf '{}' | { exec 4<>/proc/self/fd/0; timeout -k 2 10 docker system dial-stdio; }"#,
+{ {}printf 'GET %s HTTP/1.1\r\nHost: docker\r\nConnection: close\r\n\r\n' {}; } |
+  { exec 4<>/proc/self/fd/0; timeout -k 2 10 docker system dial-stdio; }"#,
         urls,
-        requests
+        requests,
+        last
     ))
 }
 
@@ -113,7 +115,9 @@ fn classify(probe: &Probe, answer: &Answer) -> Result<Engine, CheckError> {
     if said.contains("permission denied") {
         return Err(denied());
     }
-    let cannot_connect = first.starts_with("curl: (7)")
+    // 52 and 56: systemd took the connection for an engine that then failed to start.
+    let cannot_connect = ["curl: (7)", "curl: (52)", "curl: (56)"].iter().any(|c| first.starts_with(c))
+        || said.contains("connection reset by peer")
         || said.contains("failed to open the raw stream connection")
         || said.contains("unable to open a raw stream connection");
     if cannot_connect {

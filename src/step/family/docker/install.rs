@@ -159,9 +159,10 @@ pub fn apt_repository(os: &str, codename: &str, base: &str, channel: &str, gpgch
 /// (systemd.unit(5), `RequiresMountsFor=`; from CentOS 7's systemd 219 on).
 pub fn mounts_drop_in(paths: &[String]) -> String {
     paths.iter().fold("[Unit]\n".to_owned(), |text, path| {
-        // `%` starts a specifier, a blank ends a path.
-        let path = path.replace('%', "%%").replace('\\', "\\\\").replace(' ', "\\x20");
-        format!("{text}RequiresMountsFor={path}\n")
+        // `%` starts a specifier; a blank ends a path that is not quoted. Escapes such as `\x20` are not known here.
+        let path = path.replace('%', "%%").replace('\\', r"\\").replace('"', "\\\"");
+        let quote = if path.contains(char::is_whitespace) { "\"" } else { "" };
+        format!("{text}RequiresMountsFor={quote}{path}{quote}\n")
     })
 }
 
@@ -200,7 +201,7 @@ mod tests {
     fn quotes_paths_for_systemd() {
         assert_eq!(
             mounts_drop_in(&["/mnt/a b".into(), "/mnt/50%".into()]),
-            "[Unit]\nRequiresMountsFor=/mnt/a\\x20b\nRequiresMountsFor=/mnt/50%%\n"
+            "[Unit]\nRequiresMountsFor=\"/mnt/a b\"\nRequiresMountsFor=/mnt/50%%\n"
         );
     }
 }

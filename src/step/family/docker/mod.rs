@@ -7,6 +7,7 @@ use crate::step::Invalid;
 pub mod api;
 pub mod image;
 pub mod install;
+pub mod spec;
 pub mod swarm;
 pub mod versioned;
 

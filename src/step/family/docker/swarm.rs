@@ -14,15 +14,18 @@ use crate::step::{Action, Borrowed, Change, Context, Invalid};
 
 /// `GET /info`, as far as it matters here.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
-#[serde(default, rename_all = "PascalCase")]
+#[serde(rename_all = "PascalCase")]
 pub struct Info {
     /// What the host calls itself.
+    #[serde(default)]
     pub name: String,
     /// The engine's version.
     pub server_version: String,
     /// Containers that run.
+    #[serde(default)]
     pub containers_running: u64,
     /// `live-restore` is on, which a swarm does not get on with.
+    #[serde(default)]
     pub live_restore_enabled: bool,
     /// The swarm, seen from this engine.
     pub swarm: Swarm,
@@ -30,27 +33,32 @@ pub struct Info {
 
 /// `Swarm` of [`Info`].
 #[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
-#[serde(default, rename_all = "PascalCase")]
+#[serde(rename_all = "PascalCase")]
 pub struct Swarm {
     /// The engine's own node id; empty if it is in no swarm.
     #[serde(rename = "NodeID")]
     pub node_id: String,
     /// The address that it advertises.
+    #[serde(default)]
     pub node_addr: String,
     /// Where it stands.
     pub local_node_state: LocalState,
     /// Whether it is a manager.
     pub control_available: bool,
     /// What went wrong.
+    #[serde(default)]
     pub error: String,
     /// The managers that it knows.
-    #[serde(deserialize_with = "null_is_default")]
+    #[serde(default, deserialize_with = "null_is_default")]
     pub remote_managers: Vec<Peer>,
     /// Number of nodes; managers only.
+    #[serde(default)]
     pub nodes: u64,
     /// Number of managers; managers only.
+    #[serde(default)]
     pub managers: u64,
     /// The swarm itself; managers only.
+    #[serde(default)]
     pub cluster: Option<Cluster>,
 }
 
@@ -85,23 +93,25 @@ pub struct Peer {
 
 /// A swarm.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
-#[serde(default, rename_all = "PascalCase")]
+#[serde(rename_all = "PascalCase")]
 pub struct Cluster {
     /// Its id.
     #[serde(rename = "ID")]
     pub id: String,
     /// The networks from which overlay subnets are taken.
-    #[serde(deserialize_with = "null_is_default")]
+    #[serde(default, deserialize_with = "null_is_default")]
     pub default_addr_pool: Vec<String>,
     /// Prefix length of those subnets.
+    #[serde(default)]
     pub subnet_size: u32,
     /// UDP port of the overlay traffic.
+    #[serde(default)]
     pub data_path_port: u32,
 }
 
 /// A node as a manager lists it (`GET /nodes`).
 #[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
-#[serde(default, rename_all = "PascalCase")]
+#[serde(rename_all = "PascalCase")]
 pub struct Node {
     /// Its id.
     #[serde(rename = "ID")]
@@ -109,23 +119,25 @@ pub struct Node {
     /// What is wanted of it.
     pub spec: NodeSpec,
     /// What it is.
+    #[serde(default)]
     pub description: Description,
     /// How it is.
     pub status: Status,
     /// Managers only.
+    #[serde(default)]
     pub manager_status: Option<ManagerStatus>,
 }
 
 /// `Spec` of a [`Node`].
 #[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
-#[serde(default, rename_all = "PascalCase")]
+#[serde(rename_all = "PascalCase")]
 pub struct NodeSpec {
     /// Its role.
     pub role: Role,
     /// Whether it takes tasks.
     pub availability: Availability,
     /// Its labels.
-    #[serde(deserialize_with = "null_is_default")]
+    #[serde(default, deserialize_with = "null_is_default")]
     pub labels: std::collections::BTreeMap<String, String>,
 }
 
@@ -139,13 +151,15 @@ pub struct Description {
 
 /// `Status` of a [`Node`].
 #[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
-#[serde(default, rename_all = "PascalCase")]
+#[serde(rename_all = "PascalCase")]
 pub struct Status {
     /// `ready`, `down`, `unknown` or `disconnected`.
     pub state: String,
     /// Why.
+    #[serde(default)]
     pub message: String,
     /// Where the manager sees it.
+    #[serde(default)]
     pub addr: String,
 }
 
@@ -530,6 +544,7 @@ while :; do
   case $hw_state in
     'active '*) exit 0 ;;
     'locked '*) echo 'the swarm is locked: it wants its unlock key' >&2; exit 1 ;;
+    'error '*) break ;;
   esac
   [ "$(date +%s)" -lt "$hw_end" ] || break
   sleep 1

@@ -86,12 +86,13 @@ impl Family {
 
 /// A config or secret as a manager lists it.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
-#[serde(default, rename_all = "PascalCase")]
+#[serde(rename_all = "PascalCase")]
 pub struct Object {
     /// Its id.
     #[serde(rename = "ID")]
     pub id: String,
     /// When it was made, RFC 3339 in UTC: sorts as text.
+    #[serde(default)]
     pub created_at: String,
     /// Name and labels.
     pub spec: Spec,
@@ -99,14 +100,15 @@ pub struct Object {
 
 /// `Spec` of an [`Object`].
 #[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
-#[serde(default, rename_all = "PascalCase")]
+#[serde(rename_all = "PascalCase")]
 pub struct Spec {
     /// Its name.
     pub name: String,
     /// Its labels.
-    #[serde(deserialize_with = "null_is_default")]
+    #[serde(default, deserialize_with = "null_is_default")]
     pub labels: BTreeMap<String, String>,
     /// A config's content in base64; nobody gets a secret's.
+    #[serde(default)]
     pub data: Option<String>,
 }
 

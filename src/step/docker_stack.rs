@@ -1,0 +1,375 @@
+//! `docker_stack`: the services of a compose file, deployed by `docker stack deploy`.
+//!
+//! What a compose file comes to is known to the command line of Docker alone. So what was deployed is remembered in the
+//! swarm itself: a config beside the stack, removed with it, carries the digest of the file and that of the services
+//! as they were right after the deployment.
+
+use std::time::Duration;
+
+use serde::Deserialize;
+use sha2::{Digest as _, Sha256};
+
+use super::family::docker::swarm::{self, LocalState, Own};
+use super::family::docker::{Existence, api, good_name};
+use super::{Action, Change, Context, Invalid, Payload, Step, Validate, Value, Verdict};
+use crate::model::value::duration;
+use crate::model::{Kind, Resource, State};
+use crate::probe::{CheckError, Probe, Readings};
+use crate::sh;
+use crate::shell::Script;
+
+/// A stack.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct DockerStack {
+    name: String,
+    content: Option<String>,
+    source: Option<String>,
+    template: Option<String>,
+    #[serde(default)]
+    prune: bool,
+    #[serde(default)]
+    resolve_image: ResolveImage,
+    #[serde(default = "five_minutes", deserialize_with = "duration")]
+    converge_timeout: Duration,
+    #[serde(default)]
+    state: Existence,
+    /// The compose file.
+    #[serde(skip)]
+    compose: String,
+}
+
+/// When digests of images are looked up.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum ResolveImage {
+    /// At every deployment.
+    Always,
+    /// Where the image of a service changes; every deployment else may replace its tasks.
+    #[default]
+    Changed,
+    /// By no means.
+    Never,
+}
+
+fn five_minutes() -> Duration {
+    Duration::from_mins(5)
+}
+
+impl Validate for DockerStack {
+    fn validate(&mut self, context: &Context<'_>) -> Vec<Invalid> {
+        let mut invalid: Vec<Invalid> = good_name("name", &self.name).into_iter().collect();
+        let given = [&self.content, &self.source, &self.template].iter().filter(|g| g.is_some()).count();
+        if self.state == Existence::Absent {
+            if given > 0 {
+                invalid.push(Invalid::new("", "a stack that is to go wants no compose file"));
+            }
+            return invalid;
+        }
+        if given != 1 {
+            invalid.push(Invalid::new("", "exactly one of `content`, `source` and `template` is wanted"));
+            return invalid;
+        }
+        let read = |path: &str| {
+            let bytes = (context.read)(path).map_err(|why| format!("cannot read {path}: {why}"))?;
+            String::from_utf8(bytes.to_vec()).map_err(|_| format!("{path} is not UTF-8 text"))
+        };
+        let compose = match (&self.content, &self.source, &self.template) {
+            (Some(text), ..) => Ok(text.clone()),
+            (_, Some(path), _) => read(path).map_err(|why| ("source", why)),
+            (_, _, Some(path)) => {
+                read(path).and_then(|text| (context.render)(path, &text)).map_err(|why| ("template", why))
+            }
+            _ => Ok(String::new()),
+        };
+        match compose {
+            Ok(text) if !text.lines().any(|l| l.trim_end().starts_with("services:")) => {
+                invalid.push(Invalid::new("", "the compose file has no `services:`"));
+            }
+            Ok(text) => self.compose = text,
+            Err((key, why)) => invalid.push(Invalid::new(key, why)),
+        }
+        invalid
+    }
+}
+
+/// What the manager says of the stack.
+#[derive(Debug, Default)]
+struct Seen {
+    /// Digests of the file and of the services, as the last deployment left them.
+    file: String,
+    services: String,
+    /// Digest of the services today.
+    today: String,
+    /// Name and `1/1` of each service.
+    running: Vec<(String, String)>,
+}
+
+impl Step for DockerStack {
+    fn probes(&self) -> Vec<Probe> {
+        vec![swarm::info_probe(), self.probe()]
+    }
+
+    fn check(&self, readings: &Readings) -> Result<Verdict, CheckError> {
+        let absent = self.state == Existence::Absent;
+        let resource = self.resource();
+        match readings.expected(&resource) {
+            Some(State::Absent) if absent => return Ok(Verdict::satisfied("removed by an earlier step")),
+            Some(State::Value(digest)) if !absent && *digest == self.digest() => {
+                return Ok(Verdict::satisfied("deployed by an earlier step"));
+            }
+            _ => {}
+        }
+        let otherwise = match swarm::info(readings)? {
+            Own::Up(info) if info.swarm.control_available => None,
+            Own::Up(info) if info.swarm.local_node_state == LocalState::Active => {
+                return Err(CheckError::refused(
+                    "this host is a worker: a stack is deployed on a manager",
+                    "narrow the step's `hosts` to one manager".to_owned(),
+                ));
+            }
+            Own::Up(_) | Own::Coming => Some("this host is in no swarm".to_owned()),
+            Own::Missing(why) => Some(why),
+        };
+        if let Some(otherwise) = otherwise {
+            if absent {
+                return Ok(Verdict::satisfied("no swarm, so no stack"));
+            }
+            let change = self.deployment(None);
+            return Ok(if swarm::swarm_is_coming(readings) {
+                Verdict::Drift(change)
+            } else {
+                Verdict::Unknown { until: swarm::swarm(), then: Some(change), otherwise }
+            });
+        }
+        let seen = self.read(readings)?;
+        if absent {
+            return Ok(if seen.running.is_empty() && seen.file.is_empty() {
+                Verdict::satisfied("not there")
+            } else {
+                Verdict::Drift(self.removal(&seen))
+            });
+        }
+        if seen.running.is_empty() || seen.file != self.digest() || seen.services != seen.today {
+            return Ok(Verdict::Drift(self.deployment(Some(&seen))));
+        }
+        let short: Vec<String> = seen
+            .running
+            .iter()
+            .filter(|(_, count)| count.split_once('/').is_none_or(|(n, wanted)| n != wanted))
+            .map(|(name, count)| format!("{name} {count}"))
+            .collect();
+        if short.is_empty() {
+            return Ok(Verdict::satisfied(format!("{} services, all running", seen.running.len())));
+        }
+        Ok(Verdict::Drift(
+            Change::new(format!("wait until stack {} runs", self.name))
+                .field("running", short.join(", "), "all")
+                .action(Action::new(format!("wait until {} runs", self.name), self.wait()).timeout(self.bound())),
+        ))
+    }
+
+    fn provides(&self) -> Vec<Resource> {
+        match self.state {
+            Existence::Present => vec![self.resource(), Resource::fleet(Kind::Service, "*")],
+            Existence::Absent => Vec::new(),
+        }
+    }
+
+    fn needs(&self) -> Vec<Resource> {
+        vec![
+            api::engine_of(None),
+            swarm::swarm(),
+            Resource::fleet(Kind::Network, "*"),
+            Resource::fleet(Kind::Config, "*"),
+            Resource::fleet(Kind::Secret, "*"),
+        ]
+    }
+
+    fn as_any(&self) -> &dyn std::any::Any {
+        self
+    }
+}
+
+impl DockerStack {
+    fn resource(&self) -> Resource {
+        Resource::fleet(Kind::Service, &format!("stack {}", self.name))
+    }
+
+    fn digest(&self) -> String {
+        Sha256::digest(self.compose.as_bytes()).iter().fold(String::new(), |text, b| {
+            use std::fmt::Write as _;
+            let mut text = text;
+            write!(text, "{b:02x}").expect("writing to a string cannot fail");
+            text
+        })
+    }
+
+    /// The config that remembers; `docker stack rm` removes it, for it has the stack's label.
+    fn marker(&self) -> String {
+        format!("{}_hostwright", self.name)
+    }
+
+    /// Prints the digest of all services of the stack as they are described to the swarm.
+    fn services_digest(&self) -> Script {
+        sh!(
+            r#"hw_ids=$(timeout -k 2 20 docker service ls -q --filter {}) || exit 1
+hw_today=none
+if [ -n "$hw_ids" ]; then
+  hw_today=$(timeout -k 2 20 docker service inspect --format '{{.Spec.Name}} {{json .Spec}}' $hw_ids | LC_ALL=C sort | sha256sum) || exit 1
+  hw_today=${hw_today%% *}
+fi
+"#,
+            format!("label=com.docker.stack.namespace={}", self.name)
+        )
+    }
+
+    fn probe(&self) -> Probe {
+        Probe::new(sh!(
+            r#"command -v docker >/dev/null && [ -r /run/docker.pid ] && read -r hw_pid </run/docker.pid && [ -d "/proc/$hw_pid" ] || exit 0
+timeout -k 2 10 docker config inspect --format 'marker {{index .Spec.Labels "hostwright.file"}} {{index .Spec.Labels "hostwright.services"}}' {} 2>/dev/null
+{}echo "today $hw_today"
+[ -z "$hw_ids" ] || timeout -k 2 20 docker service ls --filter {} --format 'service {{.Name}} {{.Replicas}}'
+exit 0"#,
+            self.marker(),
+            self.services_digest(),
+            format!("label=com.docker.stack.namespace={}", self.name)
+        ))
+    }
+
+    fn read(&self, readings: &Readings) -> Result<Seen, CheckError> {
+        let probe = self.probe();
+        let answer = readings.of(&probe)?;
+        let mut seen = Seen::default();
+        for line in answer.text().lines() {
+            let words: Vec<&str> = line.split_whitespace().collect();
+            match words.as_slice() {
+                ["marker", file, services, ..] => {
+                    seen.file = (*file).to_owned();
+                    seen.services = (*services).to_owned();
+                }
+                ["marker", ..] => {}
+                ["today", digest] => seen.today = (*digest).to_owned(),
+                ["service", name, count, ..] => seen.running.push(((*name).to_owned(), (*count).to_owned())),
+                _ => return Err(CheckError::unreadable(&probe, answer, "expected lines on a stack")),
+            }
+        }
+        if answer.code != 0 || seen.today.is_empty() {
+            return Err(CheckError::unreadable(&probe, answer, "expected lines on a stack"));
+        }
+        Ok(seen)
+    }
+
+    fn bound(&self) -> Duration {
+        self.converge_timeout + Duration::from_mins(2)
+    }
+
+    fn deployment(&self, seen: Option<&Seen>) -> Change {
+        let name = &self.name;
+        let old = seen.filter(|s| !s.running.is_empty());
+        let mut change = Change::new(format!("{} stack {name}", if old.is_some() { "update" } else { "deploy" }));
+        let digest = self.digest();
+        let short = |d: &str| d.get(..12).unwrap_or(d).to_owned();
+        match old {
+            None => change = change.field("compose file", Value::Absent, short(&digest)),
+            Some(seen) => {
+                if seen.file != digest {
+                    let before = if seen.file.is_empty() { Value::Unknown } else { Value::Text(short(&seen.file)) };
+                    change = change.field("compose file", before, short(&digest));
+                }
+                if seen.services != seen.today && !seen.services.is_empty() {
+                    change = change.field("services", "changed since they were deployed", "as in the compose file");
+                }
+                change = change.note("Docker may replace tasks of services that do not change (moby/moby#31115)");
+            }
+        }
+        if self.prune && old.is_some() {
+            change = change.note("services that the compose file does not name are removed");
+        }
+        let resolve = match self.resolve_image {
+            ResolveImage::Always => "always",
+            ResolveImage::Changed => "changed",
+            ResolveImage::Never => "never",
+        };
+        let mut flags = vec!["--resolve-image", resolve];
+        if self.prune {
+            flags.push("--prune");
+        }
+        let deploy = sh!("cat <&3 | docker stack deploy {} --compose-file - {}", flags, name);
+        let remember = sh!(
+            r#"{}timeout -k 2 20 docker config rm {} >/dev/null 2>&1 || :
+echo 'what was deployed' | timeout -k 2 20 docker config create --label {} --label {} --label "hostwright.services=$hw_today" {} - >/dev/null"#,
+            self.services_digest(),
+            self.marker(),
+            format!("com.docker.stack.namespace={name}"),
+            format!("hostwright.file={digest}"),
+            self.marker()
+        );
+        change
+            .action(
+                Action::new(format!("deploy {name}"), deploy)
+                    .payload(Payload(self.compose.as_bytes().into()))
+                    .timeout(Duration::from_mins(5)),
+            )
+            .action(Action::new(format!("wait until {name} runs"), self.wait()).timeout(self.bound()))
+            .action(Action::new("remember what was deployed", remember))
+            .expect(self.resource(), State::Value(digest))
+    }
+
+    fn wait(&self) -> Script {
+        sh!(
+            r#"hw_filter={} hw_end=$(($(date +%s) + {})) hw_since=''
+while :; do
+  hw_list=$(timeout -k 2 20 docker service ls --filter "$hw_filter" --format '{{.Name}} {{.Replicas}}') || exit 1
+  hw_short=$(printf '%s\n' "$hw_list" | awk '{ split($2, n, "/"); if (n[1] != n[2]) printf " %s (%s)", $1, $2 }')
+  hw_ids=$(timeout -k 2 20 docker service ls -q --filter "$hw_filter")
+  hw_states=$(timeout -k 2 20 docker service inspect --format '{{with .UpdateStatus}}{{.State}} {{end}}' $hw_ids) || exit 1
+  hw_why=''
+  case $hw_states in
+    *paused*) hw_why='an update came to a halt' ;;
+    *rollback*) hw_why='an update was rolled back' ;;
+    *updating*) hw_short="$hw_short (updating)" ;;
+  esac
+  hw_now=$(date +%s)
+  if [ -z "$hw_short$hw_why" ]; then
+    [ -n "$hw_since" ] || hw_since=$hw_now
+    [ "$((hw_now - hw_since))" -lt 5 ] || exit 0
+  else
+    hw_since=''
+  fi
+  [ "$hw_now" -lt "$hw_end" ] || hw_why="not running:$hw_short"
+  if [ -n "$hw_why" ]; then
+    echo "$hw_why" >&2
+    timeout -k 2 20 docker stack ps --no-trunc --format '{{.Name}} on {{.Node}}: {{.CurrentState}} {{.Error}}' {} | head -n 20 >&2
+    exit 1
+  fi
+  sleep 1
+done"#,
+            format!("label=com.docker.stack.namespace={}", self.name),
+            self.converge_timeout.as_secs(),
+            self.name
+        )
+    }
+
+    fn removal(&self, seen: &Seen) -> Change {
+        let name = &self.name;
+        let services: Vec<_> = seen.running.iter().map(|(name, _)| name.as_str()).collect();
+        let script = sh!(
+            r#"timeout -k 5 120 docker stack rm {} || exit 1
+hw_end=$(($(date +%s) + 120))
+while hw_left=$(timeout -k 2 20 docker stack ps -q {} 2>/dev/null) && [ -n "$hw_left" ]; do
+  [ "$(date +%s)" -lt "$hw_end" ] || { echo 'some of its tasks are still there' >&2; exit 1; }
+  sleep 1
+done
+timeout -k 2 20 docker config rm {} >/dev/null 2>&1 || :"#,
+            name,
+            name,
+            self.marker()
+        );
+        Change::new(format!("remove stack {name}"))
+            .field("services", services.join(", "), Value::Absent)
+            .action(Action::new(format!("remove {name}"), script).timeout(Duration::from_mins(5)))
+            .note("its volumes stay")
+            .expect(self.resource(), State::Absent)
+    }
+}
