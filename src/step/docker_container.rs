@@ -9,7 +9,9 @@ use serde_json::{Value as Json, json};
 use super::docker_service::params::{Bytes, Cpus, Health, Log, Texts, Ulimit};
 use super::family::docker::api::{self, Engine};
 use super::family::docker::image::Reference;
-use super::family::docker::spec::{self, BYTES, Differ, Effect, FLAG, Form, LIST, NANOS, NUMBER, SET, TEXT, at, env_map, text_map};
+use super::family::docker::spec::{
+    self, BYTES, Differ, Effect, FLAG, Form, LIST, NANOS, NUMBER, SET, TEXT, at, env_map, text_map,
+};
 use super::family::docker::{Existence, good_name};
 use super::{Action, Change, Context, Invalid, Payload, Step, Validate, Value, Verdict};
 use crate::model::value::{duration, optional_duration};
@@ -90,10 +92,9 @@ impl Validate for DockerContainer {
         }
         for (n, volume) in self.volumes.iter().flatten().enumerate() {
             if volume_words(volume).is_none() {
-                invalid.push(
-                    Invalid::new(format!("volumes[{n}]"), format!("{volume:?} is no volume"))
-                        .help("write it as \"NAME:/path\", \"/path/on/the/host:/path\" or with `:ro` at the end"),
-                );
+                invalid.push(Invalid::new(format!("volumes[{n}]"), format!("{volume:?} is no volume")).help(
+                    "write it as \"NAME:/path\", \"/path/on/the/host:/path\" or with `:ro` at the end",
+                ));
             }
         }
         for (n, port) in self.ports.iter().flatten().enumerate() {
@@ -145,7 +146,8 @@ impl Step for DockerContainer {
             _ => Some(container.json(&probe, readings)?),
         };
         // The engine takes the beginning of an id for a name.
-        let live = live.filter(|l| l["Name"].as_str().is_some_and(|n| n.trim_start_matches('/') == self.name));
+        let live =
+            live.filter(|l| l["Name"].as_str().is_some_and(|n| n.trim_start_matches('/') == self.name));
         if absent {
             return Ok(match live {
                 None => Verdict::satisfied("not there"),
@@ -166,7 +168,12 @@ impl Step for DockerContainer {
         if self.state == Existence::Absent {
             return Vec::new();
         }
-        let ports = self.ports.iter().flatten().filter_map(|p| port_words(p)).map(|p| Resource::here(Kind::Port, &p.1));
+        let ports = self
+            .ports
+            .iter()
+            .flatten()
+            .filter_map(|p| port_words(p))
+            .map(|p| Resource::here(Kind::Port, &p.1));
         std::iter::once(self.resource()).chain(ports).collect()
     }
 
@@ -226,10 +233,13 @@ impl DockerContainer {
             differ.push("image".into(), before, self.image().into(), Effect::Restart);
         }
         differ.set("Config/Image", json!(self.image()));
-        let mut key = |name, path: &str, wanted: Option<Json>, form| differ.key(name, path, wanted, form, Effect::Restart);
+        let mut key = |name, path: &str, wanted: Option<Json>, form| {
+            differ.key(name, path, wanted, form, Effect::Restart)
+        };
         key("entrypoint", "Config/Entrypoint", list(&self.entrypoint), LIST);
         key("args", "Config/Cmd", list(&self.args), LIST);
-        let volumes = self.volumes.as_ref().map(|v| v.iter().filter_map(|v| volume_json(v)).collect::<Json>());
+        let volumes =
+            self.volumes.as_ref().map(|v| v.iter().filter_map(|v| volume_json(v)).collect::<Json>());
         key("volumes", "Mounts", volumes, VOLUMES);
         let ports = self.ports.as_ref().map(|ports| port_bindings(ports));
         key("ports", "HostConfig/PortBindings", ports, PORTS);
@@ -245,7 +255,10 @@ impl DockerContainer {
         key("cap_add", "HostConfig/CapAdd", list(&self.cap_add), CAPABILITIES);
         key("cap_drop", "HostConfig/CapDrop", list(&self.cap_drop), CAPABILITIES);
         key("dns", "HostConfig/Dns", list(&self.dns), LIST);
-        let hosts = self.hosts.as_ref().map(|h| h.0.iter().map(|(name, ip)| format!("{name}:{ip}")).collect::<Json>());
+        let hosts = self
+            .hosts
+            .as_ref()
+            .map(|h| h.0.iter().map(|(name, ip)| format!("{name}:{ip}")).collect::<Json>());
         key("hosts", "HostConfig/ExtraHosts", hosts, SET);
         let ulimits = self.ulimits.as_ref().map(|limits| {
             limits.iter().map(|(name, u)| json!({ "Name": name, "Soft": u.soft, "Hard": u.hard })).collect()
@@ -258,7 +271,8 @@ impl DockerContainer {
         });
         key("log", "HostConfig/LogConfig", log, spec::TABLE);
         if let Some(health) = &self.healthcheck {
-            let test = if health.disable { Some(json!(["NONE"])) } else { health.test.as_ref().map(|t| json!(t.0)) };
+            let test =
+                if health.disable { Some(json!(["NONE"])) } else { health.test.as_ref().map(|t| json!(t.0)) };
             key("healthcheck.test", "Config/Healthcheck/Test", test, LIST);
             let ns = |d: Option<Duration>| d.map(|d| json!(u64::try_from(d.as_nanos()).unwrap_or(u64::MAX)));
             key("healthcheck.interval", "Config/Healthcheck/Interval", ns(health.interval), NANOS);
@@ -267,7 +281,12 @@ impl DockerContainer {
             key("healthcheck.retries", "Config/Healthcheck/Retries", health.retries.map(Json::from), NUMBER);
         }
         key("stop_signal", "Config/StopSignal", text(&self.stop_signal), TEXT);
-        key("stop_grace_period", "Config/StopTimeout", self.stop_grace_period.map(|d| json!(d.as_secs())), SECONDS);
+        key(
+            "stop_grace_period",
+            "Config/StopTimeout",
+            self.stop_grace_period.map(|d| json!(d.as_secs())),
+            SECONDS,
+        );
         self.walk_maps(differ);
     }
 
@@ -388,7 +407,8 @@ docker rm -f {} >/dev/null 2>&1 || :"#,
             self.start_timeout.as_secs(),
             format!("{}.hostwright-old", self.name)
         );
-        Action::new(format!("wait until {} runs", self.name), script).timeout(self.start_timeout + Duration::from_mins(1))
+        Action::new(format!("wait until {} runs", self.name), script)
+            .timeout(self.start_timeout + Duration::from_mins(1))
     }
 
     fn notes(&self, mut change: Change) -> Change {
@@ -448,14 +468,19 @@ docker rm -f {} >/dev/null 2>&1 || :"#,
         }
         let mut change = Change::new(format!("replace container {}", self.name)).fields(fields);
         if running {
-            change.disrupts = Some(format!("stops container {} and starts another one in its place", self.name));
+            change.disrupts =
+                Some(format!("stops container {} and starts another one in its place", self.name));
         }
         if image.is_none() {
             change = change.action(self.pull());
         }
-        change = change.note("named volumes and paths of the host stay; what else the container wrote is lost");
+        change =
+            change.note("named volumes and paths of the host stay; what else the container wrote is lost");
         Ok(Verdict::Drift(
-            self.notes(change).action(self.make()).action(self.wait()).expect(self.resource(), State::Present),
+            self.notes(change)
+                .action(self.make())
+                .action(self.wait())
+                .expect(self.resource(), State::Present),
         ))
     }
 
@@ -513,7 +538,8 @@ const VOLUMES: Form = Form {
                 let source = m[key].as_str()?;
                 let anonymous = source.len() == 64 && source.chars().all(|c| c.is_ascii_hexdigit());
                 let read_only = if m["RW"] == false { ":ro" } else { "" };
-                (!anonymous).then(|| format!("{source}:{}{read_only}", m["Destination"].as_str().unwrap_or_default()))
+                (!anonymous)
+                    .then(|| format!("{source}:{}{read_only}", m["Destination"].as_str().unwrap_or_default()))
             })
             .collect();
         volumes.sort();
@@ -602,7 +628,8 @@ const CAPABILITIES: Form = Form {
 
 const ULIMITS: Form = Form {
     normal: |v| {
-        let line = |u: &Json| format!("{} {}:{}", u["Name"].as_str().unwrap_or_default(), u["Soft"], u["Hard"]);
+        let line =
+            |u: &Json| format!("{} {}:{}", u["Name"].as_str().unwrap_or_default(), u["Soft"], u["Hard"]);
         (SET.normal)(&v.as_array().into_iter().flatten().map(line).collect())
     },
     show: spec::text,
@@ -612,7 +639,10 @@ const CPUS: Form = Form {
     normal: NUMBER.normal,
     show: |v| {
         let n = v.as_u64().unwrap_or_default();
-        format!("{}.{:09}", n / 1_000_000_000, n % 1_000_000_000).trim_end_matches('0').trim_end_matches('.').to_owned()
+        format!("{}.{:09}", n / 1_000_000_000, n % 1_000_000_000)
+            .trim_end_matches('0')
+            .trim_end_matches('.')
+            .to_owned()
     },
 };
 

@@ -66,7 +66,9 @@ impl Validate for DockerService {
         if self.image_policy == ImagePolicy::Refresh && self.registry_auth.is_some() {
             invalid.push(
                 Invalid::new("image_policy", "with `registry_auth` the registry is asked on changes alone")
-                    .help("leave `image_policy` out and change the tag, or use a registry that answers without"),
+                    .help(
+                        "leave `image_policy` out and change the tag, or use a registry that answers without",
+                    ),
             );
         }
         invalid
@@ -157,7 +159,14 @@ impl Step for DockerService {
         Ok(Some(
             Change::new(format!("replace the tasks of {}", self.name))
                 .field("forced updates", count.to_string(), (count + 1).to_string())
-                .action(act::update(&self.name, &live.id, &live.text, &spec, None, self.registry_auth.as_ref()))
+                .action(act::update(
+                    &self.name,
+                    &live.id,
+                    &live.text,
+                    &spec,
+                    None,
+                    self.registry_auth.as_ref(),
+                ))
                 .action(act::wait(&self.name, &live.id, self.goal(&spec, true))),
         ))
     }
@@ -256,9 +265,14 @@ impl DockerService {
         }
         let text = String::from_utf8_lossy(&service.body);
         let (Some(id), Some(text)) = (whole["ID"].as_str(), raw_spec(&text)) else {
-            return Err(CheckError::unreadable(&probe, readings.of(&probe)?, "expected a service with ID and Spec"));
+            return Err(CheckError::unreadable(
+                &probe,
+                readings.of(&probe)?,
+                "expected a service with ID and Spec",
+            ));
         };
-        let status = |key: &str| at(&whole, &format!("UpdateStatus/{key}")).as_str().unwrap_or_default().to_owned();
+        let status =
+            |key: &str| at(&whole, &format!("UpdateStatus/{key}")).as_str().unwrap_or_default().to_owned();
         Ok(Asked::Live(Some(Live {
             id: id.to_owned(),
             text: text.to_owned(),
@@ -460,7 +474,11 @@ impl DockerService {
 
     fn removal(&self, live: &Live) -> Change {
         Change::new(format!("remove service {}", self.name))
-            .field("service", format!("{} {}", live.mode(), wanted::short_digest(live.image())), Value::Absent)
+            .field(
+                "service",
+                format!("{} {}", live.mode(), wanted::short_digest(live.image())),
+                Value::Absent,
+            )
             .action(self.remove(live))
             .expect(self.resource(), State::Absent)
     }
@@ -478,7 +496,8 @@ impl DockerService {
             mode.before = Value::Text(live.mode());
         }
         change.actions.insert(0, self.remove(live));
-        change.disrupts = Some(format!("removes service {} and makes it anew: it is down meanwhile", self.name));
+        change.disrupts =
+            Some(format!("removes service {} and makes it anew: it is down meanwhile", self.name));
         change.note("what was set by hand and is not described here is lost")
     }
 }
@@ -489,7 +508,10 @@ impl Live {
     }
 
     fn mode(&self) -> String {
-        self.spec["Mode"].as_object().and_then(|m| m.keys().next()).map_or_else(String::new, |m| m.to_lowercase())
+        self.spec["Mode"]
+            .as_object()
+            .and_then(|m| m.keys().next())
+            .map_or_else(String::new, |m| m.to_lowercase())
     }
 }
 

@@ -165,7 +165,9 @@ impl Step for DockerStack {
         Ok(Verdict::Drift(
             Change::new(format!("wait until stack {} runs", self.name))
                 .field("running", short.join(", "), "all")
-                .action(Action::new(format!("wait until {} runs", self.name), self.wait()).timeout(self.bound())),
+                .action(
+                    Action::new(format!("wait until {} runs", self.name), self.wait()).timeout(self.bound()),
+                ),
         ))
     }
 
@@ -267,20 +269,27 @@ exit 0"#,
     fn deployment(&self, seen: Option<&Seen>) -> Change {
         let name = &self.name;
         let old = seen.filter(|s| !s.running.is_empty());
-        let mut change = Change::new(format!("{} stack {name}", if old.is_some() { "update" } else { "deploy" }));
+        let mut change =
+            Change::new(format!("{} stack {name}", if old.is_some() { "update" } else { "deploy" }));
         let digest = self.digest();
         let short = |d: &str| d.get(..12).unwrap_or(d).to_owned();
         match old {
             None => change = change.field("compose file", Value::Absent, short(&digest)),
             Some(seen) => {
                 if seen.file != digest {
-                    let before = if seen.file.is_empty() { Value::Unknown } else { Value::Text(short(&seen.file)) };
+                    let before =
+                        if seen.file.is_empty() { Value::Unknown } else { Value::Text(short(&seen.file)) };
                     change = change.field("compose file", before, short(&digest));
                 }
                 if seen.services != seen.today && !seen.services.is_empty() {
-                    change = change.field("services", "changed since they were deployed", "as in the compose file");
+                    change = change.field(
+                        "services",
+                        "changed since they were deployed",
+                        "as in the compose file",
+                    );
                 }
-                change = change.note("Docker may replace tasks of services that do not change (moby/moby#31115)");
+                change =
+                    change.note("Docker may replace tasks of services that do not change (moby/moby#31115)");
             }
         }
         if self.prune && old.is_some() {

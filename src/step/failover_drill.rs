@@ -11,9 +11,9 @@ use serde::Deserialize;
 use serde_json::Value as Json;
 
 use super::family::docker::api::{self, Engine};
+use super::family::docker::good_name;
 use super::family::docker::spec::at;
 use super::family::docker::swarm::{self, Availability, Info, ManagerHost, Node, without_port};
-use super::family::docker::good_name;
 use super::{Action, Borrowed, Change, Context, Invalid, Payload, Step, Validate, Verdict};
 use crate::model::value::duration;
 use crate::model::{HostName, Kind, Resource};
@@ -103,7 +103,10 @@ impl Validate for FailoverDrill {
         self.modes.sort_unstable();
         self.modes.dedup();
         if self.modes.is_empty() {
-            invalid.push(Invalid::new("modes", "nothing to break").help("name some of \"stop\", \"drain\" and \"power\""));
+            invalid.push(
+                Invalid::new("modes", "nothing to break")
+                    .help("name some of \"stop\", \"drain\" and \"power\""),
+            );
         }
         if self.port == 0 {
             invalid.push(Invalid::new("port", "0 is no port"));
@@ -263,7 +266,8 @@ impl FailoverDrill {
         let words: Vec<_> = self.modes.iter().map(|m| m.word()).collect();
         let mut change = Change::new(format!("drill the failover of {name}: {}", words.join(", ")));
         change.always = true;
-        change.disrupts = Some(format!("{name} is down for some ten seconds in each of {} stages", words.len()));
+        change.disrupts =
+            Some(format!("{name} is down for some ten seconds in each of {} stages", words.len()));
         if !found.at.is_empty() {
             change = change.note(format!("{name} runs on {}", found.at));
         }
@@ -283,7 +287,14 @@ impl FailoverDrill {
     }
 
     /// A stage: `$hw_break` is made of `breaking`, `$hw_mend` of `mending`; the latter runs at every exit.
-    fn stage(&self, mode: Mode, found: &Found, setting: &Script, breaking: &Script, mending: &Script) -> Script {
+    fn stage(
+        &self,
+        mode: Mode,
+        found: &Found,
+        setting: &Script,
+        breaking: &Script,
+        mending: &Script,
+    ) -> Script {
         sh!(
             r#"command -v bash >/dev/null || { echo 'a drill wants bash on this host, for its /dev/tcp' >&2; exit 1; }
 hw_service={} hw_stage={} hw_port={} hw_key={} hw_seconds={} hw_nodes={}
@@ -375,8 +386,9 @@ hw_old=$(docker ps -q --filter label=com.docker.swarm.service.name={})
             &sh!(r#"docker stop $hw_old >/dev/null || exit 1"#),
             &sh!(":"),
         );
-        let action =
-            Action::new(format!("stop the container of {}", self.service), script).payload(self.payload()).timeout(self.bound());
+        let action = Action::new(format!("stop the container of {}", self.service), script)
+            .payload(self.payload())
+            .timeout(self.bound());
         match &found.host {
             Some(host) if !self.is_manager(host) => action.on(host.clone()),
             _ => action,
@@ -455,7 +467,11 @@ hw_nodes=$hw_rest"#,
         let manager = self.manager.as_ref().expect("set by validate").name.clone();
         Action::new(format!("cut the power of the node that runs {}", self.service), script)
             .on(host)
-            .borrow(Borrowed { what: "address of the node", from: self.running_address().on(manager), secret: false })
+            .borrow(Borrowed {
+                what: "address of the node",
+                from: self.running_address().on(manager),
+                secret: false,
+            })
             .payload(self.payload())
             .timeout(self.bound())
     }

@@ -142,11 +142,7 @@ pub fn with_inventory(inventory: &str, args: &[&str]) -> Ran {
     if args[0] != "check" {
         command.args(["--ssh-config", config.trim()]);
     }
-    let out = command
-        .current_dir(root())
-        .stdin(Stdio::null())
-        .output()
-        .unwrap();
+    let out = command.current_dir(root()).stdin(Stdio::null()).output().unwrap();
     Ran {
         code: out.status.code().unwrap_or(-1),
         stdout: String::from_utf8_lossy(&out.stdout).into_owned(),

@@ -51,7 +51,10 @@ fn the_examples_of_the_readme_are_accepted() {
     let written = blocks.iter().find(|b| b.contains("[hosts.")).unwrap();
     std::fs::write(&inventory, format!("{written}{web}")).unwrap();
     std::fs::write(&playbook, blocks.iter().find(|b| b.contains("[[step]]")).unwrap()).unwrap();
-    for playbooks in [&[playbook.as_path()][..], &[Path::new("playbooks/10-nfs-server.toml"), Path::new("playbooks/20-nfs-clients.toml")]] {
+    for playbooks in [
+        &[playbook.as_path()][..],
+        &[Path::new("playbooks/10-nfs-server.toml"), Path::new("playbooks/20-nfs-clients.toml")],
+    ] {
         let (ok, text) = check(&inventory, playbooks);
         assert!(ok, "{text}");
     }

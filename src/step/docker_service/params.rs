@@ -223,7 +223,9 @@ impl<'de, T: FromShort + Deserialize<'de>> Deserialize<'de> for Short<T> {
                 f.write_str(T::FORM)
             }
             fn visit_str<E: de::Error>(self, text: &str) -> Result<Short<T>, E> {
-                T::from_short(text).map(Short).ok_or_else(|| E::invalid_value(de::Unexpected::Str(text), &self))
+                T::from_short(text)
+                    .map(Short)
+                    .ok_or_else(|| E::invalid_value(de::Unexpected::Str(text), &self))
             }
             fn visit_i64<E: de::Error>(self, n: i64) -> Result<Short<T>, E> {
                 self.visit_str(&n.to_string())
@@ -567,9 +569,12 @@ impl DockerService {
                     Invalid::new("image", format!("{image:?} is no reference of an image"))
                         .help("write it as \"redis:7.0.15\" or \"registry:5000/team/app:1.2\""),
                 ),
-                Some(r) if r.digest.is_some() && self.image_policy == ImagePolicy::Refresh => invalid.push(
-                    Invalid::new("image_policy", "an image with a digest is always the same: there is nothing to refresh"),
-                ),
+                Some(r) if r.digest.is_some() && self.image_policy == ImagePolicy::Refresh => {
+                    invalid.push(Invalid::new(
+                        "image_policy",
+                        "an image with a digest is always the same: there is nothing to refresh",
+                    ))
+                }
                 Some(_) => {}
             },
         }
@@ -598,7 +603,10 @@ impl DockerService {
                 let path = format!("{key}[{n}]");
                 invalid.extend(good_name(&path, &item.name));
                 if item.mode.as_deref().is_some_and(|m| octal(m).is_none()) {
-                    invalid.push(Invalid::new(format!("{path}.mode"), "a mode in octal is wanted, such as \"0400\""));
+                    invalid.push(Invalid::new(
+                        format!("{path}.mode"),
+                        "a mode in octal is wanted, such as \"0400\"",
+                    ));
                 }
                 if !targets.insert(item.target.as_deref().unwrap_or(&item.name)) {
                     invalid.push(Invalid::new(path, "another one has the same target"));
@@ -614,7 +622,8 @@ impl DockerService {
         for (key, rollout) in [("update", &self.update), ("rollback", &self.rollback)] {
             let Some(rollout) = rollout else { continue };
             if rollout.max_failure_ratio.is_some_and(|r| !(0.0..=1.0).contains(&r)) {
-                invalid.push(Invalid::new(format!("{key}.max_failure_ratio"), "a number from 0 to 1 is wanted"));
+                invalid
+                    .push(Invalid::new(format!("{key}.max_failure_ratio"), "a number from 0 to 1 is wanted"));
             }
             if key == "rollback" && rollout.failure_action == Some(FailureAction::Rollback) {
                 invalid.push(Invalid::new("rollback.failure_action", "there is no way back from a way back"));
@@ -625,8 +634,10 @@ impl DockerService {
 
     fn check_mode(&self, invalid: &mut Vec<Invalid>) {
         match self.mode {
-            Mode::Global if self.replicas.is_some() => invalid
-                .push(Invalid::new("replicas", "a global service has one task on each node, and no `replicas`")),
+            Mode::Global if self.replicas.is_some() => invalid.push(Invalid::new(
+                "replicas",
+                "a global service has one task on each node, and no `replicas`",
+            )),
             Mode::Global if self.max_replicas_per_node.is_some() => invalid.push(Invalid::new(
                 "max_replicas_per_node",
                 "a global service has one task on each node, and no `max_replicas_per_node`",
@@ -641,8 +652,11 @@ impl DockerService {
             && self.ports.iter().flatten().any(|p| p.0.mode == PublishMode::Ingress)
         {
             invalid.push(
-                Invalid::new("endpoint_mode", "a port that every node forwards wants `endpoint_mode = \"vip\"`")
-                    .help("publish it with `mode = \"host\"`, or leave `endpoint_mode` out"),
+                Invalid::new(
+                    "endpoint_mode",
+                    "a port that every node forwards wants `endpoint_mode = \"vip\"`",
+                )
+                .help("publish it with `mode = \"host\"`, or leave `endpoint_mode` out"),
             );
         }
     }
@@ -652,16 +666,18 @@ impl DockerService {
         for (n, mount) in self.mounts.iter().flatten().enumerate() {
             let at = |key: &str| format!("mounts[{n}].{key}");
             if !mount.target.starts_with('/') {
-                invalid.push(Invalid::new(at("target"), format!("{:?} is not an absolute path", mount.target)));
+                invalid
+                    .push(Invalid::new(at("target"), format!("{:?} is not an absolute path", mount.target)));
             }
             if !targets.insert(mount.target.trim_end_matches('/')) {
                 invalid.push(Invalid::new(at("target"), "another mount has the same target"));
             }
             let source = mount.source.as_deref().unwrap_or_default();
             match mount.kind {
-                MountKind::Bind if !source.starts_with('/') => invalid.push(
-                    Invalid::new(at("source"), "a bind mount wants an absolute path of the node as `source`"),
-                ),
+                MountKind::Bind if !source.starts_with('/') => invalid.push(Invalid::new(
+                    at("source"),
+                    "a bind mount wants an absolute path of the node as `source`",
+                )),
                 MountKind::Volume if source.starts_with('/') => invalid.push(
                     Invalid::new(at("source"), format!("{source:?} is a path, not the name of a volume"))
                         .help("set `type = \"bind\"`"),
@@ -712,12 +728,27 @@ impl DockerService {
         let table: [(&str, &Option<Refused>, &str, Option<&str>); 12] = [
             ("isolation", &self.isolation, "is for Windows containers", None),
             ("credential_spec", &self.credential_spec, "is for Windows containers", None),
-            ("env_file", &self.env_file, "is read by the command line alone", Some("write the variables into `env`")),
+            (
+                "env_file",
+                &self.env_file,
+                "is read by the command line alone",
+                Some("write the variables into `env`"),
+            ),
             ("max_concurrent", &self.max_concurrent, "is for jobs, which end", None),
             ("memory_swap", &self.memory_swap, "is unknown to the engines that are supported", None),
-            ("memory_swappiness", &self.memory_swappiness, "is unknown to the engines that are supported", None),
+            (
+                "memory_swappiness",
+                &self.memory_swappiness,
+                "is unknown to the engines that are supported",
+                None,
+            ),
             ("oom_score_adj", &self.oom_score_adj, "is unknown to the engines that are supported", None),
-            ("detach", &self.detach, "is called `wait` here", Some("`wait = false` does not wait for the tasks")),
+            (
+                "detach",
+                &self.detach,
+                "is called `wait` here",
+                Some("`wait = false` does not wait for the tasks"),
+            ),
             ("quiet", &self.quiet, "has no meaning here: nothing is printed", None),
             (
                 "with_registry_auth",

@@ -6,8 +6,8 @@ use std::time::Duration;
 use serde_json::{Value as Json, json};
 
 use super::params::{
-    Condition, DockerService, EndpointMode, FailureAction, FileRef, Health, Log, Mode, Mount, MountKind, Network, Order,
-    Port, Protocol, PublishMode, Rollout, Short, Ulimit, octal,
+    Condition, DockerService, EndpointMode, FailureAction, FileRef, Health, Log, Mode, Mount, MountKind,
+    Network, Order, Port, Protocol, PublishMode, Rollout, Short, Ulimit, octal,
 };
 use crate::step::Value;
 use crate::step::family::docker::image::Reference;
@@ -48,7 +48,9 @@ pub(super) fn base(name: &str, mode: Mode) -> Json {
 /// `image` as the registry's API wants it: with a tag.
 pub(super) fn tagged(image: &str) -> String {
     match Reference::parse(image) {
-        Some(r) if r.digest.is_none() && r.floats() && !image.ends_with(":latest") => format!("{image}:latest"),
+        Some(r) if r.digest.is_none() && r.floats() && !image.ends_with(":latest") => {
+            format!("{image}:latest")
+        }
         _ => image.to_owned(),
     }
 }
@@ -109,20 +111,25 @@ fn container(wanted: &DockerService, names: &Names, differ: &mut Differ) {
     key(differ, "args", "Args", list(&wanted.args), LIST);
     let live = env_map(differ.live(&format!("{CONTAINER}/Env")));
     if differ.map("env", wanted.env.as_ref().map(|e| &e.0), &live, Effect::Restart) {
-        let env: Vec<String> = wanted.env.iter().flat_map(|e| &e.0).map(|(k, v)| format!("{k}={v}")).collect();
+        let env: Vec<String> =
+            wanted.env.iter().flat_map(|e| &e.0).map(|(k, v)| format!("{k}={v}")).collect();
         differ.set(&format!("{CONTAINER}/Env"), json!(env));
     }
     let live = without_stack(at_live(differ, &format!("{CONTAINER}/Labels")));
     if differ.map("container label", wanted.container_labels.as_ref().map(|l| &l.0), &live, Effect::Restart) {
-        let labels =
-            with_stack(wanted.container_labels.as_ref().map(|l| &l.0), differ.live(&format!("{CONTAINER}/Labels")));
+        let labels = with_stack(
+            wanted.container_labels.as_ref().map(|l| &l.0),
+            differ.live(&format!("{CONTAINER}/Labels")),
+        );
         differ.set(&format!("{CONTAINER}/Labels"), labels);
     }
     let mounts = wanted.mounts.as_ref().map(|mounts| mounts.iter().map(mount).collect());
     key(differ, "mounts", "Mounts", mounts, MOUNTS);
-    let refs = |list: &Option<Vec<Short<FileRef>>>, ids: &BTreeMap<String, (String, String)>, id_key, name_key| {
-        list.as_ref().map(|list| list.iter().map(|Short(f)| file_ref(f, ids, id_key, name_key)).collect::<Json>())
-    };
+    let refs =
+        |list: &Option<Vec<Short<FileRef>>>, ids: &BTreeMap<String, (String, String)>, id_key, name_key| {
+            list.as_ref()
+                .map(|list| list.iter().map(|Short(f)| file_ref(f, ids, id_key, name_key)).collect::<Json>())
+        };
     key(differ, "secrets", "Secrets", refs(&wanted.secrets, &names.secrets, "SecretID", "SecretName"), FILES);
     key(differ, "configs", "Configs", refs(&wanted.configs, &names.configs, "ConfigID", "ConfigName"), FILES);
     key(differ, "hostname", "Hostname", text(&wanted.hostname), TEXT);
@@ -139,16 +146,21 @@ fn container(wanted: &DockerService, names: &Names, differ: &mut Differ) {
     key(differ, "dns_search", "DNSConfig/Search", list(&wanted.dns_search), LIST);
     key(differ, "dns_options", "DNSConfig/Options", list(&wanted.dns_options), SET);
     // The engine has the lines of /etc/hosts: the address first.
-    let hosts = wanted.hosts.as_ref().map(|h| h.0.iter().map(|(name, ip)| format!("{ip} {name}")).collect::<Json>());
+    let hosts =
+        wanted.hosts.as_ref().map(|h| h.0.iter().map(|(name, ip)| format!("{ip} {name}")).collect::<Json>());
     key(differ, "hosts", "Hosts", hosts, HOSTS);
     key(differ, "cap_add", "CapabilityAdd", list(&wanted.cap_add).map(|c| capabilities(&c)), CAPABILITIES);
     key(differ, "cap_drop", "CapabilityDrop", list(&wanted.cap_drop).map(|c| capabilities(&c)), CAPABILITIES);
     let live = at_live(differ, &format!("{CONTAINER}/Sysctls"));
     if differ.map("sysctl", wanted.sysctls.as_ref().map(|s| &s.0), &live, Effect::Restart) {
-        differ.set(&format!("{CONTAINER}/Sysctls"), wanted.sysctls.as_ref().map_or(json!({}), |s| table(&s.0)));
+        differ
+            .set(&format!("{CONTAINER}/Sysctls"), wanted.sysctls.as_ref().map_or(json!({}), |s| table(&s.0)));
     }
     let ulimits = wanted.ulimits.as_ref().map(|limits| {
-        limits.iter().map(|(name, Ulimit { soft, hard })| json!({ "Name": name, "Soft": soft, "Hard": hard })).collect()
+        limits
+            .iter()
+            .map(|(name, Ulimit { soft, hard })| json!({ "Name": name, "Soft": soft, "Hard": hard }))
+            .collect()
     });
     key(differ, "ulimits", "Ulimits", ulimits, ULIMITS);
 }
@@ -178,7 +190,12 @@ fn image(wanted: &DockerService, names: &Names, differ: &mut Differ) {
     let tagged = tagged(image);
     let digest = names.digest.as_deref().map_or_else(String::new, |d| format!("@{d}"));
     let before = if live.is_empty() { Value::Absent } else { Value::Text(short_digest(&live)) };
-    differ.push("image".into(), before, Value::Text(short_digest(&format!("{image}{digest}"))), Effect::Restart);
+    differ.push(
+        "image".into(),
+        before,
+        Value::Text(short_digest(&format!("{image}{digest}"))),
+        Effect::Restart,
+    );
     let mark = if resolve { DIGEST_MARK } else { "" };
     differ.set(&path, json!(format!("{tagged}{mark}")));
     if resolve {
@@ -220,7 +237,11 @@ fn mount(mount: &Mount) -> Json {
         spec::set(&mut out, "VolumeOptions/Labels", table(&labels.0));
     }
     if mount.driver.is_some() || mount.driver_options.is_some() {
-        spec::set(&mut out, "VolumeOptions/DriverConfig/Name", json!(mount.driver.as_deref().unwrap_or("local")));
+        spec::set(
+            &mut out,
+            "VolumeOptions/DriverConfig/Name",
+            json!(mount.driver.as_deref().unwrap_or("local")),
+        );
     }
     if let Some(options) = &mount.driver_options {
         spec::set(&mut out, "VolumeOptions/DriverConfig/Options", table(&options.0));
@@ -247,7 +268,11 @@ const MOUNTS: Form = Form {
                     mount[key] = json!(trimmed);
                 }
             }
-            let default = [("BindOptions/Propagation", "rprivate"), ("VolumeOptions/DriverConfig/Name", "local"), ("Consistency", "default")];
+            let default = [
+                ("BindOptions/Propagation", "rprivate"),
+                ("VolumeOptions/DriverConfig/Name", "local"),
+                ("Consistency", "default"),
+            ];
             for (path, value) in default {
                 if at(mount, path) == value {
                     spec::set(mount, path, Json::Null);
@@ -257,7 +282,9 @@ const MOUNTS: Form = Form {
     },
     show: |v| {
         shown(v, |m| {
-            let source = m["Source"].as_str().map_or_else(|| m["Type"].as_str().unwrap_or_default().to_owned(), str::to_owned);
+            let source = m["Source"]
+                .as_str()
+                .map_or_else(|| m["Type"].as_str().unwrap_or_default().to_owned(), str::to_owned);
             let mut rest = m.clone();
             for key in ["Source", "Target", "Type", "ReadOnly"] {
                 spec::set(&mut rest, key, Json::Null);
@@ -295,7 +322,11 @@ const FILES: Form = Form {
     show: |v| {
         shown(v, |f| {
             let text = |path: &str| at(f, path).as_str().unwrap_or_default().to_owned();
-            let name = f.get("SecretName").or_else(|| f.get("ConfigName")).and_then(Json::as_str).unwrap_or_default();
+            let name = f
+                .get("SecretName")
+                .or_else(|| f.get("ConfigName"))
+                .and_then(Json::as_str)
+                .unwrap_or_default();
             let owner = match (text("File/UID"), text("File/GID")) {
                 (uid, gid) if uid == "0" && gid == "0" => String::new(),
                 (uid, gid) => format!(" {uid}:{gid}"),
@@ -366,7 +397,11 @@ const ULIMITS: Form = Form {
 fn health(wanted: Option<&Health>, differ: &mut Differ) {
     let path = |key: &str| format!("{CONTAINER}/Healthcheck/{key}");
     let disable = wanted.is_some_and(|h| h.disable);
-    let test = if disable { Some(json!(["NONE"])) } else { wanted.and_then(|h| h.test.as_ref()).map(|t| json!(t.0)) };
+    let test = if disable {
+        Some(json!(["NONE"]))
+    } else {
+        wanted.and_then(|h| h.test.as_ref()).map(|t| json!(t.0))
+    };
     let get = |f: fn(&Health) -> Option<Duration>| ns(wanted.and_then(f));
     differ.key("healthcheck.test", &path("Test"), test, LIST, Effect::Restart);
     for (name, key, value) in [
@@ -419,7 +454,8 @@ fn network(wanted: &DockerService, names: &Names, differ: &mut Differ) {
     if !target.is_null() && by_name(&target) != live {
         let show = |list: &Json| {
             let text = shown(list, |n| {
-                let aliases = n.get("Aliases").map(|a| format!(" (as {})", spec::text(a))).unwrap_or_default();
+                let aliases =
+                    n.get("Aliases").map(|a| format!(" (as {})", spec::text(a))).unwrap_or_default();
                 format!("{}{aliases}", n["Target"].as_str().unwrap_or_default())
             });
             if text.is_empty() { Value::Absent } else { Value::Text(text) }
@@ -472,7 +508,8 @@ const PORTS: Form = Form {
             .into_iter()
             .flatten()
             .map(|p| {
-                let published = p["PublishedPort"].as_u64().filter(|n| *n > 0).map_or("any".into(), |n| n.to_string());
+                let published =
+                    p["PublishedPort"].as_u64().filter(|n| *n > 0).map_or("any".into(), |n| n.to_string());
                 let target = p["TargetPort"].as_u64().unwrap_or_default();
                 let protocol = p["Protocol"].as_str().unwrap_or("tcp");
                 let host = if p["PublishMode"] == "host" { " on its node" } else { "" };
@@ -521,12 +558,19 @@ fn resources(wanted: &DockerService, differ: &mut Differ) {
     let generic = reserved.and_then(|r| r.generic.as_ref()).map(|map| {
         map.iter().map(|(kind, n)| json!({ "DiscreteResourceSpec": { "Kind": kind, "Value": n } })).collect()
     });
-    differ.key("reservations.generic", &path("Reservations/GenericResources"), generic, GENERIC, Effect::Restart);
+    differ.key(
+        "reservations.generic",
+        &path("Reservations/GenericResources"),
+        generic,
+        GENERIC,
+        Effect::Restart,
+    );
 }
 
 fn policies(wanted: &DockerService, differ: &mut Differ) {
     const CONDITION: Form = Form { normal: |v| v.as_str().unwrap_or("any").into(), show: spec::text };
-    const FIVE_SECONDS: Form = Form { normal: |v| v.as_u64().unwrap_or(5_000_000_000).into(), show: spec::nanos };
+    const FIVE_SECONDS: Form =
+        Form { normal: |v| v.as_u64().unwrap_or(5_000_000_000).into(), show: spec::nanos };
     let restart = wanted.restart.as_ref();
     let path = |key: &str| format!("TaskTemplate/RestartPolicy/{key}");
     let condition = restart.and_then(|r| r.condition).map(|c| match c {
@@ -535,7 +579,13 @@ fn policies(wanted: &DockerService, differ: &mut Differ) {
         Condition::Any => json!("any"),
     });
     differ.key("restart.condition", &path("Condition"), condition, CONDITION, Effect::Restart);
-    differ.key("restart.delay", &path("Delay"), ns(restart.and_then(|r| r.delay)), FIVE_SECONDS, Effect::Restart);
+    differ.key(
+        "restart.delay",
+        &path("Delay"),
+        ns(restart.and_then(|r| r.delay)),
+        FIVE_SECONDS,
+        Effect::Restart,
+    );
     let attempts = restart.and_then(|r| r.max_attempts).map(Json::from);
     differ.key("restart.max_attempts", &path("MaxAttempts"), attempts, NUMBER, Effect::Restart);
     differ.key("restart.window", &path("Window"), ns(restart.and_then(|r| r.window)), NANOS, Effect::Restart);
@@ -571,8 +621,10 @@ fn rollout(names: &[&'static str; 6], key: &str, wanted: Option<&Rollout>, diffe
         Form { normal: |v| v.as_u64().filter(|n| *n > 0).unwrap_or(5_000_000_000).into(), show: spec::nanos };
     const ACTION: Form =
         Form { normal: |v| v.as_str().filter(|s| !s.is_empty()).unwrap_or("pause").into(), show: spec::text };
-    const ORDER: Form =
-        Form { normal: |v| v.as_str().filter(|s| !s.is_empty()).unwrap_or("stop-first").into(), show: spec::text };
+    const ORDER: Form = Form {
+        normal: |v| v.as_str().filter(|s| !s.is_empty()).unwrap_or("stop-first").into(),
+        show: spec::text,
+    };
     let [parallelism, delay, monitor, action, ratio, order] = *names;
     let path = |name: &str| format!("{key}/{name}");
     let action_word = wanted.and_then(|w| w.failure_action).map(|a| match a {
@@ -597,7 +649,8 @@ fn rollout(names: &[&'static str; 6], key: &str, wanted: Option<&Rollout>, diffe
 fn placement(wanted: &DockerService, differ: &mut Differ) {
     const CONSTRAINTS: Form = Form {
         normal: |v| {
-            let mut all: Vec<String> = v.as_array().into_iter().flatten().filter_map(Json::as_str).map(constraint).collect();
+            let mut all: Vec<String> =
+                v.as_array().into_iter().flatten().filter_map(Json::as_str).map(constraint).collect();
             all.sort();
             all.dedup();
             json!(all)
@@ -605,19 +658,39 @@ fn placement(wanted: &DockerService, differ: &mut Differ) {
         show: spec::text,
     };
     let constraints = wanted.constraints.as_ref().map(|c| c.iter().map(|c| constraint(c)).collect());
-    differ.key("constraints", "TaskTemplate/Placement/Constraints", constraints, CONSTRAINTS, Effect::Placement);
+    differ.key(
+        "constraints",
+        "TaskTemplate/Placement/Constraints",
+        constraints,
+        CONSTRAINTS,
+        Effect::Placement,
+    );
     let preferences = wanted.preferences.as_ref().map(|list| {
         list.iter()
             .map(|p| json!({ "Spread": { "SpreadDescriptor": p.strip_prefix("spread=").unwrap_or(p) } }))
             .collect::<Json>()
     });
     const PREFERENCES: Form = Form {
-        normal: |v| v.as_array().into_iter().flatten().map(|p| at(p, "Spread/SpreadDescriptor").clone()).collect(),
+        normal: |v| {
+            v.as_array().into_iter().flatten().map(|p| at(p, "Spread/SpreadDescriptor").clone()).collect()
+        },
         show: spec::text,
     };
-    differ.key("preferences", "TaskTemplate/Placement/Preferences", preferences, PREFERENCES, Effect::Placement);
+    differ.key(
+        "preferences",
+        "TaskTemplate/Placement/Preferences",
+        preferences,
+        PREFERENCES,
+        Effect::Placement,
+    );
     let most = wanted.max_replicas_per_node.map(Json::from);
-    differ.key("max_replicas_per_node", "TaskTemplate/Placement/MaxReplicas", most, NUMBER, Effect::Placement);
+    differ.key(
+        "max_replicas_per_node",
+        "TaskTemplate/Placement/MaxReplicas",
+        most,
+        NUMBER,
+        Effect::Placement,
+    );
 }
 
 /// `a==b` and `a  ==  b` are the same to the scheduler.

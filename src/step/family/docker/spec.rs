@@ -238,10 +238,9 @@ fn pruned_or_null(value: &Json) -> Json {
 
 fn number(value: &Json) -> Json {
     // 1 and 1.0 are the same to the engine, not to JSON values.
-    value.as_u64().map_or_else(
-        || value.as_f64().filter(|f| *f != 0.0).map_or(json!(0), |f| json!(f)),
-        |n| json!(n),
-    )
+    value
+        .as_u64()
+        .map_or_else(|| value.as_f64().filter(|f| *f != 0.0).map_or(json!(0), |f| json!(f)), |n| json!(n))
 }
 
 fn list(value: &Json) -> Json {
@@ -258,7 +257,9 @@ pub fn text(value: &Json) -> String {
     match value {
         Json::String(text) => text.clone(),
         Json::Array(items) => items.iter().map(text).collect::<Vec<_>>().join(", "),
-        Json::Object(map) => map.iter().map(|(k, v)| format!("{k} {}", text(v))).collect::<Vec<_>>().join(" "),
+        Json::Object(map) => {
+            map.iter().map(|(k, v)| format!("{k} {}", text(v))).collect::<Vec<_>>().join(" ")
+        }
         other => other.to_string(),
     }
 }
@@ -272,8 +273,13 @@ fn words(value: &Json) -> String {
 /// Nanoseconds in the largest unit that divides them.
 pub fn nanos(value: &Json) -> String {
     let n = value.as_u64().unwrap_or_default();
-    for (unit, size) in [("h", 3_600_000_000_000), ("m", 60_000_000_000), ("s", 1_000_000_000), ("ms", 1_000_000), ("us", 1000)]
-    {
+    for (unit, size) in [
+        ("h", 3_600_000_000_000),
+        ("m", 60_000_000_000),
+        ("s", 1_000_000_000),
+        ("ms", 1_000_000),
+        ("us", 1000),
+    ] {
         if n >= size && n.is_multiple_of(size) {
             return format!("{}{unit}", n / size);
         }
@@ -346,9 +352,13 @@ mod tests {
 
     #[test]
     fn numbers_are_shown_in_their_units() {
-        for (n, wanted) in
-            [(0_u64, "0s"), (5_000_000_000, "5s"), (90_000_000_000, "90s"), (7_200_000_000_000, "2h"), (1_500_000, "1500us")]
-        {
+        for (n, wanted) in [
+            (0_u64, "0s"),
+            (5_000_000_000, "5s"),
+            (90_000_000_000, "90s"),
+            (7_200_000_000_000, "2h"),
+            (1_500_000, "1500us"),
+        ] {
             assert_eq!(nanos(&json!(n)), wanted);
         }
         assert_eq!((bytes(&json!(512 << 20)), bytes(&json!(1000))), ("512MiB".into(), "1000B".into()));
