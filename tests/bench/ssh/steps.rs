@@ -21,7 +21,7 @@ fn steps() -> Vec<Step> {
     let mut steps = Vec::new();
     let mut add = |toml: String, by_hand: String| steps.push(Step { toml, by_hand });
 
-    for (path, mode) in [("etc", "0755"), ("srv", "0750"), ("srv/data", "0700"), ("log", "0775")] {
+    for (path, mode) in [("etc", "0755"), ("srv", "0750"), ("srv/data", "0700")] {
         add(
             format!(
                 "directory = {{ path = \"BASE/{path}\", mode = \"{mode}\", owner = \"root\", group = \"root\" }}"
@@ -32,7 +32,6 @@ fn steps() -> Vec<Step> {
     let files = [
         ("etc/motd", "0644", "Authorised use only.\n".to_owned()),
         ("etc/app.conf", "0640", config()),
-        ("etc/secret", "0600", "s3cret\n".to_owned()),
         ("srv/run.sh", "0755", "#!/bin/sh\nexec sleep 1\n".to_owned()),
     ];
     for (path, mode, content) in files {
@@ -93,6 +92,21 @@ fn steps() -> Vec<Step> {
             format!("grep -qx {word} \"$b/srv/list\""),
         );
     }
+    let (user, group) = (entry("passwd", "daemon"), entry("group", "daemon"));
+    add(
+        format!(
+            "user = {{ name = \"daemon\", uid = {}, home = \"{}\", shell = \"{}\" }}",
+            user[2], user[5], user[6]
+        ),
+        format!(
+            "case $(getent passwd daemon) in *:{}:*:*:{}:{}) ;; *) false ;; esac",
+            user[2], user[5], user[6]
+        ),
+    );
+    add(
+        format!("group = {{ name = \"daemon\", gid = {} }}", group[2]),
+        format!("case $(getent group daemon) in *:{}:*) ;; *) false ;; esac", group[2]),
+    );
     assert_eq!(steps.len(), COUNT);
     steps
 }
@@ -133,6 +147,12 @@ fn by_hand_file(path: &str, mode: &str, sum: &str) -> String {
 
 fn absent(path: &str) -> String {
     format!("! [ -e \"$b/{path}\" ] && ! [ -L \"$b/{path}\" ]")
+}
+
+/// The fields of this machine's own entry: the hosts are the machine itself, and its accounts stay what they are.
+fn entry(database: &str, name: &str) -> Vec<String> {
+    let output = Command::new("getent").args([database, name]).output().unwrap();
+    String::from_utf8(output.stdout).unwrap().trim().split(':').map(str::to_owned).collect()
 }
 
 /// As a string of TOML.
