@@ -275,7 +275,7 @@ pub fn disruption(instance: &Instance, change: Option<&Change>, options: Options
     let change = change?;
     let why = change.disrupts.as_ref()?;
     (!instance.disruptive && !options.allow_disruptive).then(|| {
-        Failure::new(format!("would {}, but this {why}", change.summary))
+        Failure::new(format!("held back: to {} interrupts users: {why}", change.summary))
             .hint("if that is wanted, set `disruptive = true` on the step or give --allow-disruptive")
     })
 }

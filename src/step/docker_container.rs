@@ -234,7 +234,7 @@ impl DockerContainer {
         }
         differ.set("Config/Image", json!(self.image()));
         let mut key = |name, path: &str, wanted: Option<Json>, form| {
-            differ.key(name, path, wanted, form, Effect::Restart)
+            differ.key(name, path, wanted, form, Effect::Restart);
         };
         key("entrypoint", "Config/Entrypoint", list(&self.entrypoint), LIST);
         key("args", "Config/Cmd", list(&self.args), LIST);
@@ -271,9 +271,9 @@ impl DockerContainer {
         });
         key("log", "HostConfig/LogConfig", log, spec::TABLE);
         if let Some(health) = &self.healthcheck {
-            let test =
+            let probe =
                 if health.disable { Some(json!(["NONE"])) } else { health.test.as_ref().map(|t| json!(t.0)) };
-            key("healthcheck.test", "Config/Healthcheck/Test", test, LIST);
+            key("healthcheck.test", "Config/Healthcheck/Test", probe, LIST);
             let ns = |d: Option<Duration>| d.map(|d| json!(u64::try_from(d.as_nanos()).unwrap_or(u64::MAX)));
             key("healthcheck.interval", "Config/Healthcheck/Interval", ns(health.interval), NANOS);
             key("healthcheck.timeout", "Config/Healthcheck/Timeout", ns(health.timeout), NANOS);

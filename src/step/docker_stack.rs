@@ -247,11 +247,11 @@ exit 0"#,
             let words: Vec<&str> = line.split_whitespace().collect();
             match words.as_slice() {
                 ["marker", file, services, ..] => {
-                    seen.file = (*file).to_owned();
-                    seen.services = (*services).to_owned();
+                    seen.file = String::from(*file);
+                    seen.services = String::from(*services);
                 }
                 ["marker", ..] => {}
-                ["today", digest] => seen.today = (*digest).to_owned(),
+                ["today", digest] => seen.today = String::from(*digest),
                 ["service", name, count, ..] => seen.running.push(((*name).to_owned(), (*count).to_owned())),
                 _ => return Err(CheckError::unreadable(&probe, answer, "expected lines on a stack")),
             }

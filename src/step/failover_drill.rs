@@ -383,7 +383,7 @@ hw_old=$(docker ps -q --filter label=com.docker.swarm.service.name={})
 [ -n "$hw_old" ] || { echo 'its container is not on this host any more: run this again' >&2; exit 1; }"#,
                 self.service
             ),
-            &sh!(r#"docker stop $hw_old >/dev/null || exit 1"#),
+            &sh!("docker stop $hw_old >/dev/null || exit 1"),
             &sh!(":"),
         );
         let action = Action::new(format!("stop the container of {}", self.service), script)
@@ -511,9 +511,9 @@ timeout -k 2 20 docker service ps --filter desired-state=running --format 'now o
         let mut action = Action::new(
             "report",
             sh!(
-                r#"cat <&3
+                "cat <&3
 echo 'where it ran, the newest first:'
-timeout -k 2 20 docker service ps --format '  {{.Node}}: {{.CurrentState}} {{.Error}}' {}"#,
+timeout -k 2 20 docker service ps --format '  {{.Node}}: {{.CurrentState}} {{.Error}}' {}",
                 self.service
             ),
         );

@@ -182,9 +182,8 @@ impl Package {
         for wanted in &self.wanted {
             let resource = Resource::here(Kind::Package, &wanted.name);
             let before: Value = match (readings.expected(&resource), found.standing(wanted)) {
-                (Some(State::Absent), _) => continue,
+                (Some(State::Absent), _) | (None, Standing::Missing | Standing::Provided(_)) => continue,
                 (Some(_), _) => "installed".into(),
-                (None, Standing::Missing | Standing::Provided(_)) => continue,
                 (None, Standing::Installed(what)) => what.into(),
                 (None, Standing::Other { name, version, .. }) => format!("{name} {version}").into(),
             };

@@ -107,7 +107,7 @@ impl Step for User {
         if account.is_none() && planned == Some(true) {
             return Ok(Verdict::satisfied("made by an earlier step"));
         }
-        let change = account.map_or_else(|| self.addition(), |account| self.alteration(account));
+        let change = account.map_or_else(|| Some(self.addition()), |account| self.alteration(account));
         let Some(change) = change else {
             let account = account.expect("an addition is always a change");
             let groups = account.groups.join(", ");
@@ -253,7 +253,7 @@ while IFS=: read -r hw_n hw_rest; do [ "$hw_n" != "$hw_u" ] || echo local; done 
             .expect(here, State::Absent)
     }
 
-    fn addition(&self) -> Option<Change> {
+    fn addition(&self) -> Change {
         let label = format!("make the user {}", self.name);
         let mut change = Change::new(label.clone()).field("state", Value::Absent, "present");
         // A daemon needs no home, a person does.
@@ -272,7 +272,7 @@ while IFS=: read -r hw_n hw_rest; do [ "$hw_n" != "$hw_u" ] || echo local; done 
             options.extend(["-G".to_owned(), list]);
         }
         let script = sh!("getent passwd -- {} >/dev/null || useradd {} -- {}", self.name, options, self.name);
-        Some(change.action(Action::new(label, script)))
+        change.action(Action::new(label, script))
     }
 
     fn wanted(&self) -> Vec<(&'static str, &'static str, String)> {

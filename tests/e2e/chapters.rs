@@ -1,8 +1,12 @@
 //! The chapters, each from fresh hosts.
 
 mod nfs;
+mod recipe;
 
 use crate::Book;
 
+/// What a chapter does.
+type Chapter = fn(&mut Book);
+
 /// All chapters by name, in their order.
-pub const ALL: &[(&str, fn(&mut Book))] = &[("nfs", nfs::chapter)];
+pub const ALL: &[(&str, Chapter)] = &[("nfs", nfs::chapter), ("recipe", recipe::chapter)];

@@ -177,3 +177,9 @@ pub fn same(plan: &Ran, apply: &Ran) {
     }
     assert!(differences.is_empty(), "{differences:#?}");
 }
+
+/// Runs a command where the hosts can be reached: whether it succeeded, and what it printed.
+pub fn inside(command: &[&str]) -> (bool, String) {
+    let out = Command::new(script()).arg("exec").args(command).stdin(Stdio::null()).output().unwrap();
+    (out.status.success(), String::from_utf8_lossy(&out.stdout).into_owned())
+}

@@ -3,6 +3,7 @@
 //! Each has a name, by which `silence = { "NAME" = "reason" }` on a step turns it off, and a text for `explain`.
 
 mod commands;
+mod docker;
 mod nfs;
 mod steps;
 
@@ -52,16 +53,23 @@ pub(super) const NO_HOSTS: Lint = Lint {
 pub const LINTS: &[Lint] = &[
     ADDRESS_INVALID,
     commands::ALWAYS_RUNS,
+    docker::BIND_NOT_EVERYWHERE,
+    docker::BIND_OF_FILE,
     steps::DUPLICATE_ID,
     nfs::EXPORT_HOST_BITS,
     nfs::EXPORT_LEAVES_OUT_CLIENT,
     nfs::EXPORT_WORLD_WRITABLE,
+    docker::IMAGE_WITHOUT_TAG,
     nfs::MOUNT_WITHOUT_EXPORT,
     NO_HOSTS,
     nfs::NO_ROOT_SQUASH,
     steps::NOTIFY_WITHOUT_HANDLER,
+    docker::PORT_CLASH,
+    docker::REDIS_WITHOUT_PASSWORD,
     SAME_ADDRESS,
     commands::SECRET_IN_COMMAND,
+    docker::SERVICE_ON_DRAINED,
+    docker::TWO_WRITERS,
     commands::UNGUARDED_COMMAND,
     steps::UNNOTIFIED_HANDLER,
 ];
@@ -113,11 +121,26 @@ pub(super) fn written(playbooks: &[Playbook], out: &mut Vec<Diagnostic>) {
 
 /// Whether [`resolved`] looks at steps of this kind; others need not be kept.
 pub(super) fn looks_at(kind: &str) -> bool {
-    matches!(kind, "command" | "script" | "nfs_export" | "mount")
+    matches!(
+        kind,
+        "command"
+            | "script"
+            | "nfs_export"
+            | "mount"
+            | "file"
+            | "docker_service"
+            | "docker_container"
+            | "docker_image"
+            | "docker_config"
+            | "swarm_init"
+            | "swarm_join"
+            | "swarm_node"
+    )
 }
 
 /// Lints on the resolved run.
 pub(super) fn resolved(run: &Resolved<'_>, out: &mut Vec<Diagnostic>) {
     commands::check_resolved(run, out);
     nfs::check(run, out);
+    docker::check(run, out);
 }

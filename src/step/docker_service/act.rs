@@ -171,7 +171,7 @@ pub(super) fn wait(name: &str, id: &str, goal: Goal) -> Action {
     let wanted = replicas.map_or_else(|| "global".to_owned(), |n| n.to_string());
     let script = sh!(
         r#"hw_id={} hw_wanted={} hw_hold={} hw_updated={} hw_rolls_back={}
-hw_end=$(($(date +%s) + {})) hw_since='' hw_stuck='' hw_last=''
+hw_end=$(($(date +%s) + {})) hw_since='' hw_stuck='' hw_last='' hw_update=''
 hw_ps() {
   timeout -k 2 20 docker service ps --no-trunc \
     --format '{{.ID}}|{{.DesiredState}}|{{.CurrentState}}|{{.Node}}|{{.Error}}' "$hw_id"
@@ -186,11 +186,14 @@ hw_give_up() {
 }
 hw_old=$(hw_ps | awk -F'|' '$5 != "" { printf " %s", $1 }')
 while :; do
-  hw_update=$(timeout -k 2 20 docker service inspect --format '{{with .UpdateStatus}}{{.State}} {{.Message}}{{end}}' "$hw_id") || exit 1
-  case $hw_update in
-    paused*|rollback_paused*) hw_give_up "the update came to a halt: $hw_update" ;;
-    rollback_completed*) [ "$hw_updated" = 0 ] || hw_give_up "the update failed and was rolled back: ${hw_update#* }" ;;
-  esac
+  # A process for each question costs; a service that was not changed has no update to ask for.
+  if [ "$hw_updated" = 1 ]; then
+    hw_update=$(timeout -k 2 20 docker service inspect --format '{{with .UpdateStatus}}{{.State}} {{.Message}}{{end}}' "$hw_id") || exit 1
+    case $hw_update in
+      paused*|rollback_paused*) hw_give_up "the update came to a halt: $hw_update" ;;
+      rollback_completed*) hw_give_up "the update failed and was rolled back: ${hw_update#* }" ;;
+    esac
+  fi
   hw_tasks=$(hw_ps) || exit 1
   hw_seen=$(printf '%s\n' "$hw_tasks" | awk -F'|' -v old="$hw_old " '
     $2 == "Running" { desired++ }
@@ -199,7 +202,6 @@ while :; do
     $5 != "" && $3 !~ /^Pending/ && !index(old, " " $1 " ") && ++count[$5] > most { most = count[$5]; why = $5 }
     END { printf "%d %d %d %s\n%s", running, desired, most, why, stuck }')
   { read -r hw_running hw_desired hw_most hw_why; read -r hw_pending || :; } <<HW
-$hw_seen
 $hw_seen
 HW
   hw_goal=$hw_wanted

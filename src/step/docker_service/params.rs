@@ -573,7 +573,7 @@ impl DockerService {
                     invalid.push(Invalid::new(
                         "image_policy",
                         "an image with a digest is always the same: there is nothing to refresh",
-                    ))
+                    ));
                 }
                 Some(_) => {}
             },

@@ -1,5 +1,7 @@
 //! From a playbook's keys to the engine's `ServiceSpec` (Engine API 1.41), and the comparison with a live one.
 
+#![expect(clippy::items_after_statements, reason = "the form of a key stands beside its only use")]
+
 use std::collections::BTreeMap;
 use std::time::Duration;
 
@@ -423,7 +425,7 @@ fn network(wanted: &DockerService, names: &Names, differ: &mut Differ) {
         live => live.clone(),
     };
     let by_name = |list: &Json| {
-        let named: Json = list
+        let translated: Json = list
             .as_array()
             .into_iter()
             .flatten()
@@ -435,7 +437,7 @@ fn network(wanted: &DockerService, names: &Names, differ: &mut Differ) {
                 n
             })
             .collect();
-        sorted(&named, "Target", |n| {
+        sorted(&translated, "Target", |n| {
             let aliases = (SET.normal)(&n["Aliases"]);
             n["Aliases"] = aliases;
         })
@@ -443,7 +445,7 @@ fn network(wanted: &DockerService, names: &Names, differ: &mut Differ) {
     let live = by_name(&live);
     let target = match &wanted.networks {
         Some(networks) => networks.iter().map(|Short(n)| network_ref(n)).collect(),
-        None if differ_is_strict(wanted) => json!([]),
+        None if wanted.strict => json!([]),
         None => {
             if live != json!([]) {
                 differ.unmanaged.push("networks");
@@ -472,10 +474,6 @@ fn network(wanted: &DockerService, names: &Names, differ: &mut Differ) {
     differ.key("endpoint_mode", "EndpointSpec/Mode", mode, ENDPOINT, Effect::Restart);
     let ports = wanted.ports.as_ref().map(|ports| ports.iter().map(|Short(p)| port(p)).collect());
     differ.key("ports", "EndpointSpec/Ports", ports, PORTS, Effect::Restart);
-}
-
-fn differ_is_strict(wanted: &DockerService) -> bool {
-    wanted.strict
 }
 
 fn network_ref(network: &Network) -> Json {

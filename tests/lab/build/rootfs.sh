@@ -94,6 +94,8 @@ ln -sf /dev/null "$units/ssh.service"
 rm -rf "$units"/{getty,timers,sysinit,network-online,multi-user}.target.wants
 mkdir -p "$units/multi-user.target.wants"
 ln -s ../lab-net.service ../sshd.service "$units/multi-user.target.wants/"
+# On CentOS too what fstab calls _netdev is mounted at boot through this target.
+ln -s /usr/lib/systemd/system/remote-fs.target "$units/multi-user.target.wants/"
 grep -v '^#' "$here/guest/masked-units" | while read -r unit; do ln -sf /dev/null "$units/$unit"; done
 ln -sf /usr/lib/systemd/system/multi-user.target "$units/default.target"
 mkdir -p "$units/../journald.conf.d" "$units/../system.conf.d"

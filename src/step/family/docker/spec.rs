@@ -84,7 +84,7 @@ impl Differ {
         };
         let target = (form.normal)(&wanted);
         // On creation everything that is mentioned shows, even where it is the default.
-        if live == target && !(self.live.is_null() && !wanted.is_null()) {
+        if live == target && (!self.live.is_null() || wanted.is_null()) {
             return;
         }
         let before = if self.live.is_null() { Value::Absent } else { shown(&live, form.show) };
@@ -152,6 +152,9 @@ pub fn at<'a>(value: &'a Json, path: &str) -> &'a Json {
 ///
 /// A policy that was left out as a whole is filled with the engine's defaults first: a policy that is there
 /// with one key alone has zeros for the others, and no parallelism means all at once.
+///
+/// # Panics
+/// Never: what is no object on the way is made one.
 pub fn set(value: &mut Json, path: &str, new: Json) {
     let (parents, key) = path.rsplit_once('/').map_or(("", path), |(p, k)| (p, k));
     if new.is_null() && at(value, path).is_null() {
