@@ -214,7 +214,6 @@ impl Fleet {
             let connector = Arc::new(System::new(Settings { run_id: "bench".into(), ..Settings::default() }));
             let mode = hostwright::event::Mode::Apply;
             let options = hostwright::engine::Options::default();
-            // Held: a run ends when nobody can interrupt it any more.
             let (_trigger, cancel) = Cancel::new();
             let mut engine =
                 Engine::new(run, mode, options, connector, loaded.redactor, events, cancel).await;
@@ -244,9 +243,9 @@ fn sees_what_differs(fleet: &Fleet) {
         let mut bytes = fs::read(&path).unwrap();
         bytes.truncate(bytes.len() / 2);
         if bytes.is_empty() {
-            fs::remove_file(&path).unwrap()
+            fs::remove_file(&path).unwrap();
         } else {
-            fs::write(&path, bytes).unwrap()
+            fs::write(&path, bytes).unwrap();
         }
         assert!(plan(&[2, 1]) > 0, "{}", path.display());
         // Mode and owner stay what they were.
