@@ -277,7 +277,10 @@ async fn serial_goes_host_by_host_and_stops_when_too_many_fail() {
 async fn what_interrupts_users_is_refused_unless_allowed() {
     let outage = || step("x", Toy { key: "x", value: "1", disrupts: true, ..Toy::default() });
     let mut fleet = Fleet::new(&["a"], vec![]).play("p", vec![outage()]);
-    assert_eq!(fleet.plan().await.planned(), ["a x: error: held back: to set x to 1 interrupts users: stops everything"]);
+    assert_eq!(
+        fleet.plan().await.planned(),
+        ["a x: error: held back: to set x to 1 interrupts users: stops everything"]
+    );
     assert!(fleet.apply().await.ended()[0].starts_with("a x: failed"));
     fleet.options.allow_disruptive = true;
     assert_eq!(fleet.apply().await.ended(), ["a x: changed"]);
