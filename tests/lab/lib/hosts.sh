@@ -22,6 +22,7 @@ disk_fits() {
 }
 
 power_off() {
+    stop "watch$1"
     stop "vm$1"
     rm -rf "$LAB_RUN/uml/vm$1"
 }
@@ -45,15 +46,16 @@ power_on() {
     # rootflags=barrier=0: a flush in the guest must not wait for the real disk. Power
     # loss keeps what the guest had written: it is in this machine's page cache.
     # TMPDIR: the guest's memory is a file, so keep it in memory.
-    # noreboot and the loop: a kernel that restarts itself does not get its network card
-    # back, so a reboot ends the process and begins a new one.
-    # shellcheck disable=SC2016  # the inner shell expands it
-    TMPDIR=/dev/shm start "vm$n" bash -c 'while "$@"; do :; done' "vm$n" \
-        taskset -c "$cpu" "$LAB_DIR/linux.uml" noreboot "mem=$mem" \
+    # noreboot: a kernel that restarts itself does not get its network card back, so it ends instead, and
+    # the watcher, who reads its last words, boots it again.
+    TMPDIR=/dev/shm start "vm$n" taskset -c "$cpu" "$LAB_DIR/linux.uml" noreboot "mem=$mem" \
         "ubda=$(disk "$n"),$BASE" root=/dev/ubda rw rootflags=barrier=0 \
         "vec0:transport=tap,ifname=t$n,mac=$mac,depth=128,gro=1" con=null con0=null,fd:1 \
         uml_dir=uml "umid=vm$n" "lab.ip=$NET.$n" "lab.name=$name" "lab.gw=$NET.1" \
         lsm=yama systemd.show_status=0 quiet
+    # shellcheck disable=SC2016  # the inner shell expands it
+    start "watch$n" bash -c 'until tail -c 300 "$1" | grep -q "Restarting system"; do sleep 0.5; done
+        until "$2" boot "$3"; do sleep 0.5; done' watch "$LAB_RUN/vm$n.log" "$here/lab" "$n"
 }
 
 # A fresh disk has a new ssh host key.
