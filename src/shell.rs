@@ -181,7 +181,7 @@ impl<T: Arg + ?Sized> Arg for &T {
     }
 }
 
-/// Makes a [`Script`](crate::shell::Script): each `{}` in the literal takes the next argument, text quoted
+/// Makes a [`Script`]: each `{}` in the literal takes the next argument, text quoted
 /// as one word, lists as several, a `Script` as code, a `Secret` quoted and masked in every display.
 /// `${name}` and `{ ...; }` are left alone.
 #[macro_export]
