@@ -8,6 +8,7 @@ use serde::Deserialize;
 
 use super::family::accounts;
 use super::family::attributes::Attributes;
+use super::family::existence::Existence;
 use super::family::path::{self, CONTENT_LIMIT, Depth};
 use super::family::put::{Put, same, show};
 use super::{Action, Change, Context, Invalid, Step, Validate, Value, Verdict};
@@ -28,14 +29,6 @@ pub struct Cron {
     env: BTreeMap<String, String>,
     #[serde(default)]
     state: Existence,
-}
-
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "snake_case")]
-enum Existence {
-    #[default]
-    Present,
-    Absent,
 }
 
 fn root() -> String {

@@ -3,6 +3,7 @@
 use serde::Deserialize;
 
 use super::family::attributes::Attributes;
+use super::family::existence::Existence;
 use super::family::path::{self, Depth, Found, Query};
 use super::{Action, Change, Context, Invalid, Step, Validate, Value, Verdict};
 use crate::model::{FileKind, FileState, Kind, Resource, State};
@@ -25,14 +26,6 @@ pub struct Directory {
     follow: bool,
     #[serde(default)]
     allow_remote: bool,
-}
-
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "snake_case")]
-enum Existence {
-    #[default]
-    Present,
-    Absent,
 }
 
 /// A system cannot do without these; `purge` on one is a slip of the hand.

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use serde::Deserialize;
 
 use super::family::attributes::Attributes;
+use super::family::existence::Existence;
 use super::family::path::{self, Depth, Found, Query};
 use super::family::put::{self, Put};
 use super::{Action, Change, Context, Field, Invalid, Step, Validate, Value, Verdict};
@@ -41,14 +42,6 @@ pub struct File {
     /// All of the wanted content, wherever it came from; `None` leaves what is there.
     #[serde(skip)]
     bytes: Option<Arc<[u8]>>,
-}
-
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "snake_case")]
-enum Existence {
-    #[default]
-    Present,
-    Absent,
 }
 
 fn yes() -> bool {

@@ -4,6 +4,7 @@ use std::net::IpAddr;
 
 use serde::Deserialize;
 
+use super::family::existence::Existence;
 use super::family::firewalld::{self, Found, Item, Listing, Place, Side};
 use super::{Action, Change, Context, Invalid, Step, Validate, Value, Verdict};
 use crate::diagnostic::nearest;
@@ -36,14 +37,6 @@ pub struct Firewall {
     /// Where sshd of the host listens, as the inventory knows it.
     #[serde(skip)]
     ssh_port: u16,
-}
-
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "snake_case")]
-enum Existence {
-    #[default]
-    Present,
-    Absent,
 }
 
 /// What to do where firewalld does not run.

@@ -3,6 +3,7 @@
 use serde::Deserialize;
 
 use super::family::accounts;
+use super::family::existence::Existence;
 use super::{Action, Change, Context, Invalid, Step, Validate, Value, Verdict};
 use crate::model::{Kind, Resource, State};
 use crate::probe::{CheckError, Probe, Readings};
@@ -18,14 +19,6 @@ pub struct Group {
     system: bool,
     #[serde(default)]
     state: Existence,
-}
-
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "snake_case")]
-enum Existence {
-    #[default]
-    Present,
-    Absent,
 }
 
 impl Validate for Group {

@@ -4,6 +4,7 @@ use regex::bytes::Regex;
 use serde::Deserialize;
 
 use super::family::edit::{self, Edit, Lines, Text};
+use super::family::existence::Existence;
 use super::family::path;
 use super::{Context, Invalid, Step, Validate, Verdict};
 use crate::model::{Kind, Resource};
@@ -44,14 +45,6 @@ struct Expressions {
     matching: Option<Regex>,
     after: Option<Regex>,
     before: Option<Regex>,
-}
-
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "snake_case")]
-enum Existence {
-    #[default]
-    Present,
-    Absent,
 }
 
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]

@@ -2,6 +2,7 @@
 
 use serde::Deserialize;
 
+use super::family::existence::Existence;
 use super::family::path::{self, Depth, Query};
 use super::{Action, Change, Context, Invalid, Step, Validate, Value, Verdict};
 use crate::model::{FileKind, FileState, Kind, Resource, State};
@@ -20,14 +21,6 @@ pub struct Link {
     force: bool,
     #[serde(default)]
     allow_remote: bool,
-}
-
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "snake_case")]
-enum Existence {
-    #[default]
-    Present,
-    Absent,
 }
 
 impl Validate for Link {

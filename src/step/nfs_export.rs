@@ -6,6 +6,7 @@ use serde::Deserialize;
 use serde::de::{self, Visitor};
 
 use super::family::config_file;
+use super::family::existence::Existence;
 use super::family::exports::{self, Entry, Tables};
 use super::family::path::{self, CONTENT_LIMIT, Depth};
 use super::{Action, Change, Context, Invalid, Step, Validate, Value, Verdict};
@@ -30,14 +31,6 @@ pub struct NfsExport {
     /// What is wanted, from `clients` and `options`.
     #[serde(skip)]
     entries: Vec<Entry>,
-}
-
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "snake_case")]
-enum Existence {
-    #[default]
-    Present,
-    Absent,
 }
 
 /// A client, with options of its own if it has some.

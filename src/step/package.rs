@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use serde::Deserialize;
 
+use super::family::existence::Existence;
 use super::family::packages::{self, PackageManager, Packages, Standing, Wanted};
 use super::{Action, Change, Context, Invalid, Step, Validate, Value, Verdict};
 use crate::model::value::one_or_many;
@@ -25,14 +26,6 @@ pub struct Package {
     state: Existence,
     #[serde(skip)]
     wanted: Vec<Wanted>,
-}
-
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "snake_case")]
-enum Existence {
-    #[default]
-    Present,
-    Absent,
 }
 
 impl Validate for Package {

@@ -8,6 +8,7 @@ use serde::Deserialize;
 
 use super::family::centos_vault::{self, NoAddress, Release};
 use super::family::config_file;
+use super::family::existence::Existence;
 use super::family::path::{self, CONTENT_LIMIT, Depth};
 use super::{Action, Change, Context, Invalid, Step, Validate, Value, Verdict};
 use crate::model::value::one_or_many;
@@ -48,14 +49,6 @@ pub struct Repository {
     vault: Option<String>,
     #[serde(skip)]
     key: Option<Arc<[u8]>>,
-}
-
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "snake_case")]
-enum Existence {
-    #[default]
-    Present,
-    Absent,
 }
 
 /// Whose form the file has.

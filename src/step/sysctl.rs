@@ -3,6 +3,7 @@
 use serde::Deserialize;
 
 use super::family::config_file;
+use super::family::existence::Existence;
 use super::{Action, Change, Context, Invalid, Step, Validate, Value, Verdict};
 use crate::model::{Kind, Resource, State};
 use crate::probe::{CheckError, Probe, Readings};
@@ -17,14 +18,6 @@ pub struct Sysctl {
     value: Option<String>,
     #[serde(default)]
     state: Existence,
-}
-
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "snake_case")]
-enum Existence {
-    #[default]
-    Present,
-    Absent,
 }
 
 /// Reads `1` and `"1"` alike, blanks made equal.

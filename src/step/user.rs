@@ -3,6 +3,7 @@
 use serde::Deserialize;
 
 use super::family::accounts;
+use super::family::existence::Existence;
 use super::{Action, Change, Context, Invalid, Step, Validate, Value, Verdict};
 use crate::model::value::one_or_many;
 use crate::model::{Kind, Resource, State};
@@ -30,14 +31,6 @@ pub struct User {
     state: Existence,
     #[serde(default)]
     purge: bool,
-}
-
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "snake_case")]
-enum Existence {
-    #[default]
-    Present,
-    Absent,
 }
 
 /// A user as the host knows him.

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use serde::Deserialize;
 
+use super::family::existence::Existence;
 use super::family::guards;
 use super::family::path;
 use super::{Action, Change, Context, Invalid, Step, Validate, Value, Verdict};
@@ -32,14 +33,6 @@ pub struct Wait {
     timeout: Duration,
     #[serde(default = "two_seconds", deserialize_with = "value::duration")]
     interval: Duration,
-}
-
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "snake_case")]
-enum Existence {
-    #[default]
-    Present,
-    Absent,
 }
 
 fn five_minutes() -> Duration {

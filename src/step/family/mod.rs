@@ -6,6 +6,7 @@ pub mod centos_vault;
 pub mod config_file;
 pub mod docker;
 pub mod edit;
+pub mod existence;
 pub mod exports;
 pub mod firewalld;
 pub mod fstab;

@@ -1,7 +1,5 @@
 //! What the Docker kinds share: the engine's API, what it says of swarms and nodes, versioned objects.
 
-use serde::Deserialize;
-
 use crate::step::Invalid;
 
 pub mod api;
@@ -11,16 +9,7 @@ pub mod spec;
 pub mod swarm;
 pub mod versioned;
 
-/// Whether a thing is to be there.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Existence {
-    /// It is.
-    #[default]
-    Present,
-    /// It is not.
-    Absent,
-}
+pub use super::existence::Existence;
 
 /// A mistake, unless `name` is one that the engine takes for an object: letters, digits, `_`, `.` and `-`, the first
 /// a letter or digit.
