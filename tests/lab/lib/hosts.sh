@@ -48,7 +48,8 @@ power_on() {
     # TMPDIR: the guest's memory is a file, so keep it in memory.
     # noreboot: a kernel that restarts itself does not get its network card back, so it ends instead, and
     # the watcher, who reads its last words, boots it again.
-    TMPDIR=/dev/shm start "vm$n" taskset -c "$cpu" "$LAB_DIR/linux.uml" noreboot "mem=$mem" \
+    # xstate.so: the kernel is older than some processors.
+    TMPDIR=/dev/shm start "vm$n" env LD_PRELOAD="$LAB_DIR/xstate.so" taskset -c "$cpu" "$LAB_DIR/linux.uml" noreboot "mem=$mem" \
         "ubda=$(disk "$n"),$BASE" root=/dev/ubda rw rootflags=barrier=0 \
         "vec0:transport=tap,ifname=t$n,mac=$mac,depth=128,gro=1" con=null con0=null,fd:1 \
         uml_dir=uml "umid=vm$n" "lab.ip=$NET.$n" "lab.name=$name" "lab.gw=$NET.1" \
