@@ -166,6 +166,9 @@ pub enum Body {
     RunFinished {
         /// What it came to.
         summary: Summary,
+        /// By host: how often it was asked or told something, each a round trip.
+        #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+        exchanges: BTreeMap<HostName, u64>,
     },
 }
 

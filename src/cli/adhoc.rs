@@ -101,7 +101,7 @@ fn json(replies: &[Reply], summary: &Summary) -> String {
         Err(failure) if summary.unreachable.contains(&host) => Body::HostUnreachable { host, failure },
         Err(failure) => Body::Warning { host: Some(host), message: failure.message },
     }));
-    bodies.push(Body::RunFinished { summary: summary.clone() });
+    bodies.push(Body::RunFinished { summary: summary.clone(), exchanges: std::collections::BTreeMap::new() });
     bodies
         .into_iter()
         .map(|body| {

@@ -161,7 +161,9 @@ impl Engine {
         }
         closing.join_all().await;
         self.summary.unreachable = self.unreachable();
-        self.events.send(Body::RunFinished { summary: self.summary.clone() }).await;
+        let names = self.run.hosts.iter().map(|h| h.name.clone());
+        let exchanges = names.zip(self.exchanges().await).collect();
+        self.events.send(Body::RunFinished { summary: self.summary.clone(), exchanges }).await;
         self.summary
     }
 

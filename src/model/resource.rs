@@ -79,6 +79,8 @@ pub enum Kind {
     Service,
     /// A plain container, by name.
     Container,
+    /// The end of containers, whichever they are; the name is `containers`. Who waits for it looks again then.
+    End,
 }
 
 impl Kind {
@@ -108,6 +110,7 @@ impl Kind {
             Self::Secret => "secret",
             Self::Service => "service",
             Self::Container => "container",
+            Self::End => "end of",
         }
     }
 }

@@ -61,7 +61,9 @@ impl Providers {
             Where::Fleet => None,
             Where::Elsewhere => return None,
         };
-        self.by_resource.get(&(host, resource.kind, resource.name.to_string()))
+        // What ends containers of the fleet ends those of each host.
+        let of = |host| self.by_resource.get(&(host, resource.kind, resource.name.to_string()));
+        of(host).or_else(|| of(None).filter(|_| resource.kind == Kind::End))
     }
 
     /// The planned step that will bring `resource`, or may: a package brings units nobody listed.

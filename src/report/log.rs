@@ -78,7 +78,7 @@ impl Log {
             Body::ActionStarted { at, label } if self.detail.verbose > 1 => self.aside(&at.host, '>', label),
             Body::Output { at, line, .. } if self.detail.verbose > 1 => self.aside(&at.host, '|', line),
             // Without an apply the plan has said it all.
-            Body::RunFinished { summary } if self.mode == Mode::Apply && self.applied => {
+            Body::RunFinished { summary, .. } if self.mode == Mode::Apply && self.applied => {
                 return self.recap.render(summary, self.look, self.detail);
             }
             _ => Vec::new(),

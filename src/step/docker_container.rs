@@ -166,7 +166,7 @@ impl Step for DockerContainer {
 
     fn provides(&self) -> Vec<Resource> {
         if self.state == Existence::Absent {
-            return Vec::new();
+            return vec![Resource::here(Kind::End, "containers")];
         }
         let ports = self
             .ports

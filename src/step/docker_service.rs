@@ -122,7 +122,7 @@ impl Step for DockerService {
 
     fn provides(&self) -> Vec<Resource> {
         if self.state == Existence::Absent {
-            return Vec::new();
+            return vec![Resource::fleet(Kind::End, "containers")];
         }
         let ports = self.ports.iter().flatten().filter_map(|Short(p)| p.published).flat_map(|port| {
             let port = port.to_string();

@@ -174,7 +174,7 @@ impl Step for DockerStack {
     fn provides(&self) -> Vec<Resource> {
         match self.state {
             Existence::Present => vec![self.resource(), Resource::fleet(Kind::Service, "*")],
-            Existence::Absent => Vec::new(),
+            Existence::Absent => vec![Resource::fleet(Kind::End, "containers")],
         }
     }
 

@@ -429,8 +429,12 @@ impl Mount {
     fn check_gone(&self, seen: &Seen, fstab: &Fstab) -> Result<Verdict, CheckError> {
         let mut change = Change::new(format!("unmount {}", self.path));
         let mut actions = Vec::new();
+        // An earlier step may end the containers that use it.
+        let used = !seen.users.is_empty() && seen.only_containers && seen.below.is_empty();
         if let Some(top) = seen.mounts.last() {
-            self.refuse_if_used(seen)?;
+            if !used {
+                self.refuse_if_used(seen)?;
+            }
             change = change.field("mounted", top.describe(), Value::Absent);
             actions.push(mounts::unmount(&self.path));
         }
@@ -446,7 +450,15 @@ impl Mount {
             return Ok(Verdict::satisfied(format!("not mounted{boot}")));
         }
         change.actions = actions;
-        Ok(Verdict::Drift(change.expect(self.here(), State::Absent)))
+        let change = change.expect(self.here(), State::Absent);
+        if used {
+            return Ok(Verdict::Unknown {
+                until: Resource::here(Kind::End, "containers"),
+                then: Some(change),
+                otherwise: format!("{} is in use by {}", self.path, seen.users.join(", ")),
+            });
+        }
+        Ok(Verdict::Drift(change))
     }
 
     /// Compares what is on top at the path with what is wanted.

@@ -5,7 +5,7 @@ use serde::Deserialize;
 use super::family::docker::swarm::{self, Availability, LocalState, NodeState, Own, Role};
 use super::family::docker::{Existence, api};
 use super::{Action, Change, Context, Invalid, Step, Validate, Value, Verdict};
-use crate::model::{HostName, Resource, State};
+use crate::model::{HostName, Kind, Resource, State};
 use crate::probe::{CheckError, Probe, Readings};
 use crate::sh;
 use std::time::Duration;
@@ -114,7 +114,7 @@ impl Step for SwarmInit {
     fn provides(&self) -> Vec<Resource> {
         match self.state {
             Existence::Present => vec![swarm::swarm(), swarm::node(self.host_name())],
-            Existence::Absent => Vec::new(),
+            Existence::Absent => vec![Resource::here(Kind::End, "containers")],
         }
     }
 

@@ -103,7 +103,7 @@ impl Step for SwarmNode {
 
     fn provides(&self) -> Vec<Resource> {
         match self.state {
-            Existence::Absent => Vec::new(),
+            Existence::Absent => vec![Resource::here(Kind::End, "containers")],
             Existence::Present => self.labels.iter().map(|(k, v)| label(k, v)).collect(),
         }
     }

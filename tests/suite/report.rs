@@ -268,7 +268,7 @@ async fn a_reporter_on_its_own_thread_tells_when_the_plan_is_shown() {
     }
     drop(sender);
     let summary = driver.finish().await;
-    let Some(Event { body: Body::RunFinished { summary: last }, .. }) = stream.events.last() else {
+    let Some(Event { body: Body::RunFinished { summary: last, .. }, .. }) = stream.events.last() else {
         panic!()
     };
     assert_eq!(&summary, last, "the fold counts the apply anew");

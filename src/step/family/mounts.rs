@@ -300,6 +300,8 @@ pub struct Seen {
     pub alive: Alive,
     /// Who keeps it, in words.
     pub users: Vec<String>,
+    /// Whether all of them are containers.
+    pub only_containers: bool,
 }
 
 impl Mounted {
@@ -313,7 +315,7 @@ impl Seen {
     /// Reads the answer.
     pub fn parse(probe: &Probe, answer: &Answer) -> Result<Self, CheckError> {
         let unreadable = |why: &str| CheckError::unreadable(probe, answer, why);
-        let mut seen = Self { helper: true, ..Self::default() };
+        let mut seen = Self { helper: true, only_containers: true, ..Self::default() };
         let mut complete = false;
         for line in String::from_utf8_lossy(&answer.stdout).lines() {
             let (word, rest) = line.split_once(' ').unwrap_or((line, ""));
@@ -341,6 +343,7 @@ impl Seen {
                     let mut words = rest.splitn(3, ' ');
                     let (pid, id, name) = (words.next(), words.next(), words.next());
                     let name = name.unwrap_or("?");
+                    seen.only_containers &= id != Some("-");
                     seen.users.push(match (pid, id) {
                         (Some(pid), Some("-")) => format!("{name} (pid {pid}, in its own mount namespace)"),
                         (Some(pid), Some(id)) => format!("container {id} ({name}, pid {pid})"),
@@ -349,6 +352,7 @@ impl Seen {
                 }
                 "BUSY" => {
                     let (pid, name) = rest.split_once(' ').ok_or_else(|| unreadable("expected a process"))?;
+                    seen.only_containers = false;
                     seen.users.push(format!("{name} (pid {pid})"));
                 }
                 _ => return Err(unreadable("expected what is mounted")),

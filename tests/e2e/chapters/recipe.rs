@@ -2,7 +2,7 @@
 //! and back again.
 
 use crate::Book;
-use crate::lab::{inside, lab, on, same, temporary, with_inventory};
+use crate::lab::{Ran, inside, lab, on, same, temporary, with_inventory};
 
 const NODES: [&str; 3] = ["144", "145", "146"];
 const PASSWORD: &str = "correct-horse-battery";
@@ -22,12 +22,19 @@ pub fn chapter(book: &mut Book) {
     });
     book.check("the whole recipe by one apply, as its plan said", || {
         let plan = json(&["plan", "playbooks"]).exits(2);
+        watch_for_tokens();
         let apply = json(&["apply", "--yes", "playbooks"]).exits(0);
         same(&plan, &apply);
+        apply.never_says("SWMTKN-");
     });
-    book.check("a second run changes nothing", || {
+    book.check("no join token was in the arguments of a process", tokens_unseen);
+    book.check("a second run changes nothing and asks each host once", || {
         let again = json(&["apply", "--yes", "playbooks"]).exits(0);
         assert_eq!(again.changed(), [""; 0]);
+        let events = again.events();
+        let exchanges = events.last().unwrap()["exchanges"].as_object().unwrap().clone();
+        assert_eq!(exchanges.len(), 4);
+        assert!(exchanges.values().all(|n| n == 1), "{exchanges:?}");
     });
     book.check("SET on one node, GET on all", || {
         assert_eq!(redis("144", &["SET", "seed", "kept"]), "OK");
@@ -35,12 +42,46 @@ pub fn chapter(book: &mut Book) {
             assert_eq!(redis(node, &["GET", "seed"]), "kept", "through {node}");
         }
     });
-    book.check("a field of the service changed by hand is found and mended", || {
+    book.check("each field of the service changed by hand is found and mended", || {
+        on(
+            "144",
+            &format!(
+                "docker service update --detach --quiet {} redis >/dev/null",
+                BY_HAND.map(|(f, _)| f).join(" ")
+            ),
+        );
+        let plan = json(&["plan", "playbooks/50-redis.toml"]).exits(2);
+        let events = plan.events();
+        let found = events
+            .iter()
+            .find(|e| e["event"] == "planned" && e["step"].as_str().is_some_and(|s| s.contains("redis-runs")))
+            .unwrap()["forecast"]["change"]["fields"]
+            .to_string();
+        for (flag, shown) in BY_HAND {
+            assert!(found.contains(shown), "{flag}: {shown:?} is not in {found}");
+        }
+        json(&["apply", "--yes", "--allow-disruptive", "playbooks/50-redis.toml"]).exits(0);
+        json(&["plan", "playbooks"]).exits(0);
+        assert_eq!(eventually("144"), "kept");
+    });
+    book.check("no task of the service by hand: found and mended", || {
         on("144", "docker service update --detach --quiet --replicas 0 redis >/dev/null");
         let plan = json(&["plan", "playbooks/50-redis.toml"]).exits(2);
         assert!(plan.to_change().iter().any(|s| s.contains("redis-runs")), "{:?}", plan.to_change());
         json(&["apply", "--yes", "playbooks/50-redis.toml"]).exits(0);
         assert_eq!(eventually("144"), "kept");
+    });
+    book.check("the state of all in one view", || {
+        run(&["apply", "--yes", "playbooks/ops/status.toml"])
+            .exits(0)
+            .says("manager-01")
+            .says("redis")
+            .says("threads:");
+    });
+    book.check("the failover drill: container stopped, node drained", || {
+        run(&["apply", "--yes", "playbooks/ops/failover-drill.toml"]).exits(0).says("stop").says("drain");
+        assert_eq!(eventually("145"), "kept");
+        assert!(!on("144", "docker node ls").contains("Drain"), "every node is as it was");
     });
     book.check("the data survives a stopped container", || {
         let node = runs_on();
@@ -71,17 +112,30 @@ pub fn chapter(book: &mut Book) {
             "144",
             "docker node update --availability active $(docker info -f '{{.Swarm.NodeID}}') >/dev/null",
         );
+        // The node returns by itself.
+        for _ in 0..120 {
+            if !on("144", "docker node ls").contains("Down") {
+                break;
+            }
+            std::thread::sleep(std::time::Duration::from_secs(1));
+        }
         json(&["apply", "--yes", "playbooks"]).exits(0);
+        assert_eq!(eventually(&node), "kept");
     });
-    book.check("teardown, the services first; the data is kept", || {
-        // A share that containers use is not unmounted, and a plan cannot know yet that they will be gone.
-        json(&["apply", "--yes", "--allow-disruptive", "playbooks/ops/teardown/10-services.toml"]).exits(0);
-        json(&["apply", "--yes", "--allow-disruptive", "playbooks/ops/teardown"]).exits(0);
+    book.check("teardown by one apply, as its plan said; the data is kept", || {
+        let plan = json(&["plan", "--allow-disruptive", "playbooks/ops/teardown"]).exits(2);
+        let apply = json(&["apply", "--yes", "--allow-disruptive", "playbooks/ops/teardown"]).exits(0);
+        same(&plan, &apply);
         for node in NODES {
             assert_eq!(on(node, "docker info -f '{{.Swarm.LocalNodeState}}'"), "inactive", "{node}");
             assert_eq!(on(node, "grep -c nfs_file /proc/self/mountinfo || :"), "0", "{node}");
         }
         assert_ne!(on("143", "ls -A /mnt/nfs_file/redis"), "");
+    });
+    book.check("a worker of another swarm is refused", || {
+        on("146", "docker swarm init --advertise-addr 192.168.158.146 >/dev/null");
+        json(&["plan", "playbooks/40-swarm.toml"]).exits(1).says("another swarm");
+        on("146", "docker swarm leave --force >/dev/null");
     });
     book.check("the whole again on the torn-down hosts, with the old data", || {
         let plan = json(&["plan", "playbooks"]).exits(2);
@@ -89,6 +143,55 @@ pub fn chapter(book: &mut Book) {
         same(&plan, &apply);
         assert_eq!(eventually("144"), "kept");
     });
+    book.check("the recipe to the letter works as well, and lint says what is wrong with it", || {
+        let check = run(&["check", "playbooks/variants"]).exits(0);
+        let check = ["no-root-squash", "redis-without-password", "image-without-tag", "bind-of-file"]
+            .into_iter()
+            .fold(check, Ran::says);
+        drop(check);
+        json(&["apply", "--yes", "--allow-disruptive", "playbooks/variants"]).exits(0);
+        assert_eq!(eventually("145"), "kept");
+        assert!(!on("144", "docker ps --format '{{.Names}}'").contains("redis"), "the manager is drained");
+        assert_eq!(json(&["plan", "playbooks/variants"]).exits(0).to_change(), [""; 0]);
+    });
+}
+
+/// What is changed by hand, and what the plan shows of it.
+const BY_HAND: [(&str, &str); 15] = [
+    ("--image redis:7.0.16", "7.0.16"),
+    ("--env-add BY=hand-env", "hand-env"),
+    ("--label-add by=hand-label", "hand-label"),
+    ("--container-label-add by=hand-inner", "hand-inner"),
+    ("--limit-memory 256M", "256"),
+    ("--constraint-add node.role==worker", "node.role"),
+    ("--publish-add published=6380,target=6379", "6380"),
+    ("--mount-add type=tmpfs,target=/by-hand", "/by-hand"),
+    ("--update-order start-first", "start-first"),
+    ("--restart-delay 77s", "77"),
+    ("--stop-grace-period 47s", "47"),
+    ("--health-interval 17s", "17"),
+    ("--sysctl-rm net.core.somaxconn", "somaxconn"),
+    ("--user root", "root"),
+    ("--hostname by-hand-name", "by-hand-name"),
+];
+
+/// Writes down on each node what arguments of processes look like a join token, until [`tokens_unseen`].
+fn watch_for_tokens() {
+    // The brackets keep the watcher from seeing itself.
+    let watch = "nohup sh -c 'while sleep 0.1; do cat /proc/[0-9]*/cmdline 2>/dev/null | tr \\0 \\n |                  grep -a [S]WMTKN- >>/root/tokens; done' >/dev/null 2>&1 </dev/null & echo $! >/root/watcher";
+    for node in NODES {
+        on(node, watch);
+        // A watcher that sees nothing would prove nothing.
+        on(node, "sh -c 'sleep 2; :' SWMTKN-seen-it-can");
+    }
+}
+
+fn tokens_unseen() {
+    for node in NODES {
+        on(node, "kill $(cat /root/watcher)");
+        let seen = on(node, "sort -u /root/tokens");
+        assert_eq!(seen, "SWMTKN-seen-it-can", "{node}");
+    }
 }
 
 /// The host that runs Redis.

@@ -141,7 +141,7 @@ impl Stream {
 
     pub(crate) fn run_finished(&mut self) {
         let summary = self.summary.clone();
-        self.push(Body::RunFinished { summary });
+        self.push(Body::RunFinished { summary, exchanges: BTreeMap::new() });
     }
 }
 
