@@ -11,6 +11,7 @@ pub mod event;
 pub mod facts;
 pub mod model;
 pub mod plan;
+pub mod preflight;
 pub mod probe;
 pub mod report;
 pub mod shell;

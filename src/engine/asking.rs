@@ -46,8 +46,11 @@ impl Questions {
         ticket
     }
 
-    pub(super) fn is_empty(&self) -> bool {
-        self.by_privilege.is_empty()
+    /// Adds a probe that needs nobody's rights to the first exchange there is; `None` if there is none, for it
+    /// is not worth one.
+    pub(super) fn add_beside(&mut self, probe: &Probe) -> Option<Ticket> {
+        let privilege = self.by_privilege.first()?.0.clone();
+        Some(self.add(probe, privilege))
     }
 
     /// Asks all of them: one exchange for each privilege.

@@ -14,6 +14,7 @@ use super::{Engine, handlers, resolve};
 use crate::event::{Body, Forecast};
 use crate::model::{Failure, HostName, Known, Privilege, StepResult};
 use crate::plan::{HostSteps, Slot, SlotState};
+use crate::preflight::{self, Sighting};
 use crate::probe::{Answer, Probe, Readings};
 use crate::transport::TransportError;
 
@@ -58,7 +59,10 @@ impl Engine {
         }
         let all: Vec<(usize, usize)> =
             (0..self.hosts.len()).flat_map(|h| (0..self.hosts[h].slots.len()).map(move |s| (h, s))).collect();
-        self.ask_slots(&all, true).await;
+        let seen = self.ask_slots(&all, true).await;
+        for message in preflight::warnings(&seen) {
+            self.events.send(Body::Warning { host: None, message }).await;
+        }
     }
 
     /// Facts of the hosts whose templates need them; `Some(Err)` where the host cannot be reached.
@@ -107,8 +111,9 @@ impl Engine {
         facts
     }
 
-    /// Asks the probes of these slots: `(host, slot)`.
-    async fn ask_slots(&mut self, slots: &[(usize, usize)], first: bool) {
+    /// Asks the probes of these slots: `(host, slot)`. The first time, hosts that are to be in a swarm are asked
+    /// for their facts in the same exchange; returns those that told them, in inventory order.
+    async fn ask_slots(&mut self, slots: &[(usize, usize)], first: bool) -> Vec<Sighting> {
         let mut questions: HashMap<usize, Questions> = HashMap::new();
         let mut asked: HashMap<usize, Vec<Asked>> = HashMap::new();
         let mut pending: HashMap<usize, Vec<Ticket>> = HashMap::new();
@@ -136,6 +141,12 @@ impl Engine {
                 }
             }
         }
+        let mut sights: HashMap<usize, Ticket> = HashMap::new();
+        for n in (0..self.hosts.len()).filter(|&n| first && in_swarm(&self.hosts[n])) {
+            if let Some(ticket) = questions.get_mut(&n).and_then(|q| q.add_beside(&crate::facts::probe())) {
+                sights.insert(n, ticket);
+            }
+        }
         let mut tasks = JoinSet::new();
         let forks = Arc::new(Semaphore::new(self.options.forks.max(1)));
         let keep = self.run.hosts.len() <= self.options.keep_open;
@@ -155,20 +166,29 @@ impl Engine {
                     replies = ask(&link, &questions, bound) => replies,
                     () = cancel.killed() => Err(interrupted()),
                 };
+                let answered_ms = now_ms();
                 if first && replies.is_ok() {
                     events.send(Body::HostConnected { host: link.host.name.clone() }).await;
                 }
                 if !keep {
                     link.close().await;
                 }
-                (n, replies)
+                (n, replies, answered_ms)
             });
         }
+        let mut seen: Vec<(usize, Sighting)> = Vec::new();
         while let Some(joined) = tasks.join_next().await {
-            let Ok((target, replies)) = joined else { continue };
+            let Ok((target, replies, answered_ms)) = joined else { continue };
             let asked = asked.remove(&target).unwrap_or_default();
             match replies {
-                Ok(replies) => {
+                Ok((replies, asked_ms)) => {
+                    // Who does not tell is not warned of.
+                    if let Some(Ok(answer)) = sights.get(&target).map(|&ticket| replies.of(ticket))
+                        && let Ok(facts) = crate::facts::parse(answer)
+                    {
+                        let sighting = Sighting::new(&self.hosts[target], facts, asked_ms, answered_ms);
+                        seen.push((target, sighting));
+                    }
                     for ticket in pending.remove(&target).unwrap_or_default() {
                         if let Ok(answer) = replies.of(ticket) {
                             let found = handlers::parse(answer, &self.run.plays);
@@ -180,6 +200,8 @@ impl Engine {
                 Err(error) => self.not_answered(target, asked, &error).await,
             }
         }
+        seen.sort_by_key(|(n, _)| *n);
+        seen.into_iter().map(|(_, sighting)| sighting).collect()
     }
 
     fn take_in(&mut self, asked: Vec<Asked>, replies: &Replies) {
@@ -286,15 +308,27 @@ pub(super) fn insert(host: &mut HostSteps, slot: usize, probe: &Probe, answer: A
     host.readings.insert(probe, answer);
 }
 
+/// Asks, and says since when: connecting takes its time, and the clock of the host is looked at after it.
 async fn ask(
     link: &Link,
     questions: &Questions,
     bound: std::time::Duration,
-) -> Result<Replies, TransportError> {
-    if questions.is_empty() {
-        link.connect().await?;
-    }
-    questions.ask(link, bound).await
+) -> Result<(Replies, i64), TransportError> {
+    link.connect().await?;
+    let asked_ms = now_ms();
+    Ok((questions.ask(link, bound).await?, asked_ms))
+}
+
+/// Whether any step of a swarm is meant for the host.
+fn in_swarm(host: &HostSteps) -> bool {
+    let applies = |slot: &Slot| !matches!(slot.state, SlotState::Skipped(_));
+    !host.unreachable && host.slots.iter().any(|s| preflight::concerns(s.source.kind()) && applies(s))
+}
+
+/// The controller's clock, in milliseconds since 1970.
+fn now_ms() -> i64 {
+    let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
+    since.map_or(0, |d| i64::try_from(d.as_millis()).unwrap_or(i64::MAX))
 }
 
 fn interrupted() -> TransportError {

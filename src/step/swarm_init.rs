@@ -34,6 +34,13 @@ pub struct SwarmInit {
     hosts: Vec<HostName>,
 }
 
+impl SwarmInit {
+    /// Where other nodes reach this one, without a port: an address or the name of an interface.
+    pub fn advertises(&self) -> Option<&str> {
+        self.advertise_addr.as_deref().map(swarm::without_port)
+    }
+}
+
 impl Validate for SwarmInit {
     fn validate(&mut self, context: &Context<'_>) -> Vec<Invalid> {
         self.host = Some(context.host.name.clone());

@@ -39,6 +39,13 @@ struct Surroundings {
     hosts: Vec<HostName>,
 }
 
+impl SwarmJoin {
+    /// Where other nodes reach this one, without a port: an address or the name of an interface.
+    pub fn advertises(&self) -> Option<&str> {
+        self.advertise_addr.as_deref().map(swarm::without_port)
+    }
+}
+
 impl Validate for SwarmJoin {
     fn validate(&mut self, context: &Context<'_>) -> Vec<Invalid> {
         let mut invalid = Vec::new();

@@ -49,6 +49,49 @@ async fn facts_cost_one_exchange_more_and_only_where_they_are_used() {
 }
 
 #[tokio::test]
+async fn a_swarm_is_looked_at_beforehand_without_a_further_exchange() {
+    let lost = Faults { refuse_connections: u64::MAX, ..Faults::default() };
+    let fleet = |kind| {
+        let fleet = Fleet::new(&["a", "b", "c", "mute", "lost"], vec![("lost", lost.clone())])
+            .play("p", vec![toy::Written { kind, ..want("x", "1") }, want("y", "1")]);
+        let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_secs();
+        for (host, time) in [("a", now), ("b", now), ("c", now - 100), ("mute", 0)] {
+            fleet.world.with(host, |h| {
+                h.keys.extend([("x".into(), "1".into()), ("y".into(), "1".into())]);
+                h.facts = Some(match time {
+                    0 => "what?\n".into(),
+                    _ => format!("user=root\nhostname=centos\ntime={time}\n"),
+                });
+            });
+        }
+        fleet
+    };
+    for kind in ["swarm_init", "swarm_join", "swarm_node"] {
+        let swarm = fleet(kind);
+        let plan = swarm.plan().await;
+        assert_eq!(plan.gathered, [1, 1, 1, 1, 0]);
+        let warnings = plan.warnings();
+        assert_eq!(warnings.len(), 2, "{warnings:?}");
+        assert!(warnings[0].starts_with("a, b and c all call themselves \"centos\""), "{warnings:?}");
+        assert!(warnings[1].starts_with("clocks differ: c is about 100 s behind the others"), "{warnings:?}");
+        let apply = swarm.apply().await;
+        assert_eq!(apply.exchanges, [1, 1, 1, 1, 0]);
+        assert_eq!(apply.warnings().len(), 2, "once in a run");
+        assert_eq!(apply.summary.total.unchanged, 8, "who cannot tell its facts does not fail");
+    }
+
+    let other = fleet("toy");
+    let seen = other.plan().await;
+    assert!(seen.warnings().is_empty());
+    assert_eq!(seen.gathered, [1, 1, 1, 1, 0]);
+    assert_eq!(
+        other.connector.log(&other.hosts[0].name).scripts,
+        ["get x", "get y"],
+        "no facts are asked for"
+    );
+}
+
+#[tokio::test]
 async fn each_change_costs_one_exchange() {
     let fleet = Fleet::new(&["a"], vec![]).play("p", vec![want("x", "1"), want("y", "2"), want("z", "3")]);
     let seen = fleet.apply().await;

@@ -123,6 +123,7 @@ impl Step for Toy {
 #[derive(Debug, Clone)]
 pub struct Written {
     pub id: StepId,
+    pub kind: &'static str,
     pub toy: Toy,
     pub handler: bool,
     pub notify: Vec<StepId>,
@@ -137,6 +138,7 @@ pub struct Written {
 pub fn step(id: &str, toy: Toy) -> Written {
     Written {
         id: StepId::new(id),
+        kind: "toy",
         toy,
         handler: false,
         notify: Vec::new(),
@@ -162,7 +164,7 @@ impl StepSource for Written {
         self.id.as_str()
     }
     fn kind(&self) -> &'static str {
-        "toy"
+        self.kind
     }
     fn place(&self) -> &Place {
         &self.place
@@ -188,7 +190,7 @@ impl StepSource for Written {
         Ok(Resolved::Steps(vec![Instance {
             id: self.id.clone(),
             name: self.id.to_string(),
-            kind: "toy",
+            kind: self.kind,
             place: self.place.clone(),
             step: Arc::new(self.toy.clone()),
             privilege: Privilege::root(),
@@ -220,6 +222,8 @@ pub struct Toys {
     pub sticky: Vec<String>,
     /// The connection breaks off right after setting these, once.
     pub loses: Vec<String>,
+    /// What it answers when it is asked for its facts, instead of a few of them.
+    pub facts: Option<String>,
 }
 
 impl World {
@@ -272,7 +276,10 @@ impl Behaviour for Living {
                 }
                 Some(Answer::new(0, "").into())
             }
-            _ if ask.script.contains("os.id=") => Some(Answer::new(0, "user=root\ntime=1\n").into()),
+            _ if ask.script.contains("os.id=") => {
+                let facts = host.facts.as_deref().unwrap_or("user=root\ntime=1\n");
+                Some(Answer::new(0, facts).into())
+            }
             _ => None,
         })
     }
@@ -415,6 +422,14 @@ impl Seen {
                 };
                 Some(format!("{} {}: {what}", f.at.host, f.at.step))
             }
+            _ => None,
+        })
+    }
+
+    /// The warnings, in order.
+    pub fn warnings(&self) -> Vec<String> {
+        self.lines(|body| match body {
+            Body::Warning { message, .. } => Some(message.clone()),
             _ => None,
         })
     }
