@@ -196,7 +196,7 @@ fn clocks(seen: &[Sighting], out: &mut Vec<String>) {
             } else {
                 (low.saturating_sub(own.1), "behind")
             };
-            let about = mid(own).saturating_sub(mid((low, high))).unsigned_abs() / 1000;
+            let about = mid(own).saturating_sub(mid((low, high))).unsigned_abs().saturating_add(500) / 1000;
             (certain > CLOCKS_MS).then(|| format!("{} is about {about} s {word} {measure}", s.name()))
         })
         .collect();

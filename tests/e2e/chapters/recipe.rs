@@ -178,7 +178,8 @@ const BY_HAND: [(&str, &str); 15] = [
 /// Writes down on each node what arguments of processes look like a join token, until [`tokens_unseen`].
 fn watch_for_tokens() {
     // The brackets keep the watcher from seeing itself.
-    let watch = "nohup sh -c 'while sleep 0.1; do cat /proc/[0-9]*/cmdline 2>/dev/null | tr \\0 \\n |                  grep -a [S]WMTKN- >>/root/tokens; done' >/dev/null 2>&1 </dev/null & echo $! >/root/watcher";
+    let watch = r#"nohup sh -c 'while sleep 0.1; do cat /proc/[0-9]*/cmdline 2>/dev/null | tr "\0" "\n" |
+        grep -a "[S]WMTKN-" >>/root/tokens; done' >/dev/null 2>&1 </dev/null & echo $! >/root/watcher"#;
     for node in NODES {
         on(node, watch);
         // A watcher that sees nothing would prove nothing.
