@@ -110,8 +110,7 @@ impl Walk<'_> {
         let mut predicted = self.used(steps, host);
         let mut awaits = Vec::new();
         for need in instance.step.needs().into_iter().chain(instance.needs.iter().cloned()) {
-            if locate(&need.scope, host, &self.names) != Where::Host(host)
-                && let Some(by) = self.providers.of(&need, host, &self.names)
+            if let Some(by) = self.providers.of(&need, host, &self.names)
                 && by.host != steps.host.name
                 && !awaits.contains(by)
             {

@@ -61,9 +61,9 @@ impl Providers {
             Where::Fleet => None,
             Where::Elsewhere => return None,
         };
-        // What ends containers of the fleet ends those of each host.
+        // What ends containers of the fleet ends those of each host; a port that a swarm publishes is open on each.
         let of = |host| self.by_resource.get(&(host, resource.kind, resource.name.to_string()));
-        of(host).or_else(|| of(None).filter(|_| resource.kind == Kind::End))
+        of(host).or_else(|| of(None).filter(|_| matches!(resource.kind, Kind::End | Kind::Port)))
     }
 
     /// The planned step that will bring `resource`, or may: a package brings units nobody listed.
@@ -72,5 +72,35 @@ impl Providers {
             Where::Host(host) => self.weak.get(&(host, resource.kind)),
             _ => None,
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::{HostName, Login, Place, StepId};
+
+    fn host(n: u8) -> Host {
+        Host {
+            name: HostName::new(&format!("n{n}")).unwrap(),
+            login: Login { address: format!("10.0.0.{n}"), ..Login::default() },
+            groups: Vec::new(),
+            vars: std::sync::Arc::default(),
+            place: Place { file: "inventory.toml".into(), line: 1, column: 1 },
+        }
+    }
+
+    #[test]
+    fn a_port_of_the_swarm_is_open_on_every_host() {
+        let (one, two) = (host(1), host(2));
+        let hosts = [&one, &two];
+        let by = StepRef { play: 0, step: StepId::new("redis"), host: one.name.clone() };
+        let mut providers = Providers::default();
+        providers.add(&Resource::fleet(Kind::Port, "6379"), 0, &hosts, &by);
+        for wanted in [Resource::here(Kind::Port, "6379"), Resource::on("10.0.0.2", Kind::Port, "6379")] {
+            assert_eq!(providers.of(&wanted, 1, &hosts), Some(&by), "{wanted:?}");
+        }
+        assert_eq!(providers.of(&Resource::here(Kind::Port, "6380"), 1, &hosts), None);
+        assert_eq!(providers.of(&Resource::here(Kind::Path, "6379"), 1, &hosts), None);
     }
 }

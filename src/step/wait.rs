@@ -171,6 +171,9 @@ exit 1
 
     fn needs(&self) -> Vec<Resource> {
         let mut needs = self.provides();
+        if let (Some(port), Some(address), Existence::Present) = (self.port, &self.address, self.state) {
+            needs.push(Resource::on(address, Kind::Port, &port.to_string()));
+        }
         needs.extend(self.command.as_deref().map(|c| Resource::here(Kind::Command, guards::first_word(c))));
         needs
     }

@@ -88,7 +88,10 @@ impl Differ {
             return;
         }
         let before = if self.live.is_null() { Value::Absent } else { shown(&live, form.show) };
-        self.push(name.into(), before, shown(&target, form.show), effect);
+        // `strict` takes a limit away: it does not set it to 0.
+        let goes = wanted.is_null() && is_empty(&target);
+        let after = if goes { Value::Absent } else { shown(&target, form.show) };
+        self.push(name.into(), before, after, effect);
         set(&mut self.spec, path, wanted);
     }
 
@@ -148,15 +151,17 @@ pub fn at<'a>(value: &'a Json, path: &str) -> &'a Json {
     path.split('/').try_fold(value, |value, key| value.get(key)).unwrap_or(&Json::Null)
 }
 
-/// Puts `new` at `path`, making the objects on the way.
+/// Puts `new` at `path`, making the objects on the way; `null` takes what is there away.
 ///
-/// A policy that was left out as a whole is filled with the engine's defaults first: a policy that is there
-/// with one key alone has zeros for the others, and no parallelism means all at once.
+/// A policy that was left out as a whole is filled with the engine's defaults first, and a key of one that is
+/// taken away gets its default: a policy that is there with one key alone has zeros for the others, and no
+/// parallelism means all at once.
 ///
 /// # Panics
 /// Never: what is no object on the way is made one.
 pub fn set(value: &mut Json, path: &str, new: Json) {
-    let (parents, key) = path.rsplit_once('/').map_or(("", path), |(p, k)| (p, k));
+    let (parents, key) = path.rsplit_once('/').unwrap_or(("", path));
+    let policy = parents.rsplit('/').next().unwrap_or_default();
     if new.is_null() && at(value, path).is_null() {
         return;
     }
@@ -176,6 +181,7 @@ pub fn set(value: &mut Json, path: &str, new: Json) {
         *place = Json::Object(Map::new());
     }
     let map = place.as_object_mut().expect("made an object above");
+    let new = if new.is_null() { at(&defaults(policy), key).clone() } else { new };
     if new.is_null() {
         map.shift_remove(key);
     } else {
@@ -351,6 +357,13 @@ mod tests {
         set(&mut spec, "UpdateConfig/Order", json!("start-first"));
         assert_eq!(at(&spec, "UpdateConfig/Parallelism"), &json!(1));
         assert_eq!(at(&spec, "UpdateConfig/Order"), &json!("start-first"));
+        set(&mut spec, "UpdateConfig/Parallelism", json!(3));
+        set(&mut spec, "UpdateConfig/Parallelism", Json::Null);
+        assert_eq!(
+            at(&spec, "UpdateConfig/Parallelism"),
+            &json!(1),
+            "without the key it would be all at once"
+        );
     }
 
     #[test]
