@@ -199,6 +199,9 @@ pub enum Forecast {
     Unchanged {
         /// How that shows.
         reason: String,
+        /// What the step is there to show: lines of text.
+        #[serde(default, skip_serializing_if = "String::is_empty")]
+        shows: String,
         /// If it rests on what earlier steps will leave: those.
         #[serde(default)]
         predicted: Vec<StepRef>,
@@ -280,6 +283,9 @@ pub struct Finished {
     /// For unchanged and skipped: why.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub reason: String,
+    /// What the step is there to show: lines of text.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub shows: String,
     /// For changed and failed: what was to change.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub change: Option<ChangeView>,

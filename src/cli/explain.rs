@@ -49,7 +49,7 @@ const FAMILIES: &[(&str, &[&str])] = &[
             "docker_container",
         ],
     ),
-    ("Commands and checks", &["command", "script", "wait", "reboot", "assert", "fetch"]),
+    ("Commands and checks", &["command", "script", "wait", "reboot", "assert", "query", "fetch"]),
     ("Operations", &["failover_drill"]),
 ];
 

@@ -59,7 +59,11 @@ impl HostRun {
         };
         self.notify(&instance.notify);
         let turn = match self.verify(n, instance, change, verified).await {
-            Ok(reason) => Turn { result, ..Turn::new(Outcome::Changed, reason) },
+            // What always runs is run for what it prints.
+            Ok(reason) => {
+                let shows = if change.always { result.stdout.clone() } else { String::new() };
+                Turn { result, shows, ..Turn::new(Outcome::Changed, reason) }
+            }
             Err(turn) => turn,
         };
         if instance.handler && turn.outcome == Outcome::Changed {
@@ -267,7 +271,7 @@ impl HostRun {
         }
         self.steps.readings.set_own_privilege(&instance.privilege);
         match instance.step.check(&self.steps.readings) {
-            Ok(Verdict::Satisfied { reason }) => Ok(reason),
+            Ok(Verdict::Satisfied { reason, .. }) => Ok(reason),
             Ok(Verdict::Drift(still)) => {
                 let fields: Vec<_> = still.fields.iter().map(|f| f.name.clone()).collect();
                 let still = if fields.is_empty() {
@@ -328,7 +332,7 @@ impl HostRun {
             TransportError::Unreachable { lost: true, .. } if host == self.own => {
                 if !self.shared.stopped() && self.ask(&[n]).await.is_ok() {
                     self.steps.readings.set_own_privilege(&instance.privilege);
-                    if let Ok(Verdict::Satisfied { reason }) = instance.step.check(&self.steps.readings) {
+                    if let Ok(Verdict::Satisfied { reason, .. }) = instance.step.check(&self.steps.readings) {
                         self.notify(&instance.notify);
                         let reason = format!("{reason} (the connection broke off and was made again)");
                         return Turn::new(Outcome::Changed, reason);

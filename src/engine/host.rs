@@ -41,6 +41,8 @@ pub(super) struct HostRun {
 pub(super) struct Turn {
     pub(super) outcome: Outcome,
     pub(super) reason: String,
+    /// What the step is there to show, unless the plan has shown it.
+    pub(super) shows: String,
     pub(super) change: Option<ChangeView>,
     pub(super) failure: Option<Failure>,
     pub(super) result: StepResult,
@@ -54,7 +56,7 @@ impl Turn {
             skipped: outcome == Outcome::Skipped,
             ..StepResult::default()
         };
-        Self { outcome, reason: reason.into(), change: None, failure: None, result }
+        Self { outcome, reason: reason.into(), shows: String::new(), change: None, failure: None, result }
     }
 
     pub(super) fn failed(failure: Failure) -> Self {
@@ -242,10 +244,12 @@ impl HostRun {
         let fresh_enough = !self.is_stale(n, &instance);
         if fresh_enough
             && !instance.handler
-            && let Forecast::Unchanged { reason, predicted } = &self.planned[n].forecast
+            && let Forecast::Unchanged { reason, shows, predicted } = &self.planned[n].forecast
             && predicted.is_empty()
         {
-            return Turn::new(Outcome::Unchanged, reason.clone());
+            let mut turn = Turn::new(Outcome::Unchanged, reason.clone());
+            turn.result.stdout.clone_from(shows);
+            return turn;
         }
         let at = self.at(n);
         self.shared.events.send(Body::StepStarted { at: at.clone(), name: instance.name.clone() }).await;
@@ -300,11 +304,13 @@ impl HostRun {
             }
         } else {
             match instance.step.check(&self.steps.readings) {
-                Ok(Verdict::Satisfied { reason }) => {
+                Ok(Verdict::Satisfied { reason, shows }) => {
                     // It was not so when the plan was made: what it waits for has come about since.
                     let came = self.planned[n].change.as_ref().filter(|c| c.passive).map(ChangeView::from);
                     let outcome = if came.is_some() { Outcome::Changed } else { Outcome::Unchanged };
-                    return Turn { change: came, ..Turn::new(outcome, reason) };
+                    let mut turn = Turn { change: came, shows, ..Turn::new(outcome, reason) };
+                    turn.result.stdout.clone_from(&turn.shows);
+                    return turn;
                 }
                 Ok(Verdict::Drift(change)) => change,
                 Ok(Verdict::Unknown { otherwise, until, .. }) => {
@@ -486,7 +492,9 @@ impl HostRun {
         let Some(instance) = self.steps.slots[n].instance() else { return };
         self.steps.readings.set_own_privilege(&instance.privilege);
         self.planned[n].forecast = match instance.step.check(&self.steps.readings) {
-            Ok(Verdict::Satisfied { reason }) => Forecast::Unchanged { reason, predicted: Vec::new() },
+            Ok(Verdict::Satisfied { reason, shows }) => {
+                Forecast::Unchanged { reason, shows, predicted: Vec::new() }
+            }
             Ok(Verdict::Drift(change)) => {
                 Forecast::Change { change: ChangeView::from(&change), predicted: Vec::new() }
             }
@@ -522,6 +530,7 @@ impl HostRun {
             place: slot.source.place().clone(),
             outcome: turn.outcome,
             reason: turn.reason,
+            shows: turn.shows,
             change: turn.change,
             failure: turn.failure,
             took_ms: millis(start.elapsed()),

@@ -119,8 +119,8 @@ impl Walk<'_> {
         }
         let planned = |forecast, change, awaits| Planned { forecast, change, awaits };
         match verdict {
-            Ok(Verdict::Satisfied { reason }) => {
-                planned(Forecast::Unchanged { reason, predicted }, None, awaits)
+            Ok(Verdict::Satisfied { reason, shows }) => {
+                planned(Forecast::Unchanged { reason, shows, predicted }, None, awaits)
             }
             Ok(Verdict::Drift(change)) => {
                 predicted
@@ -149,7 +149,11 @@ impl Walk<'_> {
                         awaits,
                     ),
                     None => planned(
-                        Forecast::Unchanged { reason: format!("comes with {until}"), predicted },
+                        Forecast::Unchanged {
+                            reason: format!("comes with {until}"),
+                            shows: String::new(),
+                            predicted,
+                        },
                         None,
                         awaits,
                     ),

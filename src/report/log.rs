@@ -108,7 +108,9 @@ impl Log {
         let shown = match finished.outcome {
             // The host has been reported already.
             Outcome::Unreachable => false,
-            Outcome::Unchanged | Outcome::Skipped => self.detail.verbose > 0,
+            Outcome::Unchanged | Outcome::Skipped => {
+                self.detail.verbose > 0 || (!finished.shows.is_empty() && !self.detail.quiet)
+            }
             _ => !self.detail.quiet || bad,
         };
         if !shown {
@@ -125,6 +127,7 @@ impl Log {
         }
         let mut out = self.line(&finished.at.host, word, tone, &words);
         let indent = self.indent();
+        out.extend(text::shown(&finished.shows, indent));
         if let Some(change) = &finished.change
             && !self.detail.quiet
         {

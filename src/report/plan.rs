@@ -128,7 +128,7 @@ impl Plan {
             self.predicted += 1;
         }
         let shown = match forecast.outcome() {
-            Outcome::Unchanged | Outcome::Skipped => detail.verbose > 0,
+            Outcome::Unchanged | Outcome::Skipped => detail.verbose > 0 || !shows(&forecast).is_empty(),
             Outcome::Unreachable => false,
             _ => true,
         };
@@ -267,7 +267,9 @@ impl Plan {
         let hosts: Vec<_> = group.hosts.iter().map(|h| &self.hosts[*h]).collect();
         let on = on(&hosts, play);
         let name = text::clean(&group.name);
+        let shown = shows(&group.forecast);
         let tail = match &group.forecast {
+            Forecast::Unchanged { .. } if !shown.is_empty() => String::new(),
             Forecast::Unchanged { reason, .. } => format!(": {}", text::clean(reason)),
             Forecast::Skipped { why } => format!(": skipped, {}", text::clean(why)),
             _ => String::new(),
@@ -288,6 +290,7 @@ impl Plan {
             out.extend(text::wrap(&format!("{on}{tail}"), look.width, "    ", "      "));
         }
         if matches!(group.forecast, Forecast::Unchanged { .. } | Forecast::Skipped { .. }) {
+            out.extend(text::shown(shown, 6));
             return out;
         }
         let what = if group.handler { format!("{}, when notified", group.kind) } else { group.kind.clone() };
@@ -369,10 +372,19 @@ fn split(forecast: &Forecast) -> (Forecast, &[StepRef]) {
         Forecast::Change { change, predicted } => {
             (Forecast::Change { change: change.clone(), predicted: Vec::new() }, predicted)
         }
-        Forecast::Unchanged { reason, predicted } => {
-            (Forecast::Unchanged { reason: reason.clone(), predicted: Vec::new() }, predicted)
+        Forecast::Unchanged { reason, shows, predicted } => {
+            let (reason, shows) = (reason.clone(), shows.clone());
+            (Forecast::Unchanged { reason, shows, predicted: Vec::new() }, predicted)
         }
         other => (other.clone(), &[]),
+    }
+}
+
+/// What a step is there to show.
+fn shows(forecast: &Forecast) -> &str {
+    match forecast {
+        Forecast::Unchanged { shows, .. } => shows,
+        _ => "",
     }
 }
 

@@ -57,8 +57,11 @@ fn turns_direction(c: char) -> bool {
 
 /// As [`clean`], for a line that was drawn over with carriage returns (a download's percentage): the last state.
 pub(crate) fn last_state(line: &str) -> Cow<'_, str> {
-    let state = line.trim_end().rsplit('\r').find(|s| !s.trim().is_empty()).unwrap_or_default();
-    clean(state.trim_start())
+    clean(state(line).trim_start())
+}
+
+fn state(line: &str) -> &str {
+    line.trim_end().rsplit('\r').find(|s| !s.trim().is_empty()).unwrap_or_default()
 }
 
 /// Cuts `text` to at most `max` columns; what is left out shows as `mark`.
@@ -128,6 +131,11 @@ pub(crate) fn wrap(text: &str, columns: Option<usize>, first: &str, rest: &str) 
         lines.push(first.trim_end().to_owned());
     }
     lines
+}
+
+/// What a host printed, as it is: tables would not stand being broken.
+pub(crate) fn shown(text: &str, indent: usize) -> impl Iterator<Item = String> {
+    text.lines().map(move |line| format!("{}{}", " ".repeat(indent), clean(state(line))))
 }
 
 /// `1 host`, `4 hosts`.

@@ -15,7 +15,7 @@ use super::family::docker::good_name;
 use super::family::docker::spec::at;
 use super::family::docker::swarm::{self, Availability, Info, ManagerHost, Node, without_port};
 use super::{Action, Borrowed, Change, Context, Invalid, Payload, Step, Validate, Verdict};
-use crate::model::value::duration;
+use crate::model::value::{duration, one_or_many};
 use crate::model::{HostName, Kind, Resource};
 use crate::probe::{CheckError, Probe, Readings};
 use crate::sh;
@@ -29,7 +29,7 @@ pub struct FailoverDrill {
     #[serde(default = "redis_port")]
     port: u16,
     password: Option<String>,
-    #[serde(default = "harmless")]
+    #[serde(default = "harmless", deserialize_with = "one_or_many")]
     modes: Vec<Mode>,
     power: Option<Power>,
     #[serde(default = "three_minutes", deserialize_with = "duration")]
@@ -266,8 +266,9 @@ impl FailoverDrill {
         let words: Vec<_> = self.modes.iter().map(|m| m.word()).collect();
         let mut change = Change::new(format!("drill the failover of {name}: {}", words.join(", ")));
         change.always = true;
-        change.disrupts =
-            Some(format!("{name} is down for some ten seconds in each of {} stages", words.len()));
+        let each =
+            if words.len() == 1 { String::new() } else { format!(" in each of {} stages", words.len()) };
+        change.disrupts = Some(format!("{name} is down for some ten seconds{each}"));
         if !found.at.is_empty() {
             change = change.note(format!("{name} runs on {}", found.at));
         }
@@ -316,18 +317,27 @@ hw_ask() {
   shift
   printf '%s\n' "$hw_password" | timeout -k 1 3 bash -c "$hw_client" drill "$hw_node" "$hw_port" "$@" 2>/dev/null
 }
+hw_clock() { IFS=' ' read -r hw_up hw_idle </proc/uptime; echo "${hw_up%.*}"; }
+# The same until there is an answer: the service or a node may have started just now. A wrong password stays wrong.
+hw_insist() {
+  hw_since=$(hw_clock)
+  until hw_said=$(hw_ask "$@"); do
+    case $hw_said in *NOAUTH*|*WRONGPASS*) return 1 ;; esac
+    [ "$(($(hw_clock) - hw_since))" -lt "$hw_seconds" ] || return 1
+    sleep 1
+  done
+}
 hw_mend() {
   trap '' HUP INT TERM
   {}
 }
-hw_clock() { IFS=' ' read -r hw_up hw_idle </proc/uptime; echo "${hw_up%.*}"; }
 IFS= read -r hw_nonce </proc/sys/kernel/random/uuid
 hw_first=''
 for hw_one in $hw_nodes; do hw_first=$hw_one; break; done
-hw_said=$(hw_ask "$hw_first" SET "$hw_key" "$hw_nonce") || {
+hw_insist "$hw_first" SET "$hw_key" "$hw_nonce" || {
   echo "$hw_first:$hw_port does not take the value: ${hw_said:-no answer}" >&2; exit 1; }
 for hw_one in $hw_nodes; do
-  hw_said=$(hw_ask "$hw_one" GET "$hw_key") && [ "$hw_said" = "$hw_nonce" ] || {
+  hw_insist "$hw_one" GET "$hw_key" && [ "$hw_said" = "$hw_nonce" ] || {
     echo "$hw_one:$hw_port does not give the value back before anything is broken: ${hw_said:-no answer}" >&2; exit 1; }
 done
 trap hw_mend EXIT
@@ -479,17 +489,57 @@ hw_nodes=$hw_rest"#,
     /// The address of the node that runs the task, as the manager sees it.
     fn running_address(&self) -> Probe {
         Probe::new(sh!(
-            r#"hw_task=$(timeout -k 2 20 docker service ps -q --no-trunc --filter desired-state=running {} | head -n 1)
+            r#"{}hw_task=$(timeout -k 2 20 docker service ps -q --no-trunc --filter desired-state=running {} | head -n 1)
 hw_id=$(timeout -k 2 20 docker inspect --type task --format '{{.NodeID}}' "$hw_task") || exit 1
-timeout -k 2 20 docker node inspect --format '{{.Status.Addr}}' "$hw_id""#,
+hw_role=$(timeout -k 2 20 docker node inspect --format '{{.Spec.Role}}' "$hw_id")
+if [ "$hw_role" = manager ] && [ "$(timeout -k 2 20 docker info --format '{{.Swarm.Managers}}')" = 1 ]; then
+  echo 'it is the only manager, without which nothing is started elsewhere: drain it, and drill again' >&2
+  exit 1
+fi
+hw_addr_of "$hw_id""#,
+            Self::address(),
             self.service
         ))
+    }
+
+    /// `hw_addr_of NODE`: where a node is reached, as [`node_address`] has it.
+    fn address() -> Script {
+        Script::new().raw(
+            r#"hw_addr_of() {
+  hw_found=$(timeout -k 2 20 docker node inspect \
+    --format '{{with .ManagerStatus}}{{.Addr}}{{else}}{{.Status.Addr}}:0{{end}}' "$1" 2>/dev/null) || return 1
+  hw_found=${hw_found%:*} hw_found=${hw_found#[}
+  echo "${hw_found%]}"
+}
+"#,
+        )
+    }
+
+    /// `hw_node_of TASK`: the inventory name of the node that has the task. Host names of nodes may be equal.
+    fn whereabouts(&self) -> Script {
+        let mut names = Script::new();
+        for (address, name) in &self.hosts {
+            names = names.script(&sh!("    {}) echo {} ;;\n", address, name.as_str()));
+        }
+        sh!(
+            r#"hw_node_of() {
+  hw_id=$(timeout -k 2 20 docker inspect --type task --format '{{.NodeID}}' "$1") || return 0
+  [ -n "$hw_id" ] || { echo 'no node'; return 0; }
+  hw_addr=$(hw_addr_of "$hw_id") || hw_addr=$hw_id
+  case $hw_addr in
+{}    *) echo "$hw_addr" ;;
+  esac
+}
+{}"#,
+            names,
+            Self::address()
+        )
     }
 
     /// Before the next stage, all nodes are up and the service runs.
     fn settle(&self) -> Action {
         let script = sh!(
-            r#"hw_end=$(($(date +%s) + {}))
+            r#"{}hw_end=$(($(date +%s) + {}))
 while :; do
   hw_down=$(timeout -k 2 20 docker node ls --format '{{.Status}} {{.Hostname}} {{.ID}}' | grep -v '^Ready' || :)
   hw_runs=$(timeout -k 2 20 docker service ps --filter desired-state=running --format '{{.CurrentState}}' {} | grep -c '^Running' || :)
@@ -497,7 +547,10 @@ while :; do
   [ "$(date +%s)" -lt "$hw_end" ] || { echo "not all is up again: ${hw_down:-the service does not run}" >&2; exit 1; }
   sleep 1
 done
-timeout -k 2 20 docker service ps --filter desired-state=running --format 'now on {{.Node}}: {{.CurrentState}}' {}"#,
+for hw_task in $(timeout -k 2 20 docker service ps -q --no-trunc --filter desired-state=running {}); do
+  echo "now on $(hw_node_of "$hw_task")"
+done"#,
+            self.whereabouts(),
             self.deadline.as_secs(),
             self.service,
             self.service
@@ -511,10 +564,15 @@ timeout -k 2 20 docker service ps --filter desired-state=running --format 'now o
         let mut action = Action::new(
             "report",
             sh!(
-                "cat <&3
+                r#"{}cat <&3
 echo 'where it ran, the newest first:'
-timeout -k 2 20 docker service ps --format '  {{.Node}}: {{.CurrentState}} {{.Error}}' {}",
-                self.service
+timeout -k 2 20 docker service ps --no-trunc --format '{{.ID}} {{.CurrentState}} {{.Error}}' {} | head -n {} |
+  while read -r hw_task hw_state; do
+    echo "  $(hw_node_of "$hw_task"): $hw_state"
+  done"#,
+                self.whereabouts(),
+                self.service,
+                (2 * self.modes.len() + 2).to_string()
             ),
         );
         for mode in &self.modes {

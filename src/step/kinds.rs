@@ -217,6 +217,7 @@ kinds! {
     reboot => Reboot ("when"),
     assert => Assert ("that"),
     fetch => Fetch,
+    query => Query ("run"),
     docker_config => DockerConfig,
     docker_engine => DockerEngine,
     docker_image => DockerImage ("name"),

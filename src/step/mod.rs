@@ -42,6 +42,7 @@ pub mod link;
 pub mod mount;
 pub mod nfs_export;
 pub mod package;
+pub mod query;
 pub mod reboot;
 pub mod repository;
 pub mod script;
@@ -110,6 +111,8 @@ pub enum Verdict {
     Satisfied {
         /// A few words, lower case.
         reason: String,
+        /// What the user asked to be shown, lines of text; empty for most kinds.
+        shows: String,
     },
     /// It differs, and this would put it right.
     Drift(Change),
@@ -131,7 +134,7 @@ pub enum Verdict {
 impl Verdict {
     /// It is as described.
     pub fn satisfied(reason: impl Into<String>) -> Self {
-        Self::Satisfied { reason: reason.into() }
+        Self::Satisfied { reason: reason.into(), shows: String::new() }
     }
 }
 

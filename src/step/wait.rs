@@ -226,7 +226,10 @@ impl Wait {
             sh!("timeout -s KILL {} test -e {}; hw_rc=$?; hw_is='there'; hw_not='not there'\n", LOOK, path)
         } else {
             let code = self.command.as_deref().unwrap_or_default();
-            sh!("{}hw_rc=$?; hw_is='it succeeds'; hw_not=\"exit code $hw_rc\"\n", guards::bounded(code))
+            sh!(
+                "{}hw_rc=$?; hw_is='it succeeds'; hw_not=\"exit code $hw_rc\"\n",
+                guards::bounded(code, ">/dev/null")
+            )
         };
         sh!(
             "hw_look() {\n{}case $hw_rc in 124|137) echo \"no it hangs\"; return ;; esac\nif [ $hw_rc = 0 ]; then hw_yes={} hw_why=$hw_is; else hw_yes={} hw_why=$hw_not; fi\n[ $hw_yes = yes ] && echo yes || echo \"no $hw_why\"\n}",

@@ -132,7 +132,7 @@ impl Bench {
 
     pub(crate) fn satisfied(&self, step: &dyn Step) -> String {
         match self.check(step) {
-            Ok(Verdict::Satisfied { reason }) => reason,
+            Ok(Verdict::Satisfied { reason, .. }) => reason,
             other => panic!("{}: {other:?} is not satisfied", self.shell),
         }
     }

@@ -72,7 +72,7 @@ pub(super) fn check_resolved(run: &Resolved<'_>, out: &mut Vec<Diagnostic>) {
     for checked in &run.instances {
         let (_, play, steps) = &run.plays[checked.play];
         let step = &steps[checked.step].raw;
-        if !is_command(step) {
+        if !is_command(step) && step.kind.name != "query" {
             continue;
         }
         for key in ["run", "args", "chdir", "creates", "removes", "unless", "only_if"] {
@@ -81,7 +81,11 @@ pub(super) fn check_resolved(run: &Resolved<'_>, out: &mut Vec<Diagnostic>) {
                 let found = SECRET_IN_COMMAND
                     .at(&play.source, &at.span, "a secret shows in the process list of the host")
                     .label(format!("in `{key}`"))
-                    .help("hand it over with `stdin` or `env`");
+                    .help(if is_command(step) {
+                        "hand it over with `stdin` or `env`"
+                    } else {
+                        "let the command read it from a file of the host"
+                    });
                 report(out, step, found);
             }
         }

@@ -125,6 +125,7 @@ pub(super) fn looks_at(kind: &str) -> bool {
         kind,
         "command"
             | "script"
+            | "query"
             | "nfs_export"
             | "mount"
             | "file"

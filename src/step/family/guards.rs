@@ -108,7 +108,7 @@ impl Guards {
         }
         for (guard, code) in [("unless", &self.unless), ("only_if", &self.only_if)] {
             let Some(code) = code else { continue };
-            script = script.script(&bounded(code)).script(&sh!("echo {} $?\n", guard));
+            script = script.script(&bounded(code, ">/dev/null")).script(&sh!("echo {} $?\n", guard));
         }
         (!script.is_empty()).then(|| Probe::new(script))
     }
@@ -219,7 +219,7 @@ impl Guards {
         change.always = true;
         if let Some(code) = &self.only_if {
             for action in &mut change.actions {
-                let asked = self.surroundings().script(&bounded(code));
+                let asked = self.surroundings().script(&bounded(code, ">/dev/null"));
                 action.script = sh!("( {}) || exit 0\n{}", asked, action.script);
             }
         }
@@ -263,14 +263,16 @@ impl Guards {
 }
 
 /// Code of the user with a bound of its own. It reaches its shell in a here-document, not as an argument that
-/// everybody could read in the process list; the braces are read whole before anything in them runs.
-pub fn bounded(code: &str) -> Script {
+/// everybody could read in the process list; the braces are read whole before anything in them runs. `redirection`
+/// says where its output goes.
+pub fn bounded(code: &str, redirection: &'static str) -> Script {
     let end = format!("HW_{}", &sha256(code.as_bytes())[..16]);
     let end_code = Script::new().user_code(&end);
     let code = Script::new().user_code(code);
     sh!(
-        "timeout -k 5 {} sh -s >/dev/null <<'{}'\n{ {}\n} </dev/null\n{}\n",
+        "timeout -k 5 {} sh -s {} <<'{}'\n{ {}\n} </dev/null\n{}\n",
         GUARD_TIMEOUT.as_secs(),
+        Script::new().raw(redirection),
         end_code,
         code,
         end_code

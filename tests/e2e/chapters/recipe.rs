@@ -69,11 +69,15 @@ pub fn chapter(book: &mut Book) {
         assert_eq!(eventually("144"), "kept");
     });
     book.check("the state of all in one view", || {
-        run(&["apply", "--yes", "playbooks/ops/status.toml"])
+        run(&["plan", "playbooks/ops/status.toml"])
             .exits(0)
-            .says("manager-01")
-            .says("redis")
-            .says("threads:");
+            .says("Leader")
+            .says("storage:nfs")
+            .says("*:6379->6379/tcp")
+            .says("Ready to accept connections")
+            .says("portainer/portainer-ce")
+            .says("threads of the server: ")
+            .says("192.168.158.143:/mnt/nfs_file /mnt/nfs_file nfs4");
     });
     book.check("the failover drill: container stopped, node drained", || {
         run(&["apply", "--yes", "playbooks/ops/failover-drill.toml"]).exits(0).says("stop").says("drain");

@@ -131,6 +131,7 @@ impl Stream {
             place,
             outcome,
             reason: String::new(),
+            shows: String::new(),
             change: None,
             failure: None,
             took_ms: 12_300,
@@ -150,7 +151,7 @@ pub(crate) fn names(list: &[&str]) -> Vec<String> {
 }
 
 fn unchanged(reason: &str) -> Forecast {
-    Forecast::Unchanged { reason: reason.into(), predicted: Vec::new() }
+    Forecast::Unchanged { reason: reason.into(), shows: String::new(), predicted: Vec::new() }
 }
 
 fn will(change: ChangeView, predicted: &[StepRef]) -> Forecast {
