@@ -62,7 +62,7 @@ impl HostRun {
             // What always runs is run for what it prints.
             Ok(reason) => {
                 let shows = if change.always { result.stdout.clone() } else { String::new() };
-                Turn { result, shows, ..Turn::new(Outcome::Changed, reason) }
+                Turn { shows, result, ..Turn::new(Outcome::Changed, reason) }
             }
             Err(turn) => turn,
         };
