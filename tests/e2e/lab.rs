@@ -2,7 +2,7 @@
 
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::{Child, Command, Stdio};
 
 use serde_json::Value;
 
@@ -12,6 +12,11 @@ fn root() -> &'static Path {
 
 fn script() -> PathBuf {
     root().join("tests/lab/lab")
+}
+
+/// The path of the lab's own command, for those that a step runs.
+pub fn lab_script() -> String {
+    script().display().to_string()
 }
 
 /// Whether the lab can be used here.
@@ -122,6 +127,18 @@ fn key(event: &Value) -> String {
     format!("{} {}", word("host"), word("step"))
 }
 
+/// Waits until `true`, and panics after some minutes: a lab on a busy machine is slow.
+#[track_caller]
+pub fn until(what: &str, mut holds: impl FnMut() -> bool) {
+    for _ in 0..240 {
+        if holds() {
+            return;
+        }
+        std::thread::sleep(std::time::Duration::from_secs(1));
+    }
+    panic!("this never came about: {what}");
+}
+
 /// Runs the binary inside the lab's network with the lab's inventory.
 pub fn hostwright(args: &[&str]) -> Ran {
     with_inventory("tests/lab/inventory.toml", args)
@@ -136,17 +153,41 @@ pub fn json(args: &[&str]) -> Ran {
 
 /// As [`hostwright`], with another inventory.
 pub fn with_inventory(inventory: &str, args: &[&str]) -> Ran {
+    start(inventory, args).ended()
+}
+
+/// A run of the binary that goes on.
+pub struct Running(Child);
+
+/// Starts what [`with_inventory`] runs.
+pub fn start(inventory: &str, args: &[&str]) -> Running {
     let config = lab(&["ssh-config"]);
     let mut command = Command::new(script());
     command.args(["exec", env!("CARGO_BIN_EXE_hostwright")]).args(args).args(["-i", inventory]);
     if args[0] != "check" {
         command.args(["--ssh-config", config.trim()]);
     }
-    let out = command.current_dir(root()).stdin(Stdio::null()).output().unwrap();
-    Ran {
-        code: out.status.code().unwrap_or(-1),
-        stdout: String::from_utf8_lossy(&out.stdout).into_owned(),
-        stderr: String::from_utf8_lossy(&out.stderr).into_owned(),
+    command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    Running(command.current_dir(root()).spawn().unwrap())
+}
+
+impl Running {
+    /// Presses Ctrl-C, and gives the program time to see it before the next.
+    pub fn interrupt(&self) {
+        // `lab exec` becomes the program, so that it has the id of the child.
+        let status = Command::new("kill").args(["-INT", &self.0.id().to_string()]).status().unwrap();
+        assert!(status.success());
+        std::thread::sleep(std::time::Duration::from_secs(1));
+    }
+
+    /// Waits for its end.
+    pub fn ended(self) -> Ran {
+        let out = self.0.wait_with_output().unwrap();
+        Ran {
+            code: out.status.code().unwrap_or(-1),
+            stdout: String::from_utf8_lossy(&out.stdout).into_owned(),
+            stderr: String::from_utf8_lossy(&out.stderr).into_owned(),
+        }
     }
 }
 

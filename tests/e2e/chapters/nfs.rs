@@ -2,7 +2,7 @@
 //! that goes wrong with it.
 
 use crate::Book;
-use crate::lab::{hostwright, json, lab, on, same, temporary, with_inventory};
+use crate::lab::{hostwright, json, lab, on, same, temporary, until, with_inventory};
 
 const SERVER: &str = "playbooks/10-nfs-server.toml";
 const CLIENTS: &str = "playbooks/20-nfs-clients.toml";
@@ -191,13 +191,7 @@ fn reboot() {
 }
 
 fn mounted_soon(client: &str) {
-    for _ in 0..60 {
-        if on(client, "cat /proc/self/mounts").contains(SHARE) {
-            return;
-        }
-        std::thread::sleep(std::time::Duration::from_secs(1));
-    }
-    panic!("{client} has not mounted the share after its boot");
+    until("the share is mounted after the boot", || on(client, "cat /proc/self/mounts").contains(SHARE));
 }
 
 fn dead_server() {

@@ -2,7 +2,7 @@
 //! and back again.
 
 use crate::Book;
-use crate::lab::{Ran, inside, lab, on, same, temporary, with_inventory};
+use crate::lab::{Ran, inside, lab, lab_script, on, same, start, temporary, until, with_inventory};
 
 const NODES: [&str; 3] = ["144", "145", "146"];
 const PASSWORD: &str = "correct-horse-battery";
@@ -80,48 +80,47 @@ pub fn chapter(book: &mut Book) {
             .says("192.168.158.143:/mnt/nfs_file /mnt/nfs_file nfs4");
     });
     book.check("the failover drill: container stopped, node drained", || {
-        run(&["apply", "--yes", "playbooks/ops/failover-drill.toml"]).exits(0).says("stop").says("drain");
+        run(&["apply", "--yes", "playbooks/ops/failover-drill.toml"])
+            .exits(0)
+            .says("stop: the value came back after ")
+            .says("drain: the value came back after ");
         assert_eq!(eventually("145"), "kept");
-        assert!(!on("144", "docker node ls").contains("Drain"), "every node is as it was");
+        assert!(!on("144", NODES_AVAILABLE).contains("drain"), "every node is as it was");
     });
-    book.check("the data survives a stopped container", || {
-        let node = runs_on();
-        on(&node, "docker stop $(docker ps -q --filter name=redis) >/dev/null");
-        assert_eq!(eventually("144"), "kept");
-    });
-    book.check("the data survives the power loss of the node that runs it", || {
-        let node = runs_on();
-        if node == "144" {
-            // The only manager: nothing would be rescheduled without it.
-            on(
-                "144",
-                "docker node update --availability drain $(docker info -f '{{.Swarm.NodeID}}') >/dev/null",
-            );
-            for _ in 0..120 {
-                if runs_on() != "144" {
-                    break;
-                }
-                std::thread::sleep(std::time::Duration::from_secs(1));
-            }
-        }
-        let node = runs_on();
-        assert_ne!(node, "144", "the manager was drained");
-        lab(&["kill", &node]);
-        assert_eq!(eventually("144"), "kept");
-        lab(&["boot", &node]);
-        on(
-            "144",
-            "docker node update --availability active $(docker info -f '{{.Swarm.NodeID}}') >/dev/null",
+    book.check("a drill that is interrupted twice puts the node right again", || {
+        let drill = start(
+            &file,
+            &["apply", "--yes", "playbooks/ops/failover-drill.toml", "--var", "drill_modes=drain"],
         );
-        // The node returns by itself.
-        for _ in 0..120 {
-            if !on("144", "docker node ls").contains("Down") {
-                break;
-            }
-            std::thread::sleep(std::time::Duration::from_secs(1));
-        }
-        json(&["apply", "--yes", "playbooks"]).exits(0);
+        until("a node is drained", || on("144", NODES_AVAILABLE).contains("drain"));
+        drill.interrupt();
+        drill.interrupt();
+        drill.ended().exits(130);
+        until("the node is active again", || !on("144", NODES_AVAILABLE).contains("drain"));
+        assert_eq!(eventually("144"), "kept");
+    });
+    book.check("the data survives the power loss of the node that runs it, and the node returns", || {
+        // The only manager: nothing would be started elsewhere without it.
+        let manager = "$(docker info -f '{{.Swarm.NodeID}}')";
+        on("144", &format!("docker node update --availability drain {manager} >/dev/null"));
+        until("it runs on a worker", || runs_on() != "144" && try_redis("144", &["PING"]).is_ok());
+        let node = runs_on();
+        let script = lab_script();
+        let power = temporary(&format!(
+            "{}drill_modes = [\"power\"]\ndrill_power = {{ host = \"controller\", off = \"{script} kill $ADDRESS\", \
+             on = \"{script} boot $ADDRESS\" }}\n[hosts.controller]\nconnection = \"local\"\n",
+            std::fs::read_to_string(&file).unwrap()
+        ));
+        let power = power.path().to_str().unwrap();
+        with_inventory(power, &["apply", "--yes", "playbooks/ops/failover-drill.toml"])
+            .exits(0)
+            .says("power: the value came back after ")
+            .says("manager-01: ")
+            .never_says(PASSWORD);
+        assert_ne!(runs_on(), node, "the tasks are not moved back");
         assert_eq!(eventually(&node), "kept");
+        on("144", &format!("docker node update --availability active {manager} >/dev/null"));
+        json(&["plan", "playbooks"]).exits(0);
     });
     book.check("teardown by one apply, as its plan said; the data is kept", || {
         let plan = json(&["plan", "--allow-disruptive", "playbooks/ops/teardown"]).exits(2);
@@ -156,6 +155,10 @@ pub fn chapter(book: &mut Book) {
         assert_eq!(json(&["plan", "playbooks/variants"]).exits(0).to_change(), [""; 0]);
     });
 }
+
+/// Prints the availability of each node.
+const NODES_AVAILABLE: &str =
+    "docker node ls -q | xargs docker node inspect --format '{{.Spec.Availability}}'";
 
 /// What is changed by hand, and what the plan shows of it.
 const BY_HAND: [(&str, &str); 17] = [
@@ -204,13 +207,12 @@ fn tokens_unseen() {
 /// The host that runs Redis.
 fn runs_on() -> String {
     let has = |node: &&&str| !on(node, "docker ps -q --filter name=redis --filter status=running").is_empty();
-    for _ in 0..60 {
-        if let Some(node) = NODES.iter().find(has) {
-            return (*node).to_owned();
-        }
-        std::thread::sleep(std::time::Duration::from_secs(1));
-    }
-    panic!("no node runs it");
+    let mut found = None;
+    until("a node runs it", || {
+        found = NODES.iter().find(has);
+        found.is_some()
+    });
+    found.unwrap().to_string()
 }
 
 /// Asks Redis through the published port of a node, from outside the hosts.
@@ -232,13 +234,10 @@ fn try_redis(node: &str, words: &[&str]) -> Result<String, String> {
 
 /// The value of `seed` as soon as it is read back.
 fn eventually(node: &str) -> String {
-    for _ in 0..180 {
-        if let Ok(value) = try_redis(node, &["GET", "seed"])
-            && !value.starts_with('-')
-        {
-            return value;
-        }
-        std::thread::sleep(std::time::Duration::from_secs(1));
-    }
-    panic!("{node}: never read back")
+    let mut found = String::new();
+    until(&format!("the value is read back through {node}"), || {
+        found = try_redis(node, &["GET", "seed"]).unwrap_or_else(|_| "-".into());
+        !found.starts_with('-')
+    });
+    found
 }
