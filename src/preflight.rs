@@ -323,7 +323,9 @@ mod tests {
     #[test]
     fn long_lists_are_cut() {
         let mut seen = fleet(12);
-        seen.iter_mut().for_each(|s| s.facts.hostname = "localhost".into());
+        for s in &mut seen {
+            s.facts.hostname = "localhost".into();
+        }
         let warnings = warnings(&seen);
         assert_eq!(warnings.len(), 1);
         assert!(warnings[0].starts_with("n1, n2, n3, n4, n5 and 7 more all call"), "{warnings:?}");
@@ -350,7 +352,9 @@ mod tests {
     fn clocks_are_measured_by_the_median() {
         let mut seen = fleet(5);
         // The controller is the one that is wrong.
-        seen.iter_mut().for_each(|s| s.facts.time += 500);
+        for s in &mut seen {
+            s.facts.time += 500;
+        }
         assert!(warnings(&seen).is_empty());
         seen[1].facts.time -= 95;
         seen[4].facts.time += 40;
