@@ -136,11 +136,15 @@ pub fn json(args: &[&str]) -> Ran {
 
 /// As [`hostwright`], with another inventory.
 pub fn with_inventory(inventory: &str, args: &[&str]) -> Ran {
-    let config = lab(&["ssh-config"]);
+    with_ssh_config(lab(&["ssh-config"]).trim(), inventory, args)
+}
+
+/// As [`with_inventory`], with another configuration of ssh.
+pub fn with_ssh_config(config: &str, inventory: &str, args: &[&str]) -> Ran {
     let mut command = Command::new(script());
     command.args(["exec", env!("CARGO_BIN_EXE_hostwright")]).args(args).args(["-i", inventory]);
     if args[0] != "check" {
-        command.args(["--ssh-config", config.trim()]);
+        command.args(["--ssh-config", config]);
     }
     let out = command.current_dir(root()).stdin(Stdio::null()).output().unwrap();
     Ran {
