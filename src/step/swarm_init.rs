@@ -46,17 +46,31 @@ impl Validate for SwarmInit {
         self.host = Some(context.host.name.clone());
         self.hosts = context.host_names().cloned().collect();
         let mut invalid = Vec::new();
-        invalid.extend(swarm::complete_address(&mut self.advertise_addr, context));
+        if self.state == Existence::Present {
+            invalid.extend(swarm::complete_address(&mut self.advertise_addr, context));
+        }
+        invalid.extend(swarm::check_addresses(self.listen_addr.as_deref(), self.data_path_addr.as_deref()));
+        let subnet = self.subnet_size.unwrap_or(24);
         for (n, pool) in self.default_addr_pool.iter().enumerate() {
-            let good = pool.split_once('/').is_some_and(|(net, bits)| {
-                net.parse::<std::net::Ipv4Addr>().is_ok() && bits.parse::<u8>().is_ok_and(|b| b <= 32)
+            let at = format!("default_addr_pool[{n}]");
+            let bits = pool.split_once('/').and_then(|(net, bits)| {
+                net.parse::<std::net::Ipv4Addr>().ok()?;
+                bits.parse::<u8>().ok().filter(|b| *b <= 32)
             });
-            if !good {
-                invalid.push(
-                    Invalid::new(format!("default_addr_pool[{n}]"), format!("{pool:?} is not a subnet"))
+            match bits {
+                None => invalid.push(
+                    Invalid::new(at, format!("{pool:?} is not a subnet"))
                         .help("write it as \"10.20.0.0/16\""),
-                );
+                ),
+                Some(bits) if bits > subnet => invalid.push(
+                    Invalid::new(at, format!("{pool} is smaller than one overlay network (/{subnet})"))
+                        .help("give a larger one, or a greater `subnet_size`"),
+                ),
+                Some(_) => {}
             }
+        }
+        if self.force && self.state == Existence::Present {
+            invalid.push(Invalid::new("force", "only goes with `state = \"absent\"`"));
         }
         if self.subnet_size.is_some_and(|n| !(8..=29).contains(&n)) {
             invalid.push(Invalid::new("subnet_size", "a prefix length from 8 to 29 is wanted"));
@@ -92,14 +106,11 @@ impl Step for SwarmInit {
             LocalState::Inactive => Ok(Verdict::Drift(self.init())),
             // Without a quorum a manager knows nothing of its swarm.
             LocalState::Active if state.control_available && !state.error.is_empty() => {
-                Err(CheckError::refused(
-                    format!("a manager of a swarm that cannot answer: {}", state.error),
-                    "bring more than half of the managers up".to_owned(),
-                ))
+                Err(swarm::no_quorum(self.host_name(), state, &state.error))
             }
             LocalState::Active if state.control_available => self.compare(&info),
             LocalState::Active => Err(CheckError::refused(
-                format!("this host is a worker of another swarm ({})", swarm::peers(state)),
+                format!("this host is a worker of a swarm already, that of {}", swarm::peers(state)),
                 "make it leave first: `docker swarm leave`, or `swarm_node` with `state = \"absent\"`"
                     .to_owned(),
             )),
@@ -244,7 +255,11 @@ impl SwarmInit {
         let others = nodes.saturating_sub(1).saturating_sub(leaving.count() as u64);
         if state.control_available && others > 0 && !self.force {
             return Err(CheckError::refused(
-                format!("{others} other nodes are still in the swarm"),
+                if others == 1 {
+                    "another node is still in the swarm".to_owned()
+                } else {
+                    format!("{others} other nodes are still in the swarm")
+                },
                 "remove them first (`swarm_node` with `state = \"absent\"`), or set `force = true`"
                     .to_owned(),
             ));

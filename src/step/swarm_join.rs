@@ -36,7 +36,7 @@ pub struct SwarmJoin {
 struct Surroundings {
     host: HostName,
     manager: ManagerHost,
-    hosts: Vec<HostName>,
+    hosts: Vec<swarm::Address>,
 }
 
 impl SwarmJoin {
@@ -58,12 +58,13 @@ impl Validate for SwarmJoin {
                 self.surroundings = Some(Surroundings {
                     host: context.host.name.clone(),
                     manager,
-                    hosts: context.host_names().cloned().collect(),
+                    hosts: swarm::addresses(context),
                 });
             }
             Err(e) => invalid.push(e),
         }
         invalid.extend(swarm::complete_address(&mut self.advertise_addr, context));
+        invalid.extend(swarm::check_addresses(self.listen_addr.as_deref(), self.data_path_addr.as_deref()));
         invalid
     }
 }
@@ -154,23 +155,28 @@ impl SwarmJoin {
     ) -> Result<Verdict, CheckError> {
         let own = &info.swarm;
         let name = &self.manager().name;
-        let again = |was| Ok(Verdict::Drift(self.join(readings, manager, nodes, Some(was))));
-        let hint = || {
-            "set `force_leave = true` to make it leave that swarm and join this one: its containers of that swarm end"
-                .to_owned()
-        };
+        let again = |was| Ok(Verdict::Drift(self.join(readings, manager, nodes, Some((was, info)))));
+        let hint = "set `force_leave = true` to make it leave, and join as a new node: its containers of the swarm end";
+        let node = nodes.iter().find(|n| n.id == own.node_id);
+        let refused =
+            || Err(CheckError::refused(swarm::stranger(own, nodes, name.as_str()), hint.to_owned()));
         match own.local_node_state {
             LocalState::Inactive => match NodeState::expected(readings, self.host()) {
                 Some(Some(_)) => Ok(Verdict::satisfied("joined by an earlier step")),
                 _ => Ok(Verdict::Drift(self.join(readings, manager, nodes, None))),
             },
+            // An engine that starts is pending for some seconds: to make a member leave then would be rash.
+            LocalState::Pending if node.is_some() => Ok(Verdict::Drift(self.wait("it is a member, and starts"))),
             LocalState::Pending | LocalState::Error if self.force_leave => again("half joined"),
-            LocalState::Pending => Ok(Verdict::Drift(
-                swarm::wait_change()
-                    .note(
-                        "a join is under way; should it not come to an end, `force_leave = true` starts anew",
-                    )
-                    .expect(swarm::node(self.host()), self.joined().state()),
+            // It had joined once: what the manager does not know will not become active.
+            LocalState::Pending if !own.node_id.is_empty() && matches!(manager, Manager::Up { .. }) => refused(),
+            LocalState::Pending => Ok(Verdict::Drift(self.wait(&format!(
+                "a join through {} is under way; should it not come to an end, `force_leave = true` starts anew",
+                swarm::peers(own)
+            )))),
+            LocalState::Error if node.is_some() => Err(CheckError::refused(
+                format!("a member, but in error: {}", swarm::or_unknown(&own.error)),
+                "look at `journalctl -u docker`; `force_leave = true` makes it leave, and join as a new node".to_owned(),
             )),
             LocalState::Error => Err(CheckError::refused(
                 format!("half joined, in error: {}", swarm::or_unknown(&own.error)),
@@ -181,20 +187,13 @@ impl SwarmJoin {
                 "a manager of a locked swarm",
                 "run `docker swarm unlock` on it".to_owned(),
             )),
-            LocalState::Active => match (nodes.iter().find(|n| n.id == own.node_id), manager) {
+            LocalState::Active => match (node, manager) {
                 (Some(node), _) => self.known(node, info, nodes),
                 (None, _) if self.force_leave => again("in another swarm"),
-                (None, Manager::Up { .. }) => Err(CheckError::refused(
-                    format!(
-                        "in another swarm, that of {}, or removed from ours: {name} does not know its node id {}",
-                        swarm::peers(own),
-                        own.node_id
-                    ),
-                    hint(),
-                )),
+                (None, Manager::Up { .. }) => refused(),
                 (None, _) => Err(CheckError::refused(
                     format!("in another swarm, that of {}; {name} is in none yet", swarm::peers(own)),
-                    hint(),
+                    hint.to_owned(),
                 )),
             },
         }
@@ -210,8 +209,8 @@ impl SwarmJoin {
                     "a member, but {name} sees node {} as {}{why}{}",
                     node.id, node.status.state, node.status.message
                 ),
-                "joining again would not help: look at the network (2377/tcp, 7946/tcp+udp, 4789/udp), the clocks and \
-                 `journalctl -u docker` of both"
+                "joining again would not help; a new leader hears of its nodes within some seconds: ask again, then look \
+                 at the network (2377/tcp, 7946/tcp+udp, 4789/udp), the clocks and `journalctl -u docker` of both"
                     .to_owned(),
             ));
         }
@@ -228,7 +227,10 @@ impl SwarmJoin {
         {
             return Err(CheckError::refused(
                 format!("a member, but as {}, not as {}", node.spec.role.word(), role.word()),
-                format!("change it with a step `swarm_node` with `role = \"{}\"`", role.word()),
+                format!(
+                    "leave `role` out here, and change it with a step `swarm_node` with `role = \"{}\"`",
+                    role.word()
+                ),
             ));
         }
         let mut reason =
@@ -259,7 +261,7 @@ impl SwarmJoin {
         readings: &Readings,
         manager: &Manager,
         nodes: &[Node],
-        leave: Option<&'static str>,
+        leave: Option<(&'static str, &Info)>,
     ) -> Change {
         let address = self.advertise_addr.as_deref().unwrap_or_default();
         let role = self.wanted_role();
@@ -270,21 +272,22 @@ impl SwarmJoin {
         }
         .unwrap_or_else(|| swarm::with_port(&self.manager().address, 2377));
         let mut change = Change::new(format!("join the swarm of {at} as {}", role.word()));
-        if let Some(was) = leave {
+        if let Some((was, info)) = leave {
             change.summary = format!("leave (it is {was}), and join the swarm of {at} as {}", role.word());
-            change.disrupts = Some("its containers of another swarm end".into());
+            change.disrupts = left_behind(info);
             change =
                 change.action(Action::new("leave", swarm::leave_script()).timeout(Duration::from_mins(3)));
         }
         change = change
-            .field("swarm", leave.unwrap_or("inactive"), format!("active, of {remote}"))
+            .field("swarm", leave.map_or("inactive", |(was, _)| was), format!("active, of {remote}"))
             .field("role", Value::Absent, role.word())
             .field("advertise_addr", Value::Absent, address)
             .field("node id", Value::Absent, Value::AfterApply);
         if self.availability != Availability::Active {
             change = change.field("availability", Value::Absent, self.availability.word());
         }
-        change = change
+        change = self
+            .stale(change, nodes)
             .action(
                 Action::new(format!("join through {remote}"), self.join_script(&remote))
                     .borrow(join_token(self.manager(), role))
@@ -296,9 +299,12 @@ impl SwarmJoin {
                     .borrow(swarm::own_node_id())
                     .timeout(Duration::from_mins(2)),
             );
-        change = self.stale(change, nodes);
         if role == Role::Manager {
-            change.notes.extend(swarm::quorum_note(self.managers(readings, nodes) + 1));
+            let stay: Vec<Node> =
+                nodes.iter().filter(|n| !(self.remove_stale && self.was(n))).cloned().collect();
+            let hosts = &self.surroundings().hosts;
+            let others = swarm::managers_beside(readings, &stay, self.host(), "", hosts);
+            change.notes.extend(swarm::quorum_note(others + 1));
         }
         change.expect(swarm::node(self.host()), self.joined().state())
     }
@@ -308,32 +314,36 @@ impl SwarmJoin {
         NodeState { role: self.wanted_role(), availability: self.availability, ..NodeState::default() }
     }
 
-    /// Managers now, and those that earlier steps of the plan will have made.
-    fn managers(&self, readings: &Readings, nodes: &[Node]) -> usize {
-        let now = nodes.iter().filter(|n| n.spec.role == Role::Manager).count();
-        let coming = self.surroundings().hosts.iter().filter(|h| h.as_str() != self.host());
-        let coming = coming.filter(
-            |h| matches!(NodeState::expected(readings, h.as_str()), Some(Some(n)) if n.role == Role::Manager),
-        );
-        now + coming.count()
+    /// The change for an engine that is on its way into the swarm.
+    fn wait(&self, note: &str) -> Change {
+        swarm::wait_change().note(note).expect(swarm::node(self.host()), self.joined().state())
     }
 
-    /// What to do of nodes that this host was before.
+    fn address(&self) -> &str {
+        swarm::without_port(self.advertise_addr.as_deref().unwrap_or_default())
+    }
+
+    /// Whether this host was that node before.
+    fn was(&self, node: &Node) -> bool {
+        node.is_stale(self.address())
+    }
+
+    /// What to do of nodes that this host was before. A lost manager must go before another one comes: each counts
+    /// for the quorum.
     fn stale(&self, mut change: Change, nodes: &[Node]) -> Change {
-        let address = swarm::without_port(self.advertise_addr.as_deref().unwrap_or_default());
-        for node in nodes.iter().filter(|n| n.status.addr == address) {
-            let old = format!("node {} ({}) of the same address", node.id, node.status.state);
-            if self.remove_stale && node.status.state == "down" && node.spec.role == Role::Worker {
-                change = change
-                    .field(format!("stale node {}", node.id), node.status.state.clone(), Value::Absent)
-                    .action(
-                        Action::new(format!("remove stale node {}", node.id), swarm::remove_script(&node.id))
-                            .on(self.manager().name.clone())
-                            .timeout(Duration::from_mins(2)),
-                    );
+        for node in nodes.iter().filter(|n| n.status.addr == self.address()) {
+            let old = format!("stale {} {}", node.spec.role.word(), node.id);
+            let state = node.status.state.as_str();
+            if self.remove_stale && self.was(node) {
+                change = change.field(old, state, Value::Absent).action(swarm::remove(
+                    self.manager(),
+                    &node.id,
+                    node.spec.role,
+                ));
             } else {
                 change = change.note(format!(
-                    "{old} stays in the swarm's list; `remove_stale = true` removes workers that are down"
+                    "{old} ({state}) of the same address stays on the list; `remove_stale = true` removes it{}",
+                    if self.was(node) { "" } else { " once it is seen as down" }
                 ));
             }
         }
@@ -365,6 +375,20 @@ fi
             body,
             swarm::wait_active(90)
         )
+    }
+}
+
+/// What ends when a host leaves the swarm that it is in.
+fn left_behind(info: &Info) -> Option<String> {
+    let swarm = &info.swarm;
+    match (swarm.control_available, info.containers_running) {
+        (true, _) if swarm.managers < 2 => Some(
+            "the swarm that it leaves has no other manager: its services, configs and secrets are lost"
+                .into(),
+        ),
+        (true, _) => Some(format!("the swarm that it leaves loses one of its {} managers", swarm.managers)),
+        (false, 0) => None,
+        (false, n) => Some(format!("its service tasks end ({n} containers run on this host)")),
     }
 }
 

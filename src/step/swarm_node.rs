@@ -39,6 +39,7 @@ struct Surroundings {
     host: HostName,
     address: String,
     manager: ManagerHost,
+    hosts: Vec<swarm::Address>,
 }
 
 impl Validate for SwarmNode {
@@ -49,11 +50,16 @@ impl Validate for SwarmNode {
                 Invalid::new("manager", "a node cannot remove itself: name another host that is a manager")
                     .help("the last manager of a swarm leaves with `swarm_init = { state = \"absent\" }`"),
             ),
+            Ok(manager) if manager.own && self.role == Some(Role::Worker) => invalid.push(
+                Invalid::new("manager", "a worker cannot ask itself: name another host that is a manager")
+                    .help("only managers know and change roles"),
+            ),
             Ok(manager) => {
                 self.surroundings = Some(Surroundings {
                     host: context.host.name.clone(),
                     address: context.host.login.address.clone(),
                     manager,
+                    hosts: swarm::addresses(context),
                 });
             }
             Err(e) => invalid.push(e),
@@ -70,6 +76,9 @@ impl Validate for SwarmNode {
             if key.is_empty() || key.contains(['=', ' ', '\n']) {
                 invalid.push(Invalid::new("labels", format!("{key:?} is no key of a label")));
             }
+        }
+        if self.force && self.state == Existence::Present {
+            invalid.push(Invalid::new("force", "only goes with `state = \"absent\"`"));
         }
         let says_something = self.role.is_some()
             || self.availability.is_some()
@@ -156,7 +165,7 @@ impl SwarmNode {
         let expected = NodeState::expected(readings, self.host());
         let not_yet = |why: String| {
             let fresh = NodeState { role: self.role.unwrap_or_default(), ..NodeState::default() };
-            let then = self.change(&fresh, own, nodes, true);
+            let then = self.change(readings, &fresh, own, nodes, true);
             let then = Some(then?).filter(|c| !c.fields.is_empty());
             Ok(Verdict::Unknown { until: swarm::node(self.host()), then, otherwise: why })
         };
@@ -191,14 +200,17 @@ impl SwarmNode {
                     (LocalState::Active, _) => {
                         let Some(node) = nodes.iter().find(|n| n.id == info.swarm.node_id) else {
                             return Err(CheckError::refused(
-                                format!(
-                                    "in another swarm, that of {}: {name} does not know its node id {}",
-                                    swarm::peers(&info.swarm),
-                                    info.swarm.node_id
-                                ),
+                                swarm::stranger(&info.swarm, nodes, name.as_str()),
                                 "see `force_leave` of `swarm_join`".to_owned(),
                             ));
                         };
+                        if self.role.is_some_and(|r| r != node.spec.role) && node.status.state != "ready" {
+                            return Err(CheckError::refused(
+                                format!("{name} sees it as {}: its role is left alone", node.status.state),
+                                "look at the network (2377/tcp) and `journalctl -u docker` of both first"
+                                    .to_owned(),
+                            ));
+                        }
                         // The role that it has, not the one that it is to take.
                         let role = if info.swarm.control_available { Role::Manager } else { Role::Worker };
                         NodeState { role, ..NodeState::from(&node.spec) }
@@ -206,7 +218,7 @@ impl SwarmNode {
                 }
             }
         };
-        let change = self.change(&now, own, nodes, false)?;
+        let change = self.change(readings, &now, own, nodes, false)?;
         if change.fields.is_empty() {
             let mut words = vec![now.role.word().to_owned(), now.availability.word().to_owned()];
             words.extend(self.labels.iter().map(|(k, v)| format!("{k}={v}")));
@@ -216,7 +228,14 @@ impl SwarmNode {
     }
 
     /// What must be done of a node that stands so; no fields if nothing.
-    fn change(&self, now: &NodeState, own: &Own, nodes: &[Node], fresh: bool) -> Result<Change, CheckError> {
+    fn change(
+        &self,
+        readings: &Readings,
+        now: &NodeState,
+        own: &Own,
+        nodes: &[Node],
+        fresh: bool,
+    ) -> Result<Change, CheckError> {
         let (running, own_id) = match own {
             Own::Up(info) => (info.containers_running, info.swarm.node_id.as_str()),
             _ => (0, ""),
@@ -228,8 +247,7 @@ impl SwarmNode {
         let mut words = Vec::new();
         let mut turned = None;
         if let Some(role) = self.role.filter(|r| *r != now.role) {
-            let is_other = |n: &&Node| n.spec.role == Role::Manager && n.id != own_id;
-            let others = nodes.iter().filter(is_other).count();
+            let others = self.other_managers(readings, nodes, own_id);
             if role == Role::Worker && others == 0 && !nodes.is_empty() {
                 return Err(CheckError::refused(
                     "the only manager cannot become a worker",
@@ -312,27 +330,29 @@ impl SwarmNode {
         };
         let info = match own {
             Own::Up(info) if info.swarm.local_node_state != LocalState::Inactive => info,
-            _ => return Ok(self.clear_stale(nodes)),
+            _ => return Ok(self.clear_stale(own, nodes)),
         };
         if NodeState::expected(readings, self.host()) == Some(None) {
             return Ok(Verdict::satisfied("taken out of the swarm by an earlier step"));
         }
         let state = &info.swarm;
         let node = nodes.iter().find(|n| n.id == state.node_id);
-        if node.is_none() && !self.force {
-            let name = &self.manager().name;
+        // A join that got stuck, or a node that was removed: it only has to leave.
+        let ours = node.is_some() || state.node_id.is_empty() || swarm::follows(state, nodes);
+        if !ours && !self.force {
             return Err(CheckError::refused(
-                format!(
-                    "in a swarm, that of {}, but {name} does not know its node id {}",
-                    swarm::peers(state),
-                    or_none(&state.node_id)
-                ),
+                swarm::stranger(state, nodes, self.manager().name.as_str()),
                 "set `force = true` to make it leave whatever swarm it is in".to_owned(),
             ));
         }
         let mut change = Change::new("leave the swarm, and be removed from it").field(
             "swarm",
-            if node.is_some() { "active" } else { "another" },
+            match node {
+                Some(_) => "active",
+                None if !ours => "another",
+                None if state.node_id.is_empty() => "half joined",
+                None => "removed",
+            },
             Value::Absent,
         );
         if info.containers_running > 0 {
@@ -342,16 +362,16 @@ impl SwarmNode {
             ));
         }
         if let Some(node) = node {
-            let managers = nodes.iter().filter(|n| n.spec.role == Role::Manager).count();
+            let others = self.other_managers(readings, nodes, &node.id);
             change = change.field(format!("node {}", node.id), node.status.state.clone(), Value::Absent);
             if node.spec.role == Role::Manager {
-                if managers == 1 {
+                if others == 0 {
                     return Err(CheckError::refused(
                         "the only manager cannot be removed from its swarm",
                         "end the swarm with `swarm_init = { state = \"absent\" }`".to_owned(),
                     ));
                 }
-                change.notes.extend(swarm::quorum_note(managers - 1));
+                change.notes.extend(swarm::quorum_note(others));
                 let script = update_script(&["--role".to_owned(), "worker".to_owned()]);
                 change = change
                     .action(
@@ -380,39 +400,36 @@ impl SwarmNode {
         change = change
             .action(Action::new("leave the swarm", swarm::leave_script()).timeout(Duration::from_mins(3)));
         if let Some(node) = node {
-            change = change.action(remove(self.manager(), node));
+            change = change.action(swarm::remove(self.manager(), &node.id, Role::Worker));
         }
         Ok(Verdict::Drift(change.expect(swarm::node(self.host()), State::Absent)))
     }
 
+    fn other_managers(&self, readings: &Readings, nodes: &[Node], own_id: &str) -> usize {
+        swarm::managers_beside(readings, nodes, self.host(), own_id, &self.surroundings().hosts)
+    }
+
     /// The host is in no swarm; the manager may still list what it was.
-    fn clear_stale(&self, nodes: &[Node]) -> Verdict {
-        let stale: Vec<_> = nodes
-            .iter()
-            .filter(|n| n.status.addr == self.surroundings().address && n.status.state == "down")
-            .filter(|n| n.spec.role == Role::Worker)
-            .collect();
+    fn clear_stale(&self, own: &Own, nodes: &[Node]) -> Verdict {
+        let address = &self.surroundings().address;
+        // An engine that does not answer may be a member as soon as it does.
+        let left = |n: &&Node| matches!(own, Own::Up(_)) || n.status.state == "down";
+        let stale: Vec<_> = nodes.iter().filter(|n| n.is_stale(address)).filter(left).collect();
         if stale.is_empty() {
             return Verdict::satisfied("in no swarm");
         }
         let mut change = Change::new("remove what the manager still lists of this host");
         for node in stale {
             change = change
-                .field(format!("node {}", node.id), node.status.state.clone(), Value::Absent)
-                .action(remove(self.manager(), node));
+                .field(
+                    format!("{} {}", node.spec.role.word(), node.id),
+                    node.status.state.clone(),
+                    Value::Absent,
+                )
+                .action(swarm::remove(self.manager(), &node.id, node.spec.role));
         }
         Verdict::Drift(change.expect(swarm::node(self.host()), State::Absent))
     }
-}
-
-fn or_none(id: &str) -> &str {
-    if id.is_empty() { "(none)" } else { id }
-}
-
-fn remove(manager: &ManagerHost, node: &Node) -> Action {
-    let action = Action::new(format!("remove node {}", node.id), swarm::remove_script(&node.id))
-        .timeout(Duration::from_mins(3));
-    manager.act(action)
 }
 
 /// Updates the node whose id comes on descriptor 3: never by host name, for several may have the same.
@@ -466,10 +483,13 @@ exit 1"#,
     Action::new(format!("see it as {}", role.word()), script).timeout(Duration::from_mins(2))
 }
 
+/// Waits until nothing of the swarm runs on the node: a task counts until its container has stopped, also when the
+/// manager has long decided that it is to go.
 fn drained_script() -> Script {
     sh!(r#"IFS= read -r hw_id <&3
 hw_end=$(($(date +%s) + 150))
-while hw_tasks=$(timeout -k 2 20 docker node ps --filter desired-state=running -q "$hw_id") && [ -n "$hw_tasks" ]; do
+until hw_tasks=$(timeout -k 2 20 docker node ps --format '{{.CurrentState}}' "$hw_id") &&
+  ! printf '%s\n' "$hw_tasks" | grep -q -E '^(Assigned|Accepted|Preparing|Ready|Starting|Running)'; do
   [ "$(date +%s)" -lt "$hw_end" ] || { echo 'tasks are still on the node:' >&2; docker node ps "$hw_id" >&2; exit 1; }
   sleep 1
 done"#)

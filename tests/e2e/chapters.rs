@@ -2,6 +2,7 @@
 
 mod nfs;
 mod recipe;
+mod swarm;
 
 use crate::Book;
 
@@ -9,4 +10,5 @@ use crate::Book;
 type Chapter = fn(&mut Book);
 
 /// All chapters by name, in their order.
-pub const ALL: &[(&str, Chapter)] = &[("nfs", nfs::chapter), ("recipe", recipe::chapter)];
+pub const ALL: &[(&str, Chapter)] =
+    &[("nfs", nfs::chapter), ("recipe", recipe::chapter), ("swarm", swarm::chapter)];

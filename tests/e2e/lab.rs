@@ -156,16 +156,24 @@ pub fn with_inventory(inventory: &str, args: &[&str]) -> Ran {
     start(inventory, args).ended()
 }
 
+/// As [`with_inventory`], with another configuration of ssh.
+pub fn with_ssh_config(config: &str, inventory: &str, args: &[&str]) -> Ran {
+    started(config, inventory, args).ended()
+}
+
 /// A run of the binary that goes on.
 pub struct Running(Child);
 
 /// Starts what [`with_inventory`] runs.
 pub fn start(inventory: &str, args: &[&str]) -> Running {
-    let config = lab(&["ssh-config"]);
+    started(lab(&["ssh-config"]).trim(), inventory, args)
+}
+
+fn started(config: &str, inventory: &str, args: &[&str]) -> Running {
     let mut command = Command::new(script());
     command.args(["exec", env!("CARGO_BIN_EXE_hostwright")]).args(args).args(["-i", inventory]);
     if args[0] != "check" {
-        command.args(["--ssh-config", config.trim()]);
+        command.args(["--ssh-config", config]);
     }
     command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
     Running(command.current_dir(root()).spawn().unwrap())

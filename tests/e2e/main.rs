@@ -8,6 +8,7 @@
 
 mod chapters;
 mod lab;
+mod tokens;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Instant;

@@ -6,6 +6,7 @@ mod commands;
 mod docker;
 mod nfs;
 mod steps;
+mod swarm;
 
 use std::sync::Arc;
 
@@ -69,6 +70,7 @@ pub const LINTS: &[Lint] = &[
     SAME_ADDRESS,
     commands::SECRET_IN_COMMAND,
     docker::SERVICE_ON_DRAINED,
+    swarm::SEVERAL_SWARMS,
     docker::TWO_WRITERS,
     commands::UNGUARDED_COMMAND,
     steps::UNNOTIFIED_HANDLER,
@@ -144,4 +146,5 @@ pub(super) fn resolved(run: &Resolved<'_>, out: &mut Vec<Diagnostic>) {
     commands::check_resolved(run, out);
     nfs::check(run, out);
     docker::check(run, out);
+    swarm::check(run, out);
 }

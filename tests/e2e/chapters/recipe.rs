@@ -3,6 +3,7 @@
 
 use crate::Book;
 use crate::lab::{Ran, inside, lab, lab_script, on, same, start, temporary, until, with_inventory};
+use crate::tokens;
 
 const NODES: [&str; 3] = ["144", "145", "146"];
 const PASSWORD: &str = "correct-horse-battery";
@@ -22,12 +23,12 @@ pub fn chapter(book: &mut Book) {
     });
     book.check("the whole recipe by one apply, as its plan said", || {
         let plan = json(&["plan", "playbooks"]).exits(2);
-        watch_for_tokens();
+        tokens::watch(&NODES);
         let apply = json(&["apply", "--yes", "playbooks"]).exits(0);
         same(&plan, &apply);
         apply.never_says("SWMTKN-");
     });
-    book.check("no join token was in the arguments of a process", tokens_unseen);
+    book.check("no join token was in the arguments of a process", || tokens::unseen(&NODES));
     book.check("a second run changes nothing and asks each host once", || {
         let again = json(&["apply", "--yes", "playbooks"]).exits(0);
         assert_eq!(again.changed(), [""; 0]);
@@ -183,26 +184,6 @@ const BY_HAND: [(&str, &str); 17] = [
 
 /// After the others, for with it two tasks would write at once.
 const START_FIRST: (&str, &str) = ("--update-order start-first", "start-first");
-
-/// Writes down on each node what arguments of processes look like a join token, until [`tokens_unseen`].
-fn watch_for_tokens() {
-    // The brackets keep the watcher from seeing itself.
-    let watch = r#"nohup sh -c 'while sleep 0.1; do cat /proc/[0-9]*/cmdline 2>/dev/null | tr "\0" "\n" |
-        grep -a "[S]WMTKN-" >>/root/tokens; done' >/dev/null 2>&1 </dev/null & echo $! >/root/watcher"#;
-    for node in NODES {
-        on(node, watch);
-        // A watcher that sees nothing would prove nothing.
-        on(node, "sh -c 'sleep 2; :' SWMTKN-seen-it-can");
-    }
-}
-
-fn tokens_unseen() {
-    for node in NODES {
-        on(node, "kill $(cat /root/watcher)");
-        let seen = on(node, "sort -u /root/tokens");
-        assert_eq!(seen, "SWMTKN-seen-it-can", "{node}");
-    }
-}
 
 /// The host that runs Redis.
 fn runs_on() -> String {

@@ -19,7 +19,7 @@ use crate::step::{Change, Verdict};
 /// `--unix-socket` only from 7.40 on (exit code 2 before), which CentOS 7 has not; the hidden
 /// `docker system dial-stdio` of the CLI (18.09 and later) does the same. Its standard input must not end before the
 /// answer has come, or newer engines take the request for cancelled: opening the pipe for reading *and* writing
-/// keeps it open without another process.
+/// keeps it open without another process. A manager without a leader answers after up to 20 s.
 pub fn get<P: AsRef<str>>(paths: &[P]) -> Probe {
     let urls: Vec<_> = paths.iter().map(|path| format!("http://docker{}", path.as_ref())).collect();
     let (last, first) = paths.split_last().map_or(("/info", &[][..]), |(last, first)| (last.as_ref(), first));
@@ -40,13 +40,13 @@ fi
 if [ -S "$hw_sock" ]; then
   [ -w "$hw_sock" ] || { echo 'hw: denied'; exit 0; }
   if command -v curl >/dev/null; then
-    curl -q -sS -i --raw -m 10 --noproxy '*' --unix-socket "$hw_sock" {} 2>&1
+    curl -q -sS -i --raw -m 20 --noproxy '*' --unix-socket "$hw_sock" {} 2>&1
     hw_rc=$?
     [ "$hw_rc" = 2 ] || exit "$hw_rc"
   fi
 fi
 { {}printf 'GET %s HTTP/1.1\r\nHost: docker\r\nConnection: close\r\n\r\n' {}; } |
-  { exec 4<>/proc/self/fd/0; timeout -k 2 10 docker system dial-stdio; }"#,
+  { exec 4<>/proc/self/fd/0; timeout -k 2 20 docker system dial-stdio; }"#,
         urls,
         requests,
         last
@@ -125,8 +125,10 @@ fn classify(probe: &Probe, answer: &Answer) -> Result<Engine, CheckError> {
     }
     if answer.code == 124 || first.starts_with("curl: (28)") {
         return Err(CheckError::refused(
-            "the Docker engine did not answer within 10 s",
-            "look at `journalctl -u docker`; a hung engine needs a restart by hand".to_owned(),
+            "the Docker engine did not answer within 20 s",
+            "look at `journalctl -u docker`; a manager is slow while its swarm has no leader: bring more than half of \
+             the managers up, or ask again in a minute; a hung engine needs a restart by hand"
+                .to_owned(),
         ));
     }
     Err(CheckError::unreadable(probe, answer, "expected HTTP responses of the Docker engine"))

@@ -3,14 +3,20 @@
 //! The fields are those of the engine's API (docs.docker.com, Engine API 1.41). The daemon leaves out what is
 //! empty, so that every field has a default.
 
+mod address;
+mod scripts;
+mod words;
+
 use serde::{Deserialize, Serialize};
 
 use super::api::{self, Engine};
 use crate::model::{HostName, Kind, Resource, State};
 use crate::probe::{CheckError, Probe, Readings};
 use crate::sh;
-use crate::shell::Script;
-use crate::step::{Action, Borrowed, Change, Context, Invalid};
+use crate::step::{Action, Borrowed, Context, Invalid};
+pub use address::{check_addresses, complete_address, is_ip, with_port, without_port};
+pub use scripts::{leave_script, remove, wait_active, wait_change};
+pub use words::{follows, no_quorum, or_unknown, peers, quorum_note, stranger};
 
 /// `GET /info`, as far as it matters here.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
@@ -346,11 +352,7 @@ pub fn manager(readings: &Readings, manager: &ManagerHost) -> Result<Manager, Ch
                 (LocalState::Active, Some(nodes)) if info.swarm.control_available => {
                     // A manager without a quorum answers 500 or 503 here.
                     if nodes.status != 200 {
-                        return Err(CheckError::refused(
-                            format!("{host} manages a swarm that cannot answer: {}", nodes.message()),
-                            "see `docker node ls` there: more than half of the managers must be up"
-                                .to_owned(),
-                        ));
+                        return Err(no_quorum(host.as_str(), &info.swarm, &nodes.message()));
                     }
                     let nodes = nodes.json(&probe, readings)?;
                     return Ok(Manager::Up { info: Box::new(info), nodes });
@@ -382,38 +384,29 @@ pub fn manager(readings: &Readings, manager: &ManagerHost) -> Result<Manager, Ch
     if swarm_is_coming(readings) { Ok(Manager::Coming) } else { Ok(Manager::Missing(why, swarm())) }
 }
 
-/// `error`, or words in its place where the engine gives none.
-pub fn or_unknown(error: &str) -> &str {
-    if error.is_empty() { "the engine does not say why" } else { error }
-}
-
-/// The managers that an engine believes in, as text.
-pub fn peers(swarm: &Swarm) -> String {
-    let mut addresses: Vec<_> = swarm.remote_managers.iter().map(|p| p.addr.as_str()).collect();
-    addresses.sort_unstable();
-    if addresses.is_empty() { "unknown managers".into() } else { format!("manager {}", addresses.join(", ")) }
-}
-
 /// The id of the node that an engine is, for an action on a manager. Not known before it has joined.
+///
+/// A manager that has just joined tells it only when it knows its leader: on a slow host after more than 10 s.
 pub fn own_node_id() -> Borrowed {
     Borrowed {
         what: "node id",
-        from: Probe::new(sh!("timeout -k 2 10 docker info --format '{{.Swarm.NodeID}}'")),
+        from: Probe::new(sh!(r#"hw_end=$(($(date +%s) + 40))
+until hw_id=$(timeout -k 2 30 docker info --format '{{.Swarm.NodeID}}') && [ -n "$hw_id" ]; do
+  [ "$(date +%s)" -lt "$hw_end" ] || { echo 'the engine does not tell its node id' >&2; exit 1; }
+  sleep 1
+done
+printf '%s\n' "$hw_id""#)),
         secret: false,
     }
 }
 
-/// `Ok` if `address` is an IP address (without port).
-pub fn is_ip(address: &str) -> bool {
-    address.parse::<std::net::IpAddr>().is_ok()
-}
-
-/// `address` with `port`, as the API wants it: IPv6 in brackets.
-pub fn with_port(address: &str, port: u16) -> String {
-    if address.parse::<std::net::Ipv6Addr>().is_ok() {
-        format!("[{address}]:{port}")
-    } else {
-        format!("{address}:{port}")
+impl Node {
+    /// Whether it is what a host at `address`, which is in no swarm now, once was, so that it can be removed.
+    ///
+    /// A manager must be seen as gone: to demote one that is up, somebody else's with the same address, does harm.
+    pub fn is_stale(&self, address: &str) -> bool {
+        let gone = |m: &ManagerStatus| self.status.state == "down" || m.reachability == "unreachable";
+        self.status.addr == address && self.manager_status.as_ref().is_none_or(gone)
     }
 }
 
@@ -444,63 +437,45 @@ impl NodeState {
     }
 }
 
+/// A host of the inventory by its name and address.
+pub type Address = (HostName, String);
+
+/// The addresses of all hosts of the inventory.
+pub fn addresses(context: &Context<'_>) -> Vec<Address> {
+    let hosts = context.host_names().filter_map(|name| context.find_host(name.as_str()));
+    hosts.map(|h| (h.name.clone(), h.login.address.clone())).collect()
+}
+
+/// How many managers there will be after the earlier steps of the plan, beside `host` with the node id `own_id`.
+///
+/// Of another host a step does not know the node id: its address tells which node it is.
+pub fn managers_beside(
+    readings: &Readings,
+    nodes: &[Node],
+    host: &str,
+    own_id: &str,
+    hosts: &[Address],
+) -> usize {
+    let expected = |name: &HostName| NodeState::expected(readings, name.as_str());
+    let others = || hosts.iter().filter(|(name, _)| name.as_str() != host);
+    let listed = nodes.iter().filter(|node| node.id != own_id).filter(|node| {
+        let planned = others().find(|(_, address)| *address == node.status.addr);
+        match planned.and_then(|(name, _)| expected(name)) {
+            Some(state) => state.is_some_and(|s| s.role == Role::Manager),
+            None => node.spec.role == Role::Manager,
+        }
+    });
+    let coming = others().filter(|(name, address)| {
+        !nodes.iter().any(|n| n.status.addr == *address)
+            && matches!(expected(name), Some(Some(s)) if s.role == Role::Manager)
+    });
+    listed.count() + coming.count()
+}
+
 impl From<&NodeSpec> for NodeState {
     fn from(spec: &NodeSpec) -> Self {
         Self { role: spec.role, availability: spec.availability, labels: spec.labels.clone() }
     }
-}
-
-/// What to say of a number of managers, if something is to be said.
-pub fn quorum_note(managers: usize) -> Option<String> {
-    let quorum = managers / 2 + 1;
-    match managers {
-        0 => None,
-        1 => Some("one manager: while it is down, nothing in the swarm is changed or moved".into()),
-        n if n % 2 == 0 => Some(format!(
-            "{n} managers: an even number stands the loss of no more managers than {} do ({quorum} must be up)",
-            n - 1
-        )),
-        n => Some(format!("{n} managers: {quorum} of them must be up")),
-    }
-}
-
-/// `address` without its port, if it has one.
-pub fn without_port(address: &str) -> &str {
-    if let Some(rest) = address.strip_prefix('[') {
-        return rest.split(']').next().unwrap_or(rest);
-    }
-    match address.split_once(':') {
-        Some((host, port)) if !port.contains(':') => host,
-        _ => address,
-    }
-}
-
-/// Sets an address to advertise that was left out to the host's own in the inventory.
-///
-/// The daemon takes an IP address or the name of an interface, each with or without a port; it does not look
-/// up names of hosts.
-pub fn complete_address(advertise: &mut Option<String>, context: &Context<'_>) -> Option<Invalid> {
-    let help = "give an IP address or the name of an interface that the other nodes reach";
-    if advertise.is_none() {
-        let address = &context.host.login.address;
-        if !is_ip(address) {
-            return Some(
-                Invalid::new(
-                    "",
-                    format!("`advertise_addr` is missing, and {address:?} is not an IP address"),
-                )
-                .help(help),
-            );
-        }
-        *advertise = Some(address.clone());
-    }
-    let address = advertise.as_deref().unwrap_or_default();
-    let host = without_port(address);
-    let unusable = host.is_empty()
-        || host.parse::<std::net::IpAddr>().is_ok_and(|ip| ip.is_unspecified() || ip.is_multicast());
-    unusable.then(|| {
-        Invalid::new("advertise_addr", format!("{address:?} is no address that others can reach")).help(help)
-    })
 }
 
 /// Refuses an engine with `live-restore`: it does not get on with a swarm (the daemon says so at the join, or at
@@ -522,69 +497,8 @@ pub fn refuse_live_restore(readings: &Readings, own: &Own) -> Result<(), CheckEr
 /// The state of an engine that will have `live-restore` on.
 pub const LIVE_RESTORE: &str = "live-restore";
 
-/// Leaves the swarm, whatever the node is in it, and waits until the engine is out of it.
-pub fn leave_script() -> Script {
-    sh!(r#"hw_said=$(timeout -k 5 120 docker swarm leave --force 2>&1) || case $hw_said in
-  *'not part of a swarm'*) ;;
-  *) printf '%s\n' "$hw_said" >&2; exit 1 ;;
-esac
-hw_end=$(($(date +%s) + 40))
-while hw_state=$(timeout -k 2 10 docker info --format '{{.Swarm.LocalNodeState}}') && [ "$hw_state" != inactive ]; do
-  [ "$(date +%s)" -lt "$hw_end" ] || { echo "the engine is still $hw_state in its swarm" >&2; exit 1; }
-  sleep 1
-done"#)
-}
-
-/// Waits until the engine is active in its swarm, for so many seconds.
-pub fn wait_active(seconds: u32) -> Script {
-    sh!(
-        r#"hw_end=$(($(date +%s) + {}))
-while :; do
-  hw_state=$(timeout -k 2 10 docker info --format '{{.Swarm.LocalNodeState}} {{.Swarm.Error}}')
-  case $hw_state in
-    'active '*) exit 0 ;;
-    'locked '*) echo 'the swarm is locked: it wants its unlock key' >&2; exit 1 ;;
-    'error '*) break ;;
-  esac
-  [ "$(date +%s)" -lt "$hw_end" ] || break
-  sleep 1
-done
-echo "the engine did not become active in the swarm: $hw_state" >&2
-echo 'are ports 2377/tcp, 7946/tcp+udp and 4789/udp open between the nodes, and the clocks right?' >&2
-exit 1"#,
-        seconds
-    )
-}
-
-/// The change for an engine that is on its way into a swarm.
-pub fn wait_change() -> Change {
-    Change::new("wait until the engine is active in its swarm")
-        .field("swarm", "pending", "active")
-        .action(Action::new("wait for the swarm", wait_active(60)).timeout(std::time::Duration::from_mins(2)))
-}
-
 /// The address with port under which a manager can be joined.
 pub fn own_remote_addr(swarm: &Swarm) -> Option<String> {
     let listed = swarm.remote_managers.iter().find(|p| p.node_id == swarm.node_id).map(|p| p.addr.clone());
     listed.or_else(|| (!swarm.node_addr.is_empty()).then(|| with_port(&swarm.node_addr, 2377)))
-}
-
-/// Removes a node that has left, once the manager has noticed; one that is gone already is fine.
-pub fn remove_script(id: &str) -> Script {
-    sh!(
-        r#"hw_end=$(($(date +%s) + 90))
-while :; do
-  hw_said=$(timeout -k 2 20 docker node rm {} 2>&1) && exit 0
-  case $hw_said in
-    *'not found'*|*'o such node'*) exit 0 ;;
-    *'is not down'*) ;;
-    *) break ;;
-  esac
-  [ "$(date +%s)" -lt "$hw_end" ] || break
-  sleep 2
-done
-printf '%s\n' "$hw_said" >&2
-exit 1"#,
-        id
-    )
 }
