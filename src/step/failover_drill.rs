@@ -423,12 +423,16 @@ hw_was=$(timeout -k 2 20 docker node inspect --format '{{.Spec.Availability}}' "
             ),
             &sh!(
                 r#"timeout -k 2 30 docker node update --availability drain "$hw_id" >/dev/null || exit 1
-while timeout -k 2 20 docker node ps --filter desired-state=running --format '{{.Name}}' "$hw_id" | grep -q {}; do
+# Until its container has stopped, which is later than the manager's wish: the old one would still answer.
+while timeout -k 2 20 docker node ps --format '{{.Name}}|{{.CurrentState}}' "$hw_id" | grep -q -E {}; do
   [ "$(($(hw_clock) - hw_start))" -lt "$hw_seconds" ] || break
   sleep 0.5
 done
 hw_settled=1"#,
-                format!("^{}\\.", self.service.replace('.', "\\."))
+                format!(
+                    r"(^|[ _]){}\.[^|]*\|(Assigned|Accepted|Preparing|Ready|Starting|Running)",
+                    self.service.replace('.', r"\.")
+                )
             ),
             &sh!(
                 r#"for hw_try in 1 2 3 4 5; do
