@@ -135,7 +135,8 @@ pub(crate) fn wrap(text: &str, columns: Option<usize>, first: &str, rest: &str) 
 
 /// What a host printed, as it is: tables would not stand being broken.
 pub(crate) fn shown(text: &str, indent: usize) -> impl Iterator<Item = String> {
-    text.lines().map(move |line| format!("{}{}", " ".repeat(indent), clean(state(line))))
+    text.lines()
+        .map(move |line| format!("{}{}", " ".repeat(indent), clean(state(line))).trim_end().to_owned())
 }
 
 /// `1 host`, `4 hosts`.

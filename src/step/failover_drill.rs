@@ -434,13 +434,11 @@ hw_settled=1"#,
                     self.service.replace('.', r"\.")
                 )
             ),
-            &sh!(
-                r#"for hw_try in 1 2 3 4 5; do
+            &sh!(r#"for hw_try in 1 2 3 4 5; do
     timeout -k 2 30 docker node update --availability "$hw_was" "$hw_id" >/dev/null && return 0
     sleep 1
   done
-  echo "the node could not be made $hw_was again: docker node update --availability $hw_was $hw_id" >&2"#
-            ),
+  echo "the node could not be made $hw_was again: docker node update --availability $hw_was $hw_id" >&2"#),
         );
         Action::new(format!("drain the node that runs {}", self.service), script)
             .payload(self.payload())

@@ -98,6 +98,17 @@ fn plain_lines_read_well() {
 }
 
 #[test]
+fn what_a_step_is_there_to_show_is_shown() {
+    let view = stream::view();
+    let planned =
+        |detail| show(&view.events, |page| Box::new(PlanText::new(Box::new(page), Look::PLAIN, detail)));
+    snapshot!("view_plan", planned(BRIEF));
+    snapshot!("view_plain", plain(&view, Look::PLAIN, BRIEF));
+    let quiet = planned(QUIET) + &plain(&view, Look::PLAIN, QUIET);
+    assert!(!quiet.contains("centos-01"), "{quiet}");
+}
+
+#[test]
 fn colour_adds_nothing_but_colour() {
     let colored = Look { color: true, ..at_width(80) };
     for stream in [first_apply(), fleet_apply()] {

@@ -46,6 +46,39 @@ pub(crate) fn change(summary: &str, fields: &[(&str, Value, Value)]) -> ChangeVi
     }
 }
 
+/// A view, and a drill that always runs.
+pub(crate) fn view() -> Stream {
+    let hosts = names(&["manager-01", "worker-01", "worker-02"]);
+    let mut s = Stream::new(Mode::Apply, &hosts, &[("status", "Status", &hosts, 3)]);
+    let shows = |text: &str| Forecast::Unchanged {
+        reason: "asked".into(),
+        shows: text.into(),
+        predicted: Vec::new(),
+    };
+    let nodes = (0, "nodes", "Nodes", "query", 5);
+    s.plan(nodes, "manager-01", shows("ID  HOSTNAME   STATUS\nn1  centos-01  Ready\n\n10%\r100%\n"));
+    let containers = (0, "containers", "Containers", "query", 9);
+    for h in &hosts[1..] {
+        s.plan(containers, h, shows("\x1b[2Jnone"));
+    }
+    let mut drill = change("drill the failover of redis: stop", &[]);
+    drill.always = true;
+    s.plan((0, "drill", "Drill", "failover_drill", 13), "manager-01", will(drill.clone(), &[]));
+    s.plan_finished();
+    s.push(Body::PlayStarted { play: 0 });
+    s.finished(0, "nodes", "manager-01", Outcome::Unchanged);
+    s.finish_with(0, "drill", "manager-01", Outcome::Changed, |f| {
+        f.change = Some(drill);
+        f.shows = "stop: the value came back after 12 s\nwhere it ran:\n  centos-01: Running".into();
+    });
+    s.finish_with(0, "containers", "worker-01", Outcome::Unchanged, |f| {
+        f.reason = "asked".into();
+        f.shows = "redis.1".into();
+    });
+    s.run_finished();
+    s
+}
+
 /// Collects events, one every 100 ms, and keeps the summary.
 pub(crate) struct Stream {
     pub(crate) events: Vec<Event>,
