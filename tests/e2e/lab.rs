@@ -6,6 +6,11 @@ use std::process::{Child, Command, Stdio};
 
 use serde_json::Value;
 
+/// The inventory of the lab's four hosts.
+pub const INVENTORY: &str = "tests/lab/inventory.toml";
+/// What the inventory's passwords contain; it must never be printed.
+pub const PASSWORD: &str = "correct-horse-battery";
+
 fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
 }
@@ -141,7 +146,7 @@ pub fn until(what: &str, mut holds: impl FnMut() -> bool) {
 
 /// Runs the binary inside the lab's network with the lab's inventory.
 pub fn hostwright(args: &[&str]) -> Ran {
-    with_inventory("tests/lab/inventory.toml", args)
+    with_inventory(INVENTORY, args)
 }
 
 /// As [`hostwright`], with events on standard output.
@@ -175,6 +180,7 @@ fn started(config: &str, inventory: &str, args: &[&str]) -> Running {
     if args[0] != "check" {
         command.args(["--ssh-config", config]);
     }
+    command.env("REDIS_PASSWORD", PASSWORD).env("PORTAINER_PASSWORD", format!("staple-{PASSWORD}"));
     command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
     Running(command.current_dir(root()).spawn().unwrap())
 }

@@ -2,7 +2,7 @@
 //! that goes wrong with it.
 
 use crate::Book;
-use crate::lab::{hostwright, json, lab, on, same, temporary, until, with_inventory};
+use crate::lab::{INVENTORY, hostwright, json, lab, on, same, temporary, until, with_inventory};
 
 const SERVER: &str = "playbooks/10-nfs-server.toml";
 const CLIENTS: &str = "playbooks/20-nfs-clients.toml";
@@ -84,7 +84,7 @@ fn mend() {
 
 /// The lab's inventory with another user for all hosts.
 fn as_user(user: &str) -> tempfile::NamedTempFile {
-    let text = std::fs::read_to_string("tests/lab/inventory.toml").unwrap();
+    let text = std::fs::read_to_string(INVENTORY).unwrap();
     temporary(&text.replace("user = \"root\"", &format!("user = \"{user}\"")))
 }
 
@@ -123,7 +123,7 @@ fn refused() {
 
 fn unknown_key() {
     let known = temporary("");
-    let text = std::fs::read_to_string("tests/lab/inventory.toml").unwrap();
+    let text = std::fs::read_to_string(INVENTORY).unwrap();
     let options = format!(
         "user = \"root\"\nssh_options = [\"StrictHostKeyChecking=yes\", \"UserKnownHostsFile={}\"]",
         known.path().display()

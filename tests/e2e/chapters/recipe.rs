@@ -2,20 +2,16 @@
 //! and back again.
 
 use crate::Book;
-use crate::lab::{Ran, inside, lab, lab_script, on, same, start, temporary, until, with_inventory};
+use crate::lab::{
+    INVENTORY, PASSWORD, Ran, hostwright, inside, lab, lab_script, on, same, start, temporary, until,
+    with_inventory,
+};
 use crate::tokens;
 
 const NODES: [&str; 3] = ["144", "145", "146"];
-const PASSWORD: &str = "correct-horse-battery";
 
 pub fn chapter(book: &mut Book) {
-    let inventory = temporary(&format!(
-        "{}\n[defaults.vars]\ndocker_repository = \"none\"\nredis_password = {{ command = [\"echo\", \"{PASSWORD}\"] }}\n\
-         portainer_password = {{ command = [\"echo\", \"staple-{PASSWORD}\"] }}\n",
-        std::fs::read_to_string("tests/lab/inventory.toml").unwrap()
-    ));
-    let file = inventory.path().to_str().unwrap().to_owned();
-    let run = |args: &[&str]| with_inventory(&file, args).never_says(PASSWORD);
+    let run = |args: &[&str]| hostwright(args).never_says(PASSWORD);
     let json = |args: &[&str]| run(&[args, &["--format", "json"]].concat());
 
     book.check("four fresh hosts of one name", || {
@@ -90,7 +86,7 @@ pub fn chapter(book: &mut Book) {
     });
     book.check("a drill that is interrupted twice puts the node right again", || {
         let drill = start(
-            &file,
+            INVENTORY,
             &["apply", "--yes", "playbooks/ops/failover-drill.toml", "--var", "drill_modes=drain"],
         );
         until("a node is drained", || on("144", NODES_AVAILABLE).contains("drain"));
@@ -110,7 +106,7 @@ pub fn chapter(book: &mut Book) {
         let power = temporary(&format!(
             "{}drill_modes = [\"power\"]\ndrill_power = {{ host = \"controller\", off = \"{script} kill $ADDRESS\", \
              on = \"{script} boot $ADDRESS\" }}\n[hosts.controller]\nconnection = \"local\"\n",
-            std::fs::read_to_string(&file).unwrap()
+            std::fs::read_to_string(INVENTORY).unwrap()
         ));
         let power = power.path().to_str().unwrap();
         with_inventory(power, &["apply", "--yes", "playbooks/ops/failover-drill.toml"])
