@@ -151,6 +151,12 @@ pub fn chapter(book: &mut Book) {
         assert!(!on("144", "docker ps --format '{{.Names}}'").contains("redis"), "the manager is drained");
         assert_eq!(json(&["plan", "playbooks/variants"]).exits(0).to_change(), [""; 0]);
     });
+    book.check("teardown with purge takes the data as well", || {
+        let purge = ["--yes", "--allow-disruptive", "--var", "purge=nfs_server"];
+        json(&[&["apply", "playbooks/ops/teardown"][..], &purge].concat()).exits(0);
+        assert_eq!(on("143", "test -e /mnt/nfs_file || echo gone"), "gone");
+        assert_eq!(on("144", "docker volume ls -q"), "");
+    });
 }
 
 /// Prints the availability of each node.
