@@ -156,8 +156,11 @@ impl fmt::Display for Resource {
 /// ([`crate::probe::Readings::expected`]), so that the plan of a fresh host tells the truth.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum State {
-    /// It will be there.
+    /// It will be there, fresh.
     Present,
+    /// It will be there, and with it what it had before, which nobody can see now (an engine that was stopped has its
+    /// swarm, services and images). A verdict that rests on this is not known before.
+    Hidden,
     /// It will be gone.
     Absent,
     /// A path, with all that is known of what will be there.

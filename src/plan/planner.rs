@@ -6,7 +6,7 @@ use std::sync::Arc;
 use super::providers::{Providers, Where, locate};
 use super::{HostSteps, Plan, Planned, SlotState, failure_of};
 use crate::event::{ChangeView, Forecast, StepRef};
-use crate::model::{Failure, Host, Instance, Kind, Resource, Scope, StepId};
+use crate::model::{Failure, Host, Instance, Kind, Resource, Scope, State, StepId};
 use crate::step::{Change, Verdict};
 
 /// What the user allows.
@@ -107,7 +107,7 @@ impl Walk<'_> {
         steps.readings.take_used();
         steps.readings.set_own_privilege(&instance.privilege);
         let verdict = instance.step.check(&steps.readings);
-        let mut predicted = self.used(steps, host);
+        let (mut predicted, hidden) = self.used(steps, host);
         let mut awaits = Vec::new();
         for need in instance.step.needs().into_iter().chain(instance.needs.iter().cloned()) {
             if let Some(by) = self.providers.of(&need, host, &self.names)
@@ -118,6 +118,13 @@ impl Walk<'_> {
             }
         }
         let planned = |forecast, change, awaits| Planned { forecast, change, awaits };
+        if let Some(by) = hidden {
+            if by.host != steps.host.name && !awaits.contains(&by) {
+                awaits.push(by.clone());
+            }
+            let until = format!("step `{}` has run on {}", by.step, by.host);
+            return planned(Forecast::Unknown { until }, None, awaits);
+        }
         match verdict {
             Ok(Verdict::Satisfied { reason, shows }) => {
                 planned(Forecast::Unchanged { reason, shows, predicted }, None, awaits)
@@ -209,19 +216,22 @@ impl Walk<'_> {
         planned(Forecast::Change { change: ChangeView::from(&change), predicted: by }, Some(change))
     }
 
-    /// The steps that leave the states which the last check used.
-    fn used(&self, steps: &HostSteps, host: usize) -> Vec<StepRef> {
+    /// The steps that leave the states which the last check used, and the one behind which it cannot see.
+    fn used(&self, steps: &HostSteps, host: usize) -> (Vec<StepRef>, Option<StepRef>) {
         let used: BTreeSet<Resource> = steps.readings.take_used();
-        let mut by: Vec<StepRef> = Vec::new();
+        let (mut by, mut hidden) = (Vec::new(), None);
         for resource in used {
+            let hides = steps.readings.peek_expected(&resource) == Some(&State::Hidden);
             let key = if resource.scope == Scope::Here { (Some(host), resource) } else { (None, resource) };
-            if let Some(step) = self.expected.get(&key)
-                && !by.contains(step)
-            {
+            let Some(step) = self.expected.get(&key) else { continue };
+            if hides {
+                hidden.get_or_insert_with(|| step.clone());
+            }
+            if !by.contains(step) {
                 by.push(step.clone());
             }
         }
-        by
+        (by, hidden)
     }
 
     fn refuse_disruption(&self, instance: &Instance, planned: &mut Planned) {

@@ -286,10 +286,13 @@ impl DockerEngine {
     }
 
     fn expects(&self, change: Change, host: &Host) -> Change {
+        let fresh = self.packages.iter().any(|p| !host.packages.contains_key(p));
         let engine = if self.daemon.get("live-restore") == Some(&serde_json::Value::Bool(true)) {
             State::Value(swarm::LIVE_RESTORE.into())
-        } else {
+        } else if fresh {
             State::Present
+        } else {
+            State::Hidden
         };
         let missing = self.packages.iter().filter(|p| !host.packages.contains_key(*p));
         let packages: Vec<_> = missing.map(|p| (Resource::here(Kind::Package, p), State::Present)).collect();

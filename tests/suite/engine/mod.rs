@@ -40,6 +40,29 @@ async fn nothing_to_do_costs_one_exchange_whatever_the_number_of_steps() {
 }
 
 #[tokio::test]
+async fn what_is_hidden_now_is_not_known_before() {
+    let starts = Toy { key: "engine", value: "on", hides: Some("swarm"), ..Toy::default() };
+    let fleet =
+        Fleet::new(&["a", "b"], vec![]).play("p", vec![step("starts", starts), want("swarm", "ours")]);
+    // On `a` it was all there before the engine stopped, on `b` nobody knows.
+    fleet.world.with("a", |h| h.keys.extend([("swarm".into(), "ours".into())]));
+    let until = "unknown until step `starts` has run on";
+    assert_eq!(
+        fleet.plan().await.planned(),
+        [
+            "a starts: change".to_owned(),
+            "b starts: change".to_owned(),
+            format!("a swarm: {until} a"),
+            format!("b swarm: {until} b")
+        ]
+    );
+    let apply = fleet.apply().await;
+    let mut ended = apply.ended();
+    ended.sort();
+    assert_eq!(ended, ["a starts: changed", "a swarm: unchanged", "b starts: changed", "b swarm: changed"]);
+}
+
+#[tokio::test]
 async fn facts_cost_one_exchange_more_and_only_where_they_are_used() {
     let mut with_facts = want("x", "1");
     with_facts.facts = true;

@@ -29,6 +29,8 @@ pub struct Toy {
     pub opaque: bool,
     /// Setting it sets another key as well, which this step says it provides.
     pub also: Option<&'static str>,
+    /// A key that cannot be seen before this one is set.
+    pub hides: Option<&'static str>,
 }
 
 fn get(key: &str) -> Probe {
@@ -43,6 +45,9 @@ impl Toy {
             .expect(Resource::here(Kind::Path, self.key), State::Value(self.value.into()));
         if let Some(also) = self.also {
             change = change.action(Action::new("set the other one", sh!("set {} {}", also, self.value)));
+        }
+        if let Some(hidden) = self.hides {
+            change = change.expect(Resource::here(Kind::Path, hidden), State::Hidden);
         }
         change.disrupts = self.disrupts.then(|| "stops everything".into());
         change
