@@ -459,7 +459,10 @@ impl DockerService {
 
     fn goal(&self, spec: &Json, updated: bool) -> Goal {
         let monitor = at(spec, "UpdateConfig/Monitor").as_u64().filter(|n| *n > 0);
-        let hold = monitor.map_or(5, |n| n.div_ceil(1_000_000_000));
+        // A task with a health check counts as running only when it has passed the check: it has held already.
+        let test = at(spec, "TaskTemplate/ContainerSpec/Healthcheck/Test").as_array();
+        let checked = test.is_some_and(|words| words.first().is_some_and(|word| word != "NONE"));
+        let hold = monitor.map_or(if checked { 0 } else { 5 }, |n| n.div_ceil(1_000_000_000));
         Goal {
             replicas: match self.mode {
                 Mode::Global => None,

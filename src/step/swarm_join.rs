@@ -393,10 +393,18 @@ fn left_behind(info: &Info) -> Option<String> {
 }
 
 fn join_token(manager: &ManagerHost, role: Role) -> Borrowed {
-    let (what, script) = match role {
-        Role::Worker => ("worker join token", sh!("timeout -k 2 30 docker swarm join-token -q worker")),
-        Role::Manager => ("manager join token", sh!("timeout -k 2 30 docker swarm join-token -q manager")),
+    let (what, key) = match role {
+        Role::Worker => ("worker join token", "\"Worker\":\""),
+        Role::Manager => ("manager join token", "\"Manager\":\""),
     };
+    let script = sh!(
+        r#"{}hw_swarm=$(hw_call 30 GET /swarm) || exit 1
+hw_token=${hw_swarm#*'"JoinTokens":{'}
+hw_token=${hw_token#*{}}
+printf '%s\n' "${hw_token%%'"'*}""#,
+        api::functions(),
+        key
+    );
     Borrowed { what, from: Probe::new(script).on(manager.name.clone()), secret: true }
 }
 
@@ -406,17 +414,23 @@ fn ready_script(role: Role) -> crate::shell::Script {
         Role::Manager => "'ready reachable'",
     };
     sh!(
-        r#"IFS= read -r hw_id <&3
+        r#"{}IFS= read -r hw_id <&3
 hw_end=$(($(date +%s) + 60))
 while :; do
-  hw_node=$(timeout -k 2 10 docker node inspect --format \
-    '{{.Status.State}} {{if .ManagerStatus}}{{.ManagerStatus.Reachability}}{{end}}' "$hw_id" 2>&1)
+  if hw_seen=$(hw_call 10 GET "/nodes/$hw_id" 2>&1); then
+    hw_node=${hw_seen#*'"Status":{"State":"'} hw_reach=''
+    case $hw_seen in *'"Reachability":"'*) hw_reach=${hw_seen#*'"Reachability":"'} ;; esac
+    hw_node="${hw_node%%'"'*} ${hw_reach%%'"'*}"
+  else
+    hw_node=$hw_seen
+  fi
   case $hw_node in {}) exit 0 ;; esac
   [ "$(date +%s)" -lt "$hw_end" ] || break
   sleep 1
 done
 printf 'the manager does not see node %s as ready: %s\n' "$hw_id" "$hw_node" >&2
 exit 1"#,
+        api::functions(),
         crate::shell::Script::new().raw(wanted)
     )
 }
@@ -442,7 +456,9 @@ mod tests {
         std::fs::write(
             at("docker"),
             "#!/bin/sh\ncd \"${0%/*}\"\ntr '\\0' ' ' </proc/$$/cmdline >>argv\necho >>argv\n\
-             case $1 in info) echo 'active ' ;; *) { timeout 1 cat; } >request; cat response ;; esac\n",
+             { timeout 1 cat; } >asked\ncase $(cat asked) in\nGET*) printf 'HTTP/1.0 200 OK\\r\\n\\r\\n\
+             {\"Swarm\":{\"NodeID\":\"n\",\"LocalNodeState\":\"active\",\"Error\":\"\"}}' ;;\n\
+             *) mv asked request; cat response ;;\nesac\n",
         )
         .unwrap();
         std::fs::set_permissions(at("docker"), std::fs::Permissions::from_mode(0o755)).unwrap();

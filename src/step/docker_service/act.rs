@@ -170,8 +170,8 @@ pub(super) fn wait(name: &str, id: &str, goal: Goal) -> Action {
     let Goal { replicas, hold, deadline, updated, rolls_back } = goal;
     let wanted = replicas.map_or_else(|| "global".to_owned(), |n| n.to_string());
     let script = sh!(
-        r#"hw_id={} hw_wanted={} hw_hold={} hw_updated={} hw_rolls_back={}
-hw_end=$(($(date +%s) + {})) hw_since='' hw_stuck='' hw_last='' hw_update=''
+        r#"{}hw_id={} hw_wanted={} hw_hold={} hw_updated={} hw_rolls_back={}
+hw_end=$(($(date +%s) + {})) hw_since='' hw_stuck='' hw_last='' hw_update='' hw_before=''
 hw_ps() {
   timeout -k 2 20 docker service ps --no-trunc \
     --format '{{.ID}}|{{.DesiredState}}|{{.CurrentState}}|{{.Node}}|{{.Error}}' "$hw_id"
@@ -194,7 +194,12 @@ while :; do
       rollback_completed*) hw_give_up "the update failed and was rolled back: ${hw_update#* }" ;;
     esac
   fi
-  hw_tasks=$(hw_ps) || exit 1
+  # `docker service ps` keeps a small host busy that is to start the task: it is asked when something is new.
+  hw_raw=$(hw_call 20 GET "/tasks?filters=%7B%22service%22%3A%7B%22$hw_id%22%3Atrue%7D%7D") || exit 1
+  if [ "$hw_raw" != "$hw_before" ] || [ -z "$hw_raw" ]; then
+    hw_tasks=$(hw_ps) || exit 1
+    hw_before=$hw_raw
+  fi
   hw_seen=$(printf '%s\n' "$hw_tasks" | awk -F'|' -v old="$hw_old " '
     $2 == "Running" { desired++ }
     $2 == "Running" && $3 ~ /^Running/ { running++ }
@@ -232,6 +237,7 @@ HW
   [ "$hw_now" -lt "$hw_end" ] || hw_give_up "$hw_running of $hw_goal tasks run after {} s"
   sleep 1
 done"#,
+        api::functions(),
         id,
         wanted,
         hold.as_secs(),

@@ -256,9 +256,9 @@ pub fn request(method: &str, path: &str, body: &serde_json::Value) -> String {
 ///
 /// - `hw_send SECONDS`: sends the HTTP/1.0 request on standard input to the engine; prints the body of a success;
 ///   prints the engine's message on standard error and fails otherwise. HTTP/1.0 has no chunked bodies.
-/// - `hw_call SECONDS METHOD PATH [JSON]`: makes the request of it. All are words of the shell's own (`printf`
-///   is built in): no process gets them as arguments. The JSON must be ASCII, for its length is counted in
-///   characters.
+/// - `hw_call SECONDS METHOD PATH [JSON]`: makes the request of it, through `curl` where it can (see [`get`]). The
+///   JSON is a word of the shell's own (`printf` is built in): no process gets it as an argument. It must be ASCII, for
+///   its length is counted in characters.
 pub fn functions() -> Script {
     Script::new().raw(
         r#"hw_send() {
@@ -267,7 +267,10 @@ pub fn functions() -> Script {
 hw_receive() {
   hw_cr=$(printf '\r') hw_code=''
   IFS=' ' read -r hw_http hw_code hw_text || :
-  case $hw_http in HTTP/*) ;; *) echo "the Docker engine did not answer" >&2; return 1 ;; esac
+  case $hw_http in
+    HTTP/*) ;;
+    *) echo "the Docker engine did not answer${hw_http:+: $hw_http $hw_code $hw_text}" >&2; return 1 ;;
+  esac
   while IFS= read -r hw_line && [ -n "${hw_line%"$hw_cr"}" ]; do :; done
   case $hw_code in
     2??|304) cat ;;
@@ -277,7 +280,17 @@ hw_receive() {
        return 1 ;;
   esac
 }
+hw_curl() {
+  hw_method=$2 hw_path=$3
+  set -- -q -g -sS -i -0 -m "$1" --noproxy '*' --unix-socket /var/run/docker.sock
+  [ "$hw_method" = GET ] || set -- "$@" -X "$hw_method" -H 'Content-Type: application/json' --data-binary @-
+  curl "$@" "http://docker$hw_path"
+}
 hw_call() {
+  if [ -S /var/run/docker.sock ] && [ -w /var/run/docker.sock ] && command -v curl >/dev/null; then
+    hw_raw=$(printf '%s' "${4-}" | hw_curl "$1" "$2" "$3" 2>&1)
+    if [ "$?" != 2 ]; then printf '%s\n' "$hw_raw" | hw_receive; return; fi
+  fi
   printf '%s %s HTTP/1.0\r\nHost: docker\r\nContent-Type: application/json\r\nContent-Length: %s\r\n\r\n%s' \
     "$2" "$3" "${#4}" "$4" | hw_send "$1"
 }
@@ -330,7 +343,7 @@ mod tests {
         let path = format!("{}:/usr/bin:/bin", dir.path().display());
         let out = std::process::Command::new("sh")
             .arg("-c")
-            .arg(functions().raw(script).render())
+            .arg(functions().raw(script).render().replace("/var/run/docker.sock", "/no/docker.sock"))
             .env("PATH", path)
             .output()
             .unwrap();
@@ -355,6 +368,66 @@ mod tests {
             "{head}"
         );
         assert_eq!(body, "{\"a\":1}");
+    }
+
+    /// Runs `script` after the functions, on a host with the engine's socket, a `curl` that does `curl`, and a `docker`
+    /// that is not to be started unless `docker` is given. Returns what was printed, and what `curl` was called with.
+    fn act_with_curl(script: &'static str, curl: &str, docker: &str) -> (String, String) {
+        use std::os::unix::fs::PermissionsExt as _;
+        let dir = tempfile::tempdir().unwrap();
+        let socket = dir.path().join("docker.sock");
+        let _engine = std::os::unix::net::UnixListener::bind(&socket).unwrap();
+        for (name, does) in [("curl", curl), ("docker", docker)] {
+            let path = dir.path().join(name);
+            std::fs::write(&path, format!("#!/bin/sh\ncd \"${{0%/*}}\"\n{does}\n")).unwrap();
+            std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o755)).unwrap();
+        }
+        let text = functions().raw(script).render().replace("/var/run/docker.sock", socket.to_str().unwrap());
+        let out = std::process::Command::new("sh")
+            .args(["-c", &text])
+            .env("PATH", format!("{}:/usr/bin:/bin", dir.path().display()))
+            .output()
+            .unwrap();
+        let printed = [out.stdout, out.stderr].map(|t| String::from_utf8(t).unwrap()).concat();
+        (printed, std::fs::read_to_string(dir.path().join("called")).unwrap_or_default())
+    }
+
+    #[test]
+    fn an_action_calls_through_curl_with_the_body_on_standard_input() {
+        let curl = r#"{ echo "$*"; cat; } >called; printf 'HTTP/1.0 200 OK\r\nServer: Docker\r\n\r\nbody'"#;
+        let call = r#"hw_call 10 POST /swarm/join '{"a":1}'"#;
+        let (printed, called) = act_with_curl(call, curl, "exit 9");
+        assert_eq!(printed, "body\n");
+        let (arguments, body) = called.split_once('\n').unwrap();
+        assert!(
+            arguments.contains("-X POST") && arguments.ends_with("http://docker/swarm/join"),
+            "{arguments}"
+        );
+        assert!(!arguments.contains('{'), "{arguments}");
+        assert_eq!(body, "{\"a\":1}");
+        let (_, called) = act_with_curl("hw_call 10 GET /info", curl, "exit 9");
+        assert!(!called.contains("--data"), "{called}");
+        let refuses = r"printf 'HTTP/1.0 404 Not Found\r\n\r\n{\x22message\x22:\x22no such node\x22}'"
+            .replace(r"\x22", "\"");
+        let (printed, _) = act_with_curl("hw_call 10 GET /nodes/n", &refuses, "exit 9");
+        assert_eq!(printed, "Docker engine: no such node (status 404)\n");
+        let (printed, _) =
+            act_with_curl("hw_call 10 GET /info", "echo 'curl: (7) refused' >&2; exit 7", "exit 9");
+        assert_eq!(printed, "the Docker engine did not answer: curl: (7) refused\n");
+    }
+
+    /// curl of CentOS 7 does not know `--unix-socket`.
+    #[test]
+    fn an_action_calls_through_the_cli_where_curl_is_too_old() {
+        let docker = r"{ timeout 1 cat; } >called; printf 'HTTP/1.0 200 OK\r\n\r\nbody'";
+        let call = r#"hw_call 10 POST /swarm/join '{"a":1}'"#;
+        let old = "echo 'curl: option --unix-socket: is unknown' >&2; exit 2";
+        let (printed, called) = act_with_curl(call, old, docker);
+        assert_eq!(printed, "body");
+        assert!(
+            called.starts_with("POST /swarm/join HTTP/1.0\r\n") && called.ends_with("{\"a\":1}"),
+            "{called}"
+        );
     }
 
     #[test]

@@ -390,12 +390,15 @@ pub fn manager(readings: &Readings, manager: &ManagerHost) -> Result<Manager, Ch
 pub fn own_node_id() -> Borrowed {
     Borrowed {
         what: "node id",
-        from: Probe::new(sh!(r#"hw_end=$(($(date +%s) + 40))
-until hw_id=$(timeout -k 2 30 docker info --format '{{.Swarm.NodeID}}') && [ -n "$hw_id" ]; do
+        from: Probe::new(sh!(
+            r#"{}hw_end=$(($(date +%s) + 40))
+until hw_info=$(hw_call 30 GET /info) && hw_id=${hw_info#*'"NodeID":"'} && hw_id=${hw_id%%'"'*} && [ -n "$hw_id" ]; do
   [ "$(date +%s)" -lt "$hw_end" ] || { echo 'the engine does not tell its node id' >&2; exit 1; }
   sleep 1
 done
-printf '%s\n' "$hw_id""#)),
+printf '%s\n' "$hw_id""#,
+            api::functions()
+        )),
         secret: false,
     }
 }

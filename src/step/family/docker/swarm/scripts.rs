@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use super::super::api;
 use super::{ManagerHost, Role};
 use crate::sh;
 use crate::shell::Script;
@@ -20,20 +21,24 @@ until hw_state=$(timeout -k 2 20 docker info --format '{{.Swarm.LocalNodeState}}
 done"#)
 }
 
-/// Waits until the engine is active in its swarm, for so many seconds.
+/// Waits until the engine is active in its swarm, for so many seconds; after [`api::functions`].
 pub fn wait_active(seconds: u32) -> Script {
     sh!(
         r#"hw_end=$(($(date +%s) + {}))
 while :; do
-  hw_state=$(timeout -k 2 10 docker info --format '{{.Swarm.LocalNodeState}} {{.Swarm.Error}}')
+  hw_info=$(hw_call 10 GET /info)
+  hw_state=${hw_info#*'"LocalNodeState":"'}
+  hw_state=${hw_state%%'"'*}
   case $hw_state in
-    'active '*) exit 0 ;;
-    'locked '*) echo 'the swarm is locked: it wants its unlock key' >&2; exit 1 ;;
-    'error '*) break ;;
+    active) exit 0 ;;
+    locked) echo 'the swarm is locked: it wants its unlock key' >&2; exit 1 ;;
+    error) break ;;
   esac
   [ "$(date +%s)" -lt "$hw_end" ] || break
   sleep 1
 done
+hw_said=${hw_info#*'"LocalNodeState":"'} hw_said=${hw_said#*'"Error":"'}
+hw_state="$hw_state ${hw_said%%'"'*}"
 echo "the engine did not become active in the swarm: $hw_state" >&2
 echo 'are ports 2377/tcp, 7946/tcp+udp and 4789/udp open between the nodes, and the clocks right?' >&2
 exit 1"#,
@@ -43,9 +48,10 @@ exit 1"#,
 
 /// The change for an engine that is on its way into a swarm.
 pub fn wait_change() -> Change {
+    let script = sh!("{}{}", api::functions(), wait_active(60));
     Change::new("wait until the engine is active in its swarm")
         .field("swarm", "pending", "active")
-        .action(Action::new("wait for the swarm", wait_active(60)).timeout(Duration::from_mins(2)))
+        .action(Action::new("wait for the swarm", script).timeout(Duration::from_mins(2)))
 }
 
 /// Removes a node that has left, once the manager has noticed; one that is gone already is fine. A manager that was
