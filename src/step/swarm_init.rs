@@ -272,8 +272,8 @@ impl SwarmInit {
             .expect(swarm::node(self.host_name()), State::Absent);
         if info.containers_running > 0 {
             change.disrupts = Some(format!(
-                "ends all services: {} containers run on this host alone",
-                info.containers_running
+                "ends all services: {} on this host alone",
+                swarm::containers_run(info.containers_running)
             ));
         }
         Ok(Verdict::Drift(change))

@@ -388,7 +388,7 @@ fn left_behind(info: &Info) -> Option<String> {
         ),
         (true, _) => Some(format!("the swarm that it leaves loses one of its {} managers", swarm.managers)),
         (false, 0) => None,
-        (false, n) => Some(format!("its service tasks end ({n} containers run on this host)")),
+        (false, n) => Some(format!("its service tasks end ({} on this host)", swarm::containers_run(n))),
     }
 }
 

@@ -275,8 +275,9 @@ impl SwarmNode {
             drains = availability == Availability::Drain;
             if drains && running > 0 {
                 change.disrupts = Some(format!(
-                    "moves the service tasks off this node ({running} containers run here); a task without a replica is \
-                     away until it runs elsewhere"
+                    "moves the service tasks off this node ({} here); a task without a replica is \
+                     away until it runs elsewhere",
+                    swarm::containers_run(running)
                 ));
             }
         }
@@ -357,8 +358,8 @@ impl SwarmNode {
         );
         if info.containers_running > 0 {
             change.disrupts = Some(format!(
-                "its service tasks move or end ({} containers run on this host)",
-                info.containers_running
+                "its service tasks move or end ({} on this host)",
+                swarm::containers_run(info.containers_running)
             ));
         }
         if let Some(node) = node {

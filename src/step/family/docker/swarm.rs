@@ -16,7 +16,7 @@ use crate::sh;
 use crate::step::{Action, Borrowed, Context, Invalid};
 pub use address::{check_addresses, complete_address, is_ip, with_port, without_port};
 pub use scripts::{leave_script, remove, wait_active, wait_change};
-pub use words::{follows, no_quorum, or_unknown, peers, quorum_note, stranger};
+pub use words::{containers_run, follows, no_quorum, or_unknown, peers, quorum_note, stranger};
 
 /// `GET /info`, as far as it matters here.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]

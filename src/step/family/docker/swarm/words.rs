@@ -8,6 +8,11 @@ pub fn or_unknown(error: &str) -> &str {
     if error.is_empty() { "the engine does not say why" } else { error }
 }
 
+/// `1 container runs`, `3 containers run`.
+pub fn containers_run(n: u64) -> String {
+    if n == 1 { "1 container runs".into() } else { format!("{n} containers run") }
+}
+
 /// The managers that an engine believes in, as text.
 pub fn peers(swarm: &Swarm) -> String {
     let mut addresses: Vec<_> = swarm.remote_managers.iter().map(|p| p.addr.as_str()).collect();
