@@ -65,6 +65,18 @@ pub fn chapter(book: &mut Book) {
         json(&["apply", "--yes", "playbooks/50-redis.toml"]).exits(0);
         assert_eq!(eventually("144"), "kept");
     });
+    book.check("an engine that was stopped: no guess at what it has, and all of it is found again", || {
+        let node = if runs_on() == "145" { "146" } else { "145" };
+        on(node, "systemctl stop docker.socket docker.service");
+        let plan = json(&["plan", "playbooks"]).exits(2);
+        let unknown: Vec<_> =
+            plan.planned().into_iter().filter(|(_, f)| f == "unknown").map(|(step, _)| step).collect();
+        assert!(unknown.iter().any(|step| step.contains("workers-join")), "{unknown:?}");
+        let apply = json(&["apply", "--yes", "playbooks"]).exits(0);
+        let changed: Vec<_> = apply.changed().into_iter().filter(|step| !unknown.contains(step)).collect();
+        assert_eq!(changed, plan.to_change());
+        json(&["plan", "playbooks"]).exits(0);
+    });
     book.check("the state of all in one view", || {
         run(&["plan", "playbooks/ops/status.toml"])
             .exits(0)
