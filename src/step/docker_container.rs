@@ -138,6 +138,9 @@ impl Step for DockerContainer {
             Engine::Coming => return Ok(Verdict::Drift(self.creation(false))),
             Engine::Missing(why) => return Ok(api::until_engine(None, why, Some(self.creation(false)))),
         };
+        if !absent && self.healthcheck.as_ref().is_some_and(|h| h.start_interval.is_some()) {
+            api::since(25, "`healthcheck.start_interval`", &responses)?;
+        }
         let Some(container) = responses.first() else {
             return Err(CheckError::unreadable(&probe, readings.of(&probe)?, "expected a response"));
         };
@@ -278,6 +281,8 @@ impl DockerContainer {
             key("healthcheck.interval", "Config/Healthcheck/Interval", ns(health.interval), NANOS);
             key("healthcheck.timeout", "Config/Healthcheck/Timeout", ns(health.timeout), NANOS);
             key("healthcheck.start_period", "Config/Healthcheck/StartPeriod", ns(health.start_period), NANOS);
+            let start_interval = ns(health.start_interval);
+            key("healthcheck.start_interval", "Config/Healthcheck/StartInterval", start_interval, NANOS);
             key("healthcheck.retries", "Config/Healthcheck/Retries", health.retries.map(Json::from), NUMBER);
         }
         key("stop_signal", "Config/StopSignal", text(&self.stop_signal), TEXT);

@@ -15,6 +15,7 @@ use crate::model::{Kind, Resource, State};
 use crate::probe::{CheckError, Probe, Readings};
 
 mod act;
+mod mistakes;
 pub(super) mod params;
 mod wanted;
 
@@ -254,6 +255,9 @@ impl DockerService {
                     "look at `docker info` and `journalctl -u docker`".to_owned(),
                 ));
             }
+        }
+        if self.healthcheck.as_ref().is_some_and(|h| h.start_interval.is_some()) {
+            api::since(25, "`healthcheck.start_interval`", &responses)?;
         }
         if service.status == 404 {
             return Ok(Asked::Live(None));

@@ -71,6 +71,8 @@ pub struct Response {
     pub status: u16,
     /// Body, transfer encoding undone.
     pub body: Vec<u8>,
+    /// What the engine calls itself: `Docker/20.10.24 (linux)`; empty if it does not say.
+    pub server: String,
 }
 
 /// The engine of a host as a resource; `None` for the step's own host.
@@ -163,6 +165,21 @@ impl Response {
     }
 }
 
+/// Refuses what older engines than `major` do not know: they would take it and forget it without a word.
+pub fn since(major: u32, what: &str, responses: &[Response]) -> Result<(), CheckError> {
+    let Some(version) = responses.first().and_then(|r| r.server.strip_prefix("Docker/")) else {
+        return Ok(());
+    };
+    let version = version.split(' ').next().unwrap_or_default();
+    match version.split('.').next().and_then(|n| n.parse::<u32>().ok()) {
+        Some(n) if n < major => Err(CheckError::refused(
+            format!("{what} wants Docker Engine {major} or later, and this is {version}"),
+            format!("leave {what} out, or give `docker_engine` a newer `version`"),
+        )),
+        _ => Ok(()),
+    }
+}
+
 /// Splits raw HTTP responses that came one after the other. `None` if it is not HTTP, or is cut off.
 fn parse(bytes: &[u8]) -> Option<Vec<Response>> {
     let mut rest = bytes;
@@ -186,7 +203,8 @@ fn parse(bytes: &[u8]) -> Option<Vec<Response>> {
         } else {
             (after.to_vec(), &[][..])
         };
-        responses.push(Response { status, body });
+        let server = header("server").unwrap_or_default().to_owned();
+        responses.push(Response { status, body, server });
         rest = after;
     }
     Some(responses)
@@ -288,7 +306,7 @@ mod tests {
     use super::*;
 
     /// Engine 20.10.24, shortened: a chunked answer, then one with a length, pipelined.
-    const RAW: &str = "HTTP/1.1 200 OK\r\nApi-Version: 1.41\r\nTransfer-Encoding: chunked\r\n\r\n\
+    const RAW: &str = "HTTP/1.1 200 OK\r\nServer: Docker/20.10.24 (linux)\r\nTransfer-Encoding: chunked\r\n\r\n\
         5\r\n{\"ID\"\r\n6;x=1\r\n:\"a\r\"}\r\n0\r\n\r\nHTTP/1.1 503 Service Unavailable\r\n\
         Content-Length: 51\r\nConnection: close\r\n\r\n{\"message\":\"This node is not a swarm \\\"manager\\\".\"}\n";
 
@@ -296,7 +314,8 @@ mod tests {
     fn splits_and_unchunks_pipelined_responses() {
         let responses = parse(RAW.trim_end().as_bytes()).unwrap();
         assert_eq!(responses.len(), 2);
-        assert_eq!(responses[0], Response { status: 200, body: b"{\"ID\":\"a\r\"}".to_vec() });
+        let server = "Docker/20.10.24 (linux)".to_owned();
+        assert_eq!(responses[0], Response { status: 200, body: b"{\"ID\":\"a\r\"}".to_vec(), server });
         assert_eq!(responses[1].status, 503);
         assert_eq!(responses[1].message(), "This node is not a swarm \"manager\".");
     }
