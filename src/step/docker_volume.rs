@@ -216,8 +216,10 @@ impl DockerVolume {
         let mut change = Change::new(format!("make volume {}", self.name))
             .field("state", Value::Absent, "present")
             .field("driver", Value::Absent, self.driver.as_str());
-        for (key, value) in &self.options {
-            change = change.field(format!("option {key}"), Value::Absent, value.as_str());
+        for (word, map) in [("option", &self.options), ("label", &self.labels)] {
+            for (key, value) in map {
+                change = change.field(format!("{word} {key}"), Value::Absent, value.as_str());
+            }
         }
         change
             .action(Action::new(format!("make volume {}", self.name), script).timeout(Duration::from_mins(2)))
