@@ -12,7 +12,7 @@ use super::family::docker::image::Reference;
 use super::family::docker::spec::{
     self, BYTES, Differ, Effect, FLAG, Form, LIST, NANOS, NUMBER, SET, TEXT, at, env_map, text_map,
 };
-use super::family::docker::{Existence, good_name};
+use super::family::docker::{Existence, foreseen, good_name};
 use super::{Action, Change, Context, Invalid, Payload, Step, Validate, Value, Verdict};
 use crate::model::value::{duration, optional_duration};
 use crate::model::{Kind, Resource, State};
@@ -125,10 +125,8 @@ impl Step for DockerContainer {
     fn check(&self, readings: &Readings) -> Result<Verdict, CheckError> {
         let probe = self.probe();
         let absent = self.state == Existence::Absent;
-        match readings.expected(&self.resource()) {
-            Some(State::Absent) if absent => return Ok(Verdict::satisfied("removed by an earlier step")),
-            Some(State::Present) if !absent => return Ok(Verdict::satisfied("made by an earlier step")),
-            _ => {}
+        if let Some(verdict) = foreseen(readings, &self.resource(), self.state, "made") {
+            return Ok(verdict);
         }
         let responses = match api::read(readings, &probe)? {
             Engine::Up(responses) => responses,
@@ -384,11 +382,11 @@ exit 1"#,
             .payload(Payload(format!("{}\n", api::ascii(&body)).into_bytes().into()))
     }
 
-    /// Waits until it has been running for three seconds, and is healthy if it knows what that is. Removes the one
-    /// that it replaced.
+    /// Waits until it has been running for three seconds, and is healthy if it knows what that is. Then the one that it
+    /// replaced is removed; if it does not stay up, that one is put back.
     fn wait(&self) -> Action {
         let script = sh!(
-            r#"hw_name={} hw_end=$(($(date +%s) + {})) hw_since=''
+            r#"hw_name={} hw_old={} hw_end=$(($(date +%s) + {})) hw_since=''
 while :; do
   hw_state=$(docker container inspect --format '{{.State.Status}} {{.RestartCount}} {{with .State.Health}}{{.Status}}{{end}}' "$hw_name") || exit 1
   hw_now=$(date +%s)
@@ -403,14 +401,18 @@ while :; do
   if [ "$hw_now" -ge "$hw_end" ]; then
     echo "the container does not stay up: $hw_state" >&2
     docker logs --tail 20 "$hw_name" >&2
+    if docker container inspect "$hw_old" >/dev/null 2>&1; then
+      docker rm -f "$hw_name" >/dev/null && docker rename "$hw_old" "$hw_name" && docker start "$hw_name" >/dev/null &&
+        echo 'the old container runs again' >&2
+    fi
     exit 1
   fi
   sleep 1
 done
-docker rm -f {} >/dev/null 2>&1 || :"#,
+docker rm -f "$hw_old" >/dev/null 2>&1 || :"#,
             self.name,
-            self.start_timeout.as_secs(),
-            format!("{}.hostwright-old", self.name)
+            format!("{}.hostwright-old", self.name),
+            self.start_timeout.as_secs()
         );
         Action::new(format!("wait until {} runs", self.name), script)
             .timeout(self.start_timeout + Duration::from_mins(1))

@@ -7,7 +7,7 @@ use serde::Deserialize;
 
 use super::family::docker::api::{self, Engine};
 use super::family::docker::swarm::{self, LocalState, Own, null_is_default};
-use super::family::docker::{Existence, good_name};
+use super::family::docker::{Existence, foreseen, good_name};
 use super::{Action, Change, Context, Invalid, Step, Validate, Value, Verdict};
 use crate::model::{Kind, Resource, Scope, State};
 use crate::probe::{CheckError, Probe, Readings};
@@ -119,14 +119,8 @@ impl Step for DockerNetwork {
 
     fn check(&self, readings: &Readings) -> Result<Verdict, CheckError> {
         let probe = api::get(&["/networks"]);
-        match readings.expected(&self.resource()) {
-            Some(State::Present) if self.state == Existence::Present => {
-                return Ok(Verdict::satisfied("made by an earlier step"));
-            }
-            Some(State::Absent) if self.state == Existence::Absent => {
-                return Ok(Verdict::satisfied("removed by an earlier step"));
-            }
-            _ => {}
+        if let Some(verdict) = foreseen(readings, &self.resource(), self.state, "made") {
+            return Ok(verdict);
         }
         let networks: Vec<Network> = match api::read(readings, &probe)? {
             Engine::Up(responses) => responses[0].json(&probe, readings)?,
