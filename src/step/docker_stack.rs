@@ -160,7 +160,11 @@ impl Step for DockerStack {
             .map(|(name, count)| format!("{name} {count}"))
             .collect();
         if short.is_empty() {
-            return Ok(Verdict::satisfied(format!("{} services, all running", seen.running.len())));
+            let services = match seen.running.len() {
+                1 => "its service runs".to_owned(),
+                n => format!("its {n} services run"),
+            };
+            return Ok(Verdict::satisfied(services));
         }
         Ok(Verdict::Drift(
             Change::new(format!("wait until stack {} runs", self.name))
