@@ -4,11 +4,9 @@ use std::collections::BTreeMap;
 
 use serde::Deserialize;
 
-use super::family::docker::versioned::{Content, Family, Wanted};
-use super::family::docker::{Existence, api, swarm};
-use super::{Context, Invalid, Step, Validate, Verdict};
-use crate::model::Resource;
-use crate::probe::{CheckError, Probe, Readings};
+use super::family::docker::Existence;
+use super::family::docker::versioned::{Content, Family, Versioned, Wanted};
+use super::{Context, Invalid, Validate};
 
 /// A config.
 #[derive(Debug, Clone, Deserialize)]
@@ -77,32 +75,7 @@ impl Validate for DockerConfig {
     }
 }
 
-impl Step for DockerConfig {
-    fn probes(&self) -> Vec<Probe> {
-        self.wanted().probes()
-    }
-
-    fn check(&self, readings: &Readings) -> Result<Verdict, CheckError> {
-        self.wanted().check(readings)
-    }
-
-    fn provides(&self) -> Vec<Resource> {
-        match self.state {
-            Existence::Present => vec![Family::Config.resource(&self.name)],
-            Existence::Absent => Vec::new(),
-        }
-    }
-
-    fn needs(&self) -> Vec<Resource> {
-        vec![api::engine_of(None), swarm::swarm()]
-    }
-
-    fn as_any(&self) -> &dyn std::any::Any {
-        self
-    }
-}
-
-impl DockerConfig {
+impl Versioned for DockerConfig {
     fn wanted(&self) -> &Wanted {
         self.wanted.as_ref().expect("set by validate, without which there is no step")
     }

@@ -12,7 +12,7 @@ use super::family::docker::image::Reference;
 use super::family::docker::spec::{
     self, BYTES, Differ, Effect, FLAG, Form, LIST, NANOS, NUMBER, SET, TEXT, at, env_map, text_map,
 };
-use super::family::docker::{Existence, good_name};
+use super::family::docker::{Existence, foreseen, good_name};
 use super::{Action, Change, Context, Invalid, Payload, Step, Validate, Value, Verdict};
 use crate::model::value::{duration, optional_duration};
 use crate::model::{Kind, Resource, State};
@@ -125,10 +125,8 @@ impl Step for DockerContainer {
     fn check(&self, readings: &Readings) -> Result<Verdict, CheckError> {
         let probe = self.probe();
         let absent = self.state == Existence::Absent;
-        match readings.expected(&self.resource()) {
-            Some(State::Absent) if absent => return Ok(Verdict::satisfied("removed by an earlier step")),
-            Some(State::Present) if !absent => return Ok(Verdict::satisfied("made by an earlier step")),
-            _ => {}
+        if let Some(verdict) = foreseen(readings, &self.resource(), self.state, "made") {
+            return Ok(verdict);
         }
         let responses = match api::read(readings, &probe)? {
             Engine::Up(responses) => responses,
@@ -138,6 +136,9 @@ impl Step for DockerContainer {
             Engine::Coming => return Ok(Verdict::Drift(self.creation(false))),
             Engine::Missing(why) => return Ok(api::until_engine(None, why, Some(self.creation(false)))),
         };
+        if !absent && self.healthcheck.as_ref().is_some_and(|h| h.start_interval.is_some()) {
+            api::since(25, "`healthcheck.start_interval`", &responses)?;
+        }
         let Some(container) = responses.first() else {
             return Err(CheckError::unreadable(&probe, readings.of(&probe)?, "expected a response"));
         };
@@ -278,6 +279,8 @@ impl DockerContainer {
             key("healthcheck.interval", "Config/Healthcheck/Interval", ns(health.interval), NANOS);
             key("healthcheck.timeout", "Config/Healthcheck/Timeout", ns(health.timeout), NANOS);
             key("healthcheck.start_period", "Config/Healthcheck/StartPeriod", ns(health.start_period), NANOS);
+            let start_interval = ns(health.start_interval);
+            key("healthcheck.start_interval", "Config/Healthcheck/StartInterval", start_interval, NANOS);
             key("healthcheck.retries", "Config/Healthcheck/Retries", health.retries.map(Json::from), NUMBER);
         }
         key("stop_signal", "Config/StopSignal", text(&self.stop_signal), TEXT);
@@ -379,11 +382,11 @@ exit 1"#,
             .payload(Payload(format!("{}\n", api::ascii(&body)).into_bytes().into()))
     }
 
-    /// Waits until it has been running for three seconds, and is healthy if it knows what that is. Removes the one
-    /// that it replaced.
+    /// Waits until it has been running for three seconds, and is healthy if it knows what that is. Then the one that it
+    /// replaced is removed; if it does not stay up, that one is put back.
     fn wait(&self) -> Action {
         let script = sh!(
-            r#"hw_name={} hw_end=$(($(date +%s) + {})) hw_since=''
+            r#"hw_name={} hw_old={} hw_end=$(($(date +%s) + {})) hw_since=''
 while :; do
   hw_state=$(docker container inspect --format '{{.State.Status}} {{.RestartCount}} {{with .State.Health}}{{.Status}}{{end}}' "$hw_name") || exit 1
   hw_now=$(date +%s)
@@ -398,14 +401,18 @@ while :; do
   if [ "$hw_now" -ge "$hw_end" ]; then
     echo "the container does not stay up: $hw_state" >&2
     docker logs --tail 20 "$hw_name" >&2
+    if docker container inspect "$hw_old" >/dev/null 2>&1; then
+      docker rm -f "$hw_name" >/dev/null && docker rename "$hw_old" "$hw_name" && docker start "$hw_name" >/dev/null &&
+        echo 'the old container runs again' >&2
+    fi
     exit 1
   fi
   sleep 1
 done
-docker rm -f {} >/dev/null 2>&1 || :"#,
+docker rm -f "$hw_old" >/dev/null 2>&1 || :"#,
             self.name,
-            self.start_timeout.as_secs(),
-            format!("{}.hostwright-old", self.name)
+            format!("{}.hostwright-old", self.name),
+            self.start_timeout.as_secs()
         );
         Action::new(format!("wait until {} runs", self.name), script)
             .timeout(self.start_timeout + Duration::from_mins(1))

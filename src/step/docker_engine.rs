@@ -564,7 +564,7 @@ mv -f "$t" "$p"
 
 /// Enables the service and brings it up with its present settings, and sees it answer.
 ///
-/// An engine that does not come up with a new `daemon.json` gets the old one back: engines before 23 cannot be
+/// An engine that does not come up with a new `daemon.json` gets the old one back, or none where there was none: engines before 23 cannot be
 /// asked whether they would take it.
 fn start_script(restart: bool) -> Script {
     let backup = format!("{DAEMON_JSON}.bak");
@@ -583,8 +583,8 @@ else
   echo 'the Docker engine does not start; it last said:' >&2
 fi
 journalctl -u docker.service -n 20 --no-pager -o cat >&2
-if [ -e {} ] && [ -e {} ]; then
-  mv -f {} {}
+if [ -e {} ]; then
+  if [ -e {} ]; then mv -f {} {}; else rm -f {}; fi
   systemctl reset-failed docker.service
   if systemctl restart docker.service; then
     rm -f {}
@@ -597,6 +597,7 @@ exit 1"#,
         RESTART_MARK,
         backup,
         backup,
+        DAEMON_JSON,
         DAEMON_JSON,
         RESTART_MARK
     )

@@ -4,10 +4,10 @@ use std::time::Duration;
 
 use serde::Deserialize;
 
-use super::family::docker::Existence;
 use super::family::docker::api::{self, Engine};
 use super::family::docker::image::Reference;
 use super::family::docker::swarm::null_is_default;
+use super::family::docker::{Existence, foreseen};
 use super::{Action, Change, Context, Invalid, Step, Validate, Value, Verdict};
 use crate::model::{Kind, Resource, State};
 use crate::probe::{CheckError, Probe, Readings};
@@ -59,14 +59,8 @@ impl Step for DockerImage {
 
     fn check(&self, readings: &Readings) -> Result<Verdict, CheckError> {
         let probe = api::get(&["/images/json"]);
-        match readings.expected(&self.resource()) {
-            Some(State::Present) if self.state == Existence::Present => {
-                return Ok(Verdict::satisfied("pulled by an earlier step"));
-            }
-            Some(State::Absent) if self.state == Existence::Absent => {
-                return Ok(Verdict::satisfied("removed by an earlier step"));
-            }
-            _ => {}
+        if let Some(verdict) = foreseen(readings, &self.resource(), self.state, "pulled") {
+            return Ok(verdict);
         }
         let images: Vec<Image> = match api::read(readings, &probe)? {
             Engine::Up(responses) => responses[0].json(&probe, readings)?,

@@ -7,7 +7,7 @@ use serde::Deserialize;
 
 use super::family::docker::api::{self, Engine};
 use super::family::docker::swarm::{self, LocalState, Own, null_is_default};
-use super::family::docker::{Existence, good_name};
+use super::family::docker::{Existence, foreseen, good_name};
 use super::{Action, Change, Context, Invalid, Step, Validate, Value, Verdict};
 use crate::model::{Kind, Resource, Scope, State};
 use crate::probe::{CheckError, Probe, Readings};
@@ -119,14 +119,8 @@ impl Step for DockerNetwork {
 
     fn check(&self, readings: &Readings) -> Result<Verdict, CheckError> {
         let probe = api::get(&["/networks"]);
-        match readings.expected(&self.resource()) {
-            Some(State::Present) if self.state == Existence::Present => {
-                return Ok(Verdict::satisfied("made by an earlier step"));
-            }
-            Some(State::Absent) if self.state == Existence::Absent => {
-                return Ok(Verdict::satisfied("removed by an earlier step"));
-            }
-            _ => {}
+        if let Some(verdict) = foreseen(readings, &self.resource(), self.state, "made") {
+            return Ok(verdict);
         }
         let networks: Vec<Network> = match api::read(readings, &probe)? {
             Engine::Up(responses) => responses[0].json(&probe, readings)?,
@@ -226,6 +220,24 @@ impl DockerNetwork {
         options
     }
 
+    /// What is said of it, by the names that a plan shows.
+    fn wanted(&self) -> Vec<(String, String)> {
+        let text = [("subnet", &self.subnet), ("gateway", &self.gateway), ("ip_range", &self.ip_range)];
+        let flags = [
+            ("attachable", self.attachable),
+            ("internal", self.internal),
+            ("ipv6", self.ipv6),
+            ("encrypted", self.encrypted),
+        ];
+        let mut wanted: Vec<_> =
+            text.into_iter().filter_map(|(key, value)| Some((key.to_owned(), value.clone()?))).collect();
+        wanted.extend(flags.into_iter().filter_map(|(key, flag)| Some((key.to_owned(), flag?.to_string()))));
+        for (word, map) in [("option", &self.options), ("label", &self.labels)] {
+            wanted.extend(map.iter().map(|(key, value)| (format!("{word} {key}"), value.clone())));
+        }
+        wanted
+    }
+
     fn create(&self) -> Change {
         let mut ipam = serde_json::Map::new();
         for (key, value) in
@@ -252,8 +264,8 @@ impl DockerNetwork {
         let mut change = Change::new(format!("make {} network {}", self.driver, self.name))
             .field("state", Value::Absent, "present")
             .field("driver", Value::Absent, self.driver.as_str());
-        if let Some(subnet) = &self.subnet {
-            change = change.field("subnet", Value::Absent, subnet.as_str());
+        for (key, value) in self.wanted() {
+            change = change.field(key, Value::Absent, value);
         }
         change
             .action(
@@ -265,27 +277,34 @@ impl DockerNetwork {
     /// Nothing of a network can be changed in place.
     fn compare(&self, network: &Network) -> Result<Verdict, CheckError> {
         let mut differs: Vec<(String, String, String)> = Vec::new();
-        let mut compare = |name: &str, wanted: Option<&str>, actual: &str| {
-            if let Some(wanted) = wanted.filter(|w| *w != actual) {
+        let mut compare = |name: &str, wanted: &str, actual: &str| {
+            if wanted != actual {
                 differs.push((name.into(), actual.into(), wanted.into()));
             }
         };
-        let flag = |b: bool| if b { "true" } else { "false" };
+        compare("driver", &self.driver, &network.driver);
         let ipam = network.ipam.config.iter().find(|c| Some(&c.subnet) == self.subnet.as_ref());
         let ipam = ipam.or_else(|| network.ipam.config.first()).cloned().unwrap_or_default();
-        compare("driver", Some(&self.driver), &network.driver);
-        compare("subnet", self.subnet.as_deref(), &ipam.subnet);
-        compare("gateway", self.gateway.as_deref(), &ipam.gateway);
-        compare("ip_range", self.ip_range.as_deref(), &ipam.ip_range);
-        compare("attachable", self.attachable.map(flag), flag(network.attachable));
-        compare("internal", self.internal.map(flag), flag(network.internal));
-        compare("ipv6", self.ipv6.map(flag), flag(network.enable_ipv6));
-        compare("encrypted", self.encrypted.map(flag), flag(network.options.contains_key("encrypted")));
-        for (key, value) in &self.options {
-            compare(&format!("option {key}"), Some(value), network.options.get(key).map_or("", |v| v));
-        }
-        for (key, value) in &self.labels {
-            compare(&format!("label {key}"), Some(value), network.labels.get(key).map_or("", |v| v));
+        let flag = |b: bool| if b { "true" } else { "false" };
+        for (key, wanted) in self.wanted() {
+            let actual = match key.as_str() {
+                "subnet" => &ipam.subnet,
+                "gateway" => &ipam.gateway,
+                "ip_range" => &ipam.ip_range,
+                "attachable" => flag(network.attachable),
+                "internal" => flag(network.internal),
+                "ipv6" => flag(network.enable_ipv6),
+                "encrypted" => flag(network.options.contains_key("encrypted")),
+                key => {
+                    let of = |word: &str, map: &BTreeMap<String, String>| {
+                        map.get(key.strip_prefix(word)?).cloned()
+                    };
+                    &of("option ", &network.options)
+                        .or_else(|| of("label ", &network.labels))
+                        .unwrap_or_default()
+                }
+            };
+            compare(&key, &wanted, actual);
         }
         if differs.is_empty() {
             return Ok(Verdict::satisfied(

@@ -15,6 +15,7 @@ use crate::model::{Kind, Resource, State};
 use crate::probe::{CheckError, Probe, Readings};
 
 mod act;
+mod mistakes;
 pub(super) mod params;
 mod wanted;
 
@@ -254,6 +255,9 @@ impl DockerService {
                     "look at `docker info` and `journalctl -u docker`".to_owned(),
                 ));
             }
+        }
+        if self.healthcheck.as_ref().is_some_and(|h| h.start_interval.is_some()) {
+            api::since(25, "`healthcheck.start_interval`", &responses)?;
         }
         if service.status == 404 {
             return Ok(Asked::Live(None));
@@ -539,9 +543,13 @@ fn effects(live: &Live, differ: &Differ) -> Vec<String> {
             0 => running,
             n => usize::try_from(n).unwrap_or(usize::MAX).min(running),
         };
-        let tasks = if running == 1 { "its task".to_owned() } else { format!("its {running} tasks") };
+        let tasks = match running {
+            0 => "its tasks".to_owned(),
+            1 => "its task".to_owned(),
+            n => format!("its {n} tasks"),
+        };
         let how = if running == 0 {
-            "none runs now".to_owned()
+            "of which none runs now".to_owned()
         } else if policy("Order") == "start-first" {
             format!("{at_once} at a time, the new one first")
         } else if at_once >= running {

@@ -160,7 +160,11 @@ impl Step for DockerStack {
             .map(|(name, count)| format!("{name} {count}"))
             .collect();
         if short.is_empty() {
-            return Ok(Verdict::satisfied(format!("{} services, all running", seen.running.len())));
+            let services = match seen.running.len() {
+                1 => "its service runs".to_owned(),
+                n => format!("its {n} services run"),
+            };
+            return Ok(Verdict::satisfied(services));
         }
         Ok(Verdict::Drift(
             Change::new(format!("wait until stack {} runs", self.name))
@@ -228,7 +232,11 @@ fi
 
     fn probe(&self) -> Probe {
         Probe::new(sh!(
-            r#"command -v docker >/dev/null && [ -r /run/docker.pid ] && read -r hw_pid </run/docker.pid && [ -d "/proc/$hw_pid" ] || exit 0
+            r#"command -v docker >/dev/null && [ -r /run/docker.pid ] || exit 0
+hw_pid=''
+# No newline ends that file, which `read` calls a failure.
+read -r hw_pid </run/docker.pid || :
+[ -n "$hw_pid" ] && [ -d "/proc/$hw_pid" ] || exit 0
 timeout -k 2 10 docker config inspect --format 'marker {{index .Spec.Labels "hostwright.file"}} {{index .Spec.Labels "hostwright.services"}}' {} 2>/dev/null
 {}echo "today $hw_today"
 [ -z "$hw_ids" ] || timeout -k 2 20 docker service ls --filter {} --format 'service {{.Name}} {{.Replicas}}'
@@ -250,7 +258,8 @@ exit 0"#,
                     seen.file = String::from(*file);
                     seen.services = String::from(*services);
                 }
-                ["marker", ..] => {}
+                // Where there is no marker, the format of nothing is an empty line.
+                ["marker", ..] | [] => {}
                 ["today", digest] => seen.today = String::from(*digest),
                 ["service", name, count, ..] => seen.running.push(((*name).to_owned(), (*count).to_owned())),
                 _ => return Err(CheckError::unreadable(&probe, answer, "expected lines on a stack")),

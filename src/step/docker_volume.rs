@@ -7,7 +7,7 @@ use serde::Deserialize;
 
 use super::family::docker::api::{self, Engine};
 use super::family::docker::swarm::null_is_default;
-use super::family::docker::{Existence, good_name};
+use super::family::docker::{Existence, foreseen, good_name};
 use super::{Action, Change, Context, Invalid, Step, Validate, Value, Verdict};
 use crate::model::{Kind, Resource, State};
 use crate::probe::{CheckError, Probe, Readings};
@@ -138,14 +138,8 @@ impl Step for DockerVolume {
 
     fn check(&self, readings: &Readings) -> Result<Verdict, CheckError> {
         let probe = api::get(&["/volumes"]);
-        match readings.expected(&self.resource()) {
-            Some(State::Present) if self.state == Existence::Present => {
-                return Ok(Verdict::satisfied("made by an earlier step"));
-            }
-            Some(State::Absent) if self.state == Existence::Absent => {
-                return Ok(Verdict::satisfied("removed by an earlier step"));
-            }
-            _ => {}
+        if let Some(verdict) = foreseen(readings, &self.resource(), self.state, "made") {
+            return Ok(verdict);
         }
         let volumes: Volumes = match api::read(readings, &probe)? {
             Engine::Up(responses) => responses[0].json(&probe, readings)?,
@@ -216,8 +210,10 @@ impl DockerVolume {
         let mut change = Change::new(format!("make volume {}", self.name))
             .field("state", Value::Absent, "present")
             .field("driver", Value::Absent, self.driver.as_str());
-        for (key, value) in &self.options {
-            change = change.field(format!("option {key}"), Value::Absent, value.as_str());
+        for (word, map) in [("option", &self.options), ("label", &self.labels)] {
+            for (key, value) in map {
+                change = change.field(format!("{word} {key}"), Value::Absent, value.as_str());
+            }
         }
         change
             .action(Action::new(format!("make volume {}", self.name), script).timeout(Duration::from_mins(2)))

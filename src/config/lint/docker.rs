@@ -39,8 +39,9 @@ pub(super) const IMAGE_WITHOUT_TAG: Lint = Lint {
 pub(super) const PORT_CLASH: Lint = Lint {
     name: "port-clash",
     severity: Severity::Error,
-    doc: "Two services of the swarm publish the same port on every node, or a container publishes it on a node as well. The \
-          second one fails: \"port is already in use\".",
+    doc: "A service publishes a port on every node that another service, or a container on a node, publishes as well; or two \
+          containers of one host do. The second one fails: \"port is already in use\". Services that publish a port on \
+          their own nodes alone (`mode = \"host\"`) are kept apart by the scheduler.",
 };
 
 pub(super) const REDIS_WITHOUT_PASSWORD: Lint = Lint {
@@ -92,10 +93,12 @@ pub(super) fn check(run: &Resolved<'_>, out: &mut Vec<Diagnostic>) {
         binds(run, checked, out);
         drained(run, checked, out);
     }
-    for checked in of("docker_config").chain(of("file")) {
+    for checked in
+        of("docker_config").chain(of("file")).chain(of("docker_service")).chain(of("docker_container"))
+    {
         no_password(run, checked, out);
     }
-    ports(run, &of("docker_service").collect::<Vec<_>>(), &of("docker_container").collect::<Vec<_>>(), out);
+    ports(run, of("docker_service").chain(of("docker_container")), out);
 }
 
 fn source<'a>(run: &Resolved<'a>, checked: &Checked) -> &'a Arc<Source> {
@@ -300,9 +303,25 @@ fn drained(run: &Resolved<'_>, checked: &Checked, out: &mut Vec<Diagnostic>) {
     }
 }
 
+/// Settings of Redis in a file, or as arguments (`--protected-mode no`).
 fn no_password(run: &Resolved<'_>, checked: &Checked, out: &mut Vec<Diagnostic>) {
-    let Some((content, at)) = text(&checked.node, "content") else { return };
-    let words: Vec<Vec<&str>> = content.lines().map(|l| l.split_whitespace().collect()).collect();
+    let (settings, at) = match (text(&checked.node, "content"), checked.node.entry("args")) {
+        (Some((content, at)), _) => (content.to_owned(), at),
+        (None, Some((_, at))) => {
+            let words = items(&checked.node, "args").into_iter().filter_map(|item| match &item.value {
+                Value::String(word) => Some(word.as_str()),
+                _ => None,
+            });
+            let args = words.collect::<Vec<_>>().join(" ");
+            // A file among them may have the password.
+            if args.split_whitespace().any(|word| word.strip_suffix(".conf").is_some()) {
+                return;
+            }
+            (args.replace("--", "\n"), at)
+        }
+        (None, None) => return,
+    };
+    let words: Vec<Vec<&str>> = settings.lines().map(|l| l.split_whitespace().collect()).collect();
     let says = |key: &str| words.iter().any(|w| w.first() == Some(&key));
     let open = words.iter().any(|w| w.as_slice() == ["protected-mode", "no"]);
     if open && !["requirepass", "aclfile", "user", "include"].iter().any(|key| says(key)) {
@@ -317,46 +336,91 @@ fn no_password(run: &Resolved<'_>, checked: &Checked, out: &mut Vec<Diagnostic>)
     }
 }
 
-/// The published ports of a service or container, as number and protocol.
-fn published(node: &Node) -> Vec<(i64, String, &Node)> {
-    let read = |item: &Node| match &item.value {
+/// A port that a service or container publishes.
+struct Published<'a> {
+    checked: &'a Checked,
+    at: &'a Node,
+    port: i64,
+    protocol: String,
+    place: Place,
+}
+
+/// Where it is open.
+enum Place {
+    /// On every node of the swarm.
+    Ingress,
+    /// On the nodes that run a task: the scheduler sees to it that they do not meet.
+    Host,
+    /// On the container's host, at this address; at all of them if it is empty.
+    Address(String),
+}
+
+impl Published<'_> {
+    fn clashes(&self, other: &Self) -> bool {
+        let same = |(a, b): (&Checked, &Checked)| {
+            a.instance.kind == b.instance.kind
+                && text(&a.node, "name").map(|n| n.0) == text(&b.node, "name").map(|n| n.0)
+        };
+        if (self.port, &self.protocol) != (other.port, &other.protocol) || same((self.checked, other.checked))
+        {
+            return false;
+        }
+        match (&self.place, &other.place) {
+            (Place::Ingress, _) | (_, Place::Ingress) => true,
+            (Place::Address(a), Place::Address(b)) => {
+                self.checked.host.name == other.checked.host.name && (a == b || a.is_empty() || b.is_empty())
+            }
+            (Place::Host, _) | (_, Place::Host) => false,
+        }
+    }
+}
+
+fn published(checked: &Checked) -> Vec<Published<'_>> {
+    items(&checked.node, "ports").into_iter().filter_map(|at| publishes(checked, at)).collect()
+}
+
+fn publishes<'a>(checked: &'a Checked, at: &'a Node) -> Option<Published<'a>> {
+    let (port, protocol, place) = match &at.value {
         Value::String(text) => {
             let (ports, protocol) = text.split_once('/').unwrap_or((text, "tcp"));
             let front = ports.rsplit_once(':')?.0;
-            let port = front.rsplit_once(':').map_or(front, |(_, p)| p);
-            Some((port.parse().ok()?, protocol.to_owned()))
+            let (address, port) = front.rsplit_once(':').unwrap_or(("", front));
+            let service = checked.instance.kind == "docker_service";
+            let place = if service { Place::Ingress } else { Place::Address(address.to_owned()) };
+            (port.parse().ok()?, protocol, place)
         }
         Value::Table(_) => {
-            let protocol = text(item, "protocol").map_or("tcp", |(p, _)| p);
-            Some((number(item.entry("published").map(|(_, n)| n))?, protocol.to_owned()))
+            let protocol = text(at, "protocol").map_or("tcp", |(p, _)| p);
+            let host = text(at, "mode").is_some_and(|(m, _)| m == "host");
+            let place = if host { Place::Host } else { Place::Ingress };
+            (number(at.entry("published").map(|(_, n)| n))?, protocol, place)
         }
-        _ => None,
+        _ => return None,
     };
-    items(node, "ports").into_iter().filter_map(|item| read(item).map(|(n, p)| (n, p, item))).collect()
+    Some(Published { checked, at, port, protocol: protocol.to_owned(), place })
 }
 
-fn ports(run: &Resolved<'_>, services: &[&Checked], containers: &[&Checked], out: &mut Vec<Diagnostic>) {
-    let name = |c: &Checked| text(&c.node, "name").map(|(n, _)| n.to_owned()).unwrap_or_default();
-    let mut first: BTreeMap<(i64, String), (&Checked, &Node)> = BTreeMap::new();
-    for checked in services.iter().chain(containers) {
-        for (port, protocol, at) in published(&checked.node) {
-            let Some((other, other_at)) = first.get(&(port, protocol.clone())) else {
-                // Containers of different hosts do not get in each other's way.
-                if checked.instance.kind == "docker_service" {
-                    first.insert((port, protocol), (checked, at));
-                }
-                continue;
+fn ports<'a>(run: &Resolved<'_>, all: impl Iterator<Item = &'a Checked>, out: &mut Vec<Diagnostic>) {
+    let mut seen: Vec<Published<'_>> = Vec::new();
+    for one in all.flat_map(published) {
+        if let Some(other) = seen.iter().find(|other| one.clashes(other)) {
+            let name = text(&other.checked.node, "name").map_or("", |(n, _)| n);
+            let by = match other.place {
+                Place::Ingress => format!("service {name} on every node"),
+                Place::Host => format!("service {name} on its nodes"),
+                Place::Address(_) => format!("container {name} on {}", other.checked.host.name),
             };
-            if name(other) == name(checked) && other.instance.kind == checked.instance.kind {
-                continue;
-            }
-            let message =
-                format!("port {port}/{protocol} is published by service {} on every node", name(other));
             let found = PORT_CLASH
-                .at(source(run, checked), &at.span, message)
-                .related(span(source(run, other), &other_at.span), "published here first")
+                .at(
+                    source(run, one.checked),
+                    &one.at.span,
+                    format!("port {}/{} is published by {by}", one.port, one.protocol),
+                )
+                .related(span(source(run, other.checked), &other.at.span), "published here first")
                 .help("publish one of them under another port");
-            report(out, raw(run, checked), found);
+            report(out, raw(run, one.checked), found);
+        } else {
+            seen.push(one);
         }
     }
 }

@@ -1,14 +1,13 @@
-//! What a playbook says of a service, and the mistakes that show without asking anybody.
+//! What a playbook says of a service.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::marker::PhantomData;
 use std::time::Duration;
 
 use serde::de::{self, Deserialize, Deserializer, IgnoredAny, Visitor};
 
 use crate::model::value::{duration, optional_duration};
-use crate::step::Invalid;
-use crate::step::family::docker::{Existence, good_name, image::Reference};
+use crate::step::family::docker::Existence;
 
 /// A service of the swarm.
 #[derive(Debug, Clone, serde::Deserialize)]
@@ -80,23 +79,23 @@ pub struct DockerService {
     #[serde(default = "three_minutes", deserialize_with = "duration")]
     pub(in crate::step) converge_timeout: Duration,
     // What `docker service create` takes and this kind does not, each with its reason in `refused`.
-    isolation: Option<Refused>,
-    credential_spec: Option<Refused>,
-    env_file: Option<Refused>,
-    max_concurrent: Option<Refused>,
-    memory_swap: Option<Refused>,
-    memory_swappiness: Option<Refused>,
-    oom_score_adj: Option<Refused>,
-    detach: Option<Refused>,
-    quiet: Option<Refused>,
-    with_registry_auth: Option<Refused>,
-    no_resolve_image: Option<Refused>,
-    no_healthcheck: Option<Refused>,
+    pub(super) isolation: Option<Refused>,
+    pub(super) credential_spec: Option<Refused>,
+    pub(super) env_file: Option<Refused>,
+    pub(super) max_concurrent: Option<Refused>,
+    pub(super) memory_swap: Option<Refused>,
+    pub(super) memory_swappiness: Option<Refused>,
+    pub(super) oom_score_adj: Option<Refused>,
+    pub(super) detach: Option<Refused>,
+    pub(super) quiet: Option<Refused>,
+    pub(super) with_registry_auth: Option<Refused>,
+    pub(super) no_resolve_image: Option<Refused>,
+    pub(super) no_healthcheck: Option<Refused>,
 }
 
 /// A key that is known and refused.
 #[derive(Debug, Clone)]
-struct Refused;
+pub(in crate::step) struct Refused;
 
 impl<'de> Deserialize<'de> for Refused {
     fn deserialize<D: Deserializer<'de>>(d: D) -> Result<Self, D::Error> {
@@ -259,6 +258,10 @@ pub(in crate::step) struct Mount {
     pub(in crate::step) size: Option<Bytes>,
     pub(in crate::step) mode: Option<String>,
     pub(in crate::step) consistency: Option<String>,
+    // What `--mount` takes and this kind does not, each with its reason in `refused_of_mount`.
+    pub(in crate::step) subpath: Option<Refused>,
+    pub(in crate::step) recursive: Option<Refused>,
+    pub(in crate::step) create_source: Option<Refused>,
 }
 
 /// What is mounted; as with `--mount`, a volume where nothing is said.
@@ -272,6 +275,12 @@ pub(in crate::step) enum MountKind {
     Bind,
     /// Memory.
     Tmpfs,
+    /// Refused.
+    Npipe,
+    /// Refused.
+    Cluster,
+    /// Refused.
+    Image,
 }
 
 /// A published port.
@@ -492,6 +501,9 @@ pub(in crate::step) struct Health {
     pub(in crate::step) timeout: Option<Duration>,
     #[serde(default, deserialize_with = "optional_duration")]
     pub(in crate::step) start_period: Option<Duration>,
+    /// Engine 25 and later.
+    #[serde(default, deserialize_with = "optional_duration")]
+    pub(in crate::step) start_interval: Option<Duration>,
     pub(in crate::step) retries: Option<u64>,
     #[serde(default)]
     pub(in crate::step) disable: bool,
@@ -553,232 +565,4 @@ pub(in crate::step) struct Log {
 /// A mode in octal, as number.
 pub(in crate::step) fn octal(text: &str) -> Option<u32> {
     u32::from_str_radix(text, 8).ok().filter(|m| *m <= 0o7777)
-}
-
-impl DockerService {
-    pub(in crate::step) fn mistakes(&self) -> Vec<Invalid> {
-        let mut invalid: Vec<Invalid> = good_name("name", &self.name).into_iter().collect();
-        invalid.extend(self.refused());
-        if self.state == Existence::Absent {
-            return invalid;
-        }
-        match &self.image {
-            None => invalid.push(Invalid::new("", "the key `image` is missing")),
-            Some(image) => match Reference::parse(image) {
-                None => invalid.push(
-                    Invalid::new("image", format!("{image:?} is no reference of an image"))
-                        .help("write it as \"redis:7.0.15\" or \"registry:5000/team/app:1.2\""),
-                ),
-                Some(r) if r.digest.is_some() && self.image_policy == ImagePolicy::Refresh => {
-                    invalid.push(Invalid::new(
-                        "image_policy",
-                        "an image with a digest is always the same: there is nothing to refresh",
-                    ));
-                }
-                Some(_) => {}
-            },
-        }
-        self.check_mode(&mut invalid);
-        self.check_mounts(&mut invalid);
-        self.check_ports(&mut invalid);
-        for (n, constraint) in self.constraints.iter().flatten().enumerate() {
-            if !constraint.contains("==") && !constraint.contains("!=") {
-                invalid.push(
-                    Invalid::new(format!("constraints[{n}]"), format!("{constraint:?} is no constraint"))
-                        .help("write it as \"node.labels.storage == nfs\" or with `!=`"),
-                );
-            }
-        }
-        for (n, preference) in self.preferences.iter().flatten().enumerate() {
-            if !preference.starts_with("spread=node.") && !preference.starts_with("spread=engine.") {
-                invalid.push(
-                    Invalid::new(format!("preferences[{n}]"), format!("{preference:?} is no preference"))
-                        .help("write it as \"spread=node.labels.dc\""),
-                );
-            }
-        }
-        for (key, list) in [("secrets", &self.secrets), ("configs", &self.configs)] {
-            let mut targets = BTreeSet::new();
-            for (n, Short(item)) in list.iter().flatten().enumerate() {
-                let path = format!("{key}[{n}]");
-                invalid.extend(good_name(&path, &item.name));
-                if item.mode.as_deref().is_some_and(|m| octal(m).is_none()) {
-                    invalid.push(Invalid::new(
-                        format!("{path}.mode"),
-                        "a mode in octal is wanted, such as \"0400\"",
-                    ));
-                }
-                if !targets.insert(item.target.as_deref().unwrap_or(&item.name)) {
-                    invalid.push(Invalid::new(path, "another one has the same target"));
-                }
-            }
-        }
-        if let Some(health) = &self.healthcheck
-            && health.disable
-            && health.test.is_some()
-        {
-            invalid.push(Invalid::new("healthcheck", "`disable` and `test` exclude each other"));
-        }
-        for (key, rollout) in [("update", &self.update), ("rollback", &self.rollback)] {
-            let Some(rollout) = rollout else { continue };
-            if rollout.max_failure_ratio.is_some_and(|r| !(0.0..=1.0).contains(&r)) {
-                invalid
-                    .push(Invalid::new(format!("{key}.max_failure_ratio"), "a number from 0 to 1 is wanted"));
-            }
-            if key == "rollback" && rollout.failure_action == Some(FailureAction::Rollback) {
-                invalid.push(Invalid::new("rollback.failure_action", "there is no way back from a way back"));
-            }
-        }
-        invalid
-    }
-
-    fn check_mode(&self, invalid: &mut Vec<Invalid>) {
-        match self.mode {
-            Mode::Global if self.replicas.is_some() => invalid.push(Invalid::new(
-                "replicas",
-                "a global service has one task on each node, and no `replicas`",
-            )),
-            Mode::Global if self.max_replicas_per_node.is_some() => invalid.push(Invalid::new(
-                "max_replicas_per_node",
-                "a global service has one task on each node, and no `max_replicas_per_node`",
-            )),
-            Mode::ReplicatedJob | Mode::GlobalJob => invalid.push(
-                Invalid::new("mode", "a job runs once and ends: there is no state to be kept")
-                    .help("run `docker service create --mode replicated-job` in a `command` step"),
-            ),
-            _ => {}
-        }
-        if self.endpoint_mode == Some(EndpointMode::Dnsrr)
-            && self.ports.iter().flatten().any(|p| p.0.mode == PublishMode::Ingress)
-        {
-            invalid.push(
-                Invalid::new(
-                    "endpoint_mode",
-                    "a port that every node forwards wants `endpoint_mode = \"vip\"`",
-                )
-                .help("publish it with `mode = \"host\"`, or leave `endpoint_mode` out"),
-            );
-        }
-    }
-
-    fn check_mounts(&self, invalid: &mut Vec<Invalid>) {
-        let mut targets = BTreeSet::new();
-        for (n, mount) in self.mounts.iter().flatten().enumerate() {
-            let at = |key: &str| format!("mounts[{n}].{key}");
-            if !mount.target.starts_with('/') {
-                invalid
-                    .push(Invalid::new(at("target"), format!("{:?} is not an absolute path", mount.target)));
-            }
-            if !targets.insert(mount.target.trim_end_matches('/')) {
-                invalid.push(Invalid::new(at("target"), "another mount has the same target"));
-            }
-            let source = mount.source.as_deref().unwrap_or_default();
-            match mount.kind {
-                MountKind::Bind if !source.starts_with('/') => invalid.push(Invalid::new(
-                    at("source"),
-                    "a bind mount wants an absolute path of the node as `source`",
-                )),
-                MountKind::Volume if source.starts_with('/') => invalid.push(
-                    Invalid::new(at("source"), format!("{source:?} is a path, not the name of a volume"))
-                        .help("set `type = \"bind\"`"),
-                ),
-                MountKind::Tmpfs if !source.is_empty() => {
-                    invalid.push(Invalid::new(at("source"), "memory has no `source`"));
-                }
-                _ => {}
-            }
-            let belongs = [
-                ("propagation", mount.propagation.is_some(), MountKind::Bind),
-                ("non_recursive", mount.non_recursive, MountKind::Bind),
-                ("no_copy", mount.no_copy, MountKind::Volume),
-                ("driver", mount.driver.is_some(), MountKind::Volume),
-                ("driver_options", mount.driver_options.is_some(), MountKind::Volume),
-                ("labels", mount.labels.is_some(), MountKind::Volume),
-                ("size", mount.size.is_some(), MountKind::Tmpfs),
-                ("mode", mount.mode.is_some(), MountKind::Tmpfs),
-            ];
-            for (key, _, kind) in belongs.into_iter().filter(|(_, set, kind)| *set && *kind != mount.kind) {
-                let word = format!("{kind:?}").to_lowercase();
-                invalid.push(Invalid::new(at(key), format!("`{key}` goes with `type = \"{word}\"`")));
-            }
-            if mount.mode.as_deref().is_some_and(|m| octal(m).is_none()) {
-                invalid.push(Invalid::new(at("mode"), "a mode in octal is wanted, such as \"1777\""));
-            }
-        }
-    }
-
-    fn check_ports(&self, invalid: &mut Vec<Invalid>) {
-        let mut published = BTreeSet::new();
-        for (n, Short(port)) in self.ports.iter().flatten().enumerate() {
-            if port.target == 0 || port.published == Some(0) {
-                invalid.push(
-                    Invalid::new(format!("ports[{n}]"), "0 is no port")
-                        .help("leave `published` out to let Docker choose one"),
-                );
-            }
-            if let Some(p) = port.published
-                && !published.insert((p, port.protocol.word()))
-            {
-                invalid.push(Invalid::new(format!("ports[{n}]"), format!("port {p} is published twice")));
-            }
-        }
-    }
-
-    fn refused(&self) -> Vec<Invalid> {
-        let table: [(&str, &Option<Refused>, &str, Option<&str>); 12] = [
-            ("isolation", &self.isolation, "is for Windows containers", None),
-            ("credential_spec", &self.credential_spec, "is for Windows containers", None),
-            (
-                "env_file",
-                &self.env_file,
-                "is read by the command line alone",
-                Some("write the variables into `env`"),
-            ),
-            ("max_concurrent", &self.max_concurrent, "is for jobs, which end", None),
-            ("memory_swap", &self.memory_swap, "is unknown to the engines that are supported", None),
-            (
-                "memory_swappiness",
-                &self.memory_swappiness,
-                "is unknown to the engines that are supported",
-                None,
-            ),
-            ("oom_score_adj", &self.oom_score_adj, "is unknown to the engines that are supported", None),
-            (
-                "detach",
-                &self.detach,
-                "is called `wait` here",
-                Some("`wait = false` does not wait for the tasks"),
-            ),
-            ("quiet", &self.quiet, "has no meaning here: nothing is printed", None),
-            (
-                "with_registry_auth",
-                &self.with_registry_auth,
-                "would send what some user of the host is logged in with",
-                Some("give `registry_auth = { username, password }`, from a secret"),
-            ),
-            (
-                "no_resolve_image",
-                &self.no_resolve_image,
-                "is one of the values of `image_policy`",
-                Some("set `image_policy = \"tag\"`"),
-            ),
-            (
-                "no_healthcheck",
-                &self.no_healthcheck,
-                "is a key of `healthcheck`",
-                Some("set `healthcheck = { disable = true }`"),
-            ),
-        ];
-        let mut invalid = Vec::new();
-        for (key, value, why, help) in table {
-            if value.is_some() {
-                let one = Invalid::new(key, format!("`{key}` {why}"));
-                invalid.push(match help {
-                    Some(help) => one.help(help),
-                    None => one,
-                });
-            }
-        }
-        invalid
-    }
 }

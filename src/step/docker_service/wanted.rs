@@ -220,6 +220,9 @@ fn mount(mount: &Mount) -> Json {
         MountKind::Volume => "volume",
         MountKind::Bind => "bind",
         MountKind::Tmpfs => "tmpfs",
+        MountKind::Npipe => "npipe",
+        MountKind::Cluster => "cluster",
+        MountKind::Image => "image",
     };
     let mut out = json!({ "Type": kind, "Target": mount.target });
     spec::set(&mut out, "Source", mount.source.as_ref().map_or(Json::Null, |s| json!(s)));
@@ -410,6 +413,7 @@ fn health(wanted: Option<&Health>, differ: &mut Differ) {
         ("healthcheck.interval", "Interval", get(|h| h.interval)),
         ("healthcheck.timeout", "Timeout", get(|h| h.timeout)),
         ("healthcheck.start_period", "StartPeriod", get(|h| h.start_period)),
+        ("healthcheck.start_interval", "StartInterval", get(|h| h.start_interval)),
     ] {
         differ.key(name, &path(key), value, NANOS, Effect::Restart);
     }

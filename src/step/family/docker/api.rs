@@ -31,6 +31,7 @@ pub fn get<P: AsRef<str>>(paths: &[P]) -> Probe {
     };
     Probe::new(sh!(
         r#"hw_sock=/var/run/docker.sock hw_pid='' hw_unit=''
+hw_late() { [ "$(systemctl is-active docker.service 2>/dev/null)" != activating ] || printf '\nhw: starting\n'; }
 command -v docker >/dev/null || { echo 'hw: absent'; exit 0; }
 [ ! -r /run/docker.pid ] || read -r hw_pid </run/docker.pid || :
 if [ -z "$hw_pid" ] || [ ! -d "/proc/$hw_pid" ]; then
@@ -42,11 +43,15 @@ if [ -S "$hw_sock" ]; then
   if command -v curl >/dev/null; then
     curl -q -sS -i --raw -m 20 --noproxy '*' --unix-socket "$hw_sock" {} 2>&1
     hw_rc=$?
+    [ "$hw_rc" != 28 ] || hw_late
     [ "$hw_rc" = 2 ] || exit "$hw_rc"
   fi
 fi
 { {}printf 'GET %s HTTP/1.1\r\nHost: docker\r\nConnection: close\r\n\r\n' {}; } |
-  { exec 4<>/proc/self/fd/0; timeout -k 2 20 docker system dial-stdio; }"#,
+  { exec 4<>/proc/self/fd/0; timeout -k 2 20 docker system dial-stdio; }
+hw_rc=$?
+[ "$hw_rc" != 124 ] || hw_late
+exit "$hw_rc""#,
         urls,
         requests,
         last
@@ -71,6 +76,8 @@ pub struct Response {
     pub status: u16,
     /// Body, transfer encoding undone.
     pub body: Vec<u8>,
+    /// What the engine calls itself: `Docker/20.10.24 (linux)`; empty if it does not say.
+    pub server: String,
 }
 
 /// The engine of a host as a resource; `None` for the step's own host.
@@ -124,6 +131,10 @@ fn classify(probe: &Probe, answer: &Answer) -> Result<Engine, CheckError> {
         return Ok(Engine::Missing("the Docker engine does not answer".into()));
     }
     if answer.code == 124 || first.starts_with("curl: (28)") {
+        // systemd's socket takes connections long before an engine with many containers answers.
+        if answer.text().trim_end().ends_with("hw: starting") {
+            return Ok(Engine::Missing("the Docker engine is still starting".into()));
+        }
         return Err(CheckError::refused(
             "the Docker engine did not answer within 20 s",
             "look at `journalctl -u docker`; a manager is slow while its swarm has no leader: bring more than half of \
@@ -165,6 +176,21 @@ impl Response {
     }
 }
 
+/// Refuses what older engines than `major` do not know: they would take it and forget it without a word.
+pub fn since(major: u32, what: &str, responses: &[Response]) -> Result<(), CheckError> {
+    let Some(version) = responses.first().and_then(|r| r.server.strip_prefix("Docker/")) else {
+        return Ok(());
+    };
+    let version = version.split(' ').next().unwrap_or_default();
+    match version.split('.').next().and_then(|n| n.parse::<u32>().ok()) {
+        Some(n) if n < major => Err(CheckError::refused(
+            format!("{what} wants Docker Engine {major} or later, and this is {version}"),
+            format!("leave {what} out, or give `docker_engine` a newer `version`"),
+        )),
+        _ => Ok(()),
+    }
+}
+
 /// Splits raw HTTP responses that came one after the other. `None` if it is not HTTP, or is cut off.
 fn parse(bytes: &[u8]) -> Option<Vec<Response>> {
     let mut rest = bytes;
@@ -188,7 +214,8 @@ fn parse(bytes: &[u8]) -> Option<Vec<Response>> {
         } else {
             (after.to_vec(), &[][..])
         };
-        responses.push(Response { status, body });
+        let server = header("server").unwrap_or_default().to_owned();
+        responses.push(Response { status, body, server });
         rest = after;
     }
     Some(responses)
@@ -303,7 +330,7 @@ mod tests {
     use super::*;
 
     /// Engine 20.10.24, shortened: a chunked answer, then one with a length, pipelined.
-    const RAW: &str = "HTTP/1.1 200 OK\r\nApi-Version: 1.41\r\nTransfer-Encoding: chunked\r\n\r\n\
+    const RAW: &str = "HTTP/1.1 200 OK\r\nServer: Docker/20.10.24 (linux)\r\nTransfer-Encoding: chunked\r\n\r\n\
         5\r\n{\"ID\"\r\n6;x=1\r\n:\"a\r\"}\r\n0\r\n\r\nHTTP/1.1 503 Service Unavailable\r\n\
         Content-Length: 51\r\nConnection: close\r\n\r\n{\"message\":\"This node is not a swarm \\\"manager\\\".\"}\n";
 
@@ -311,7 +338,8 @@ mod tests {
     fn splits_and_unchunks_pipelined_responses() {
         let responses = parse(RAW.trim_end().as_bytes()).unwrap();
         assert_eq!(responses.len(), 2);
-        assert_eq!(responses[0], Response { status: 200, body: b"{\"ID\":\"a\r\"}".to_vec() });
+        let server = "Docker/20.10.24 (linux)".to_owned();
+        assert_eq!(responses[0], Response { status: 200, body: b"{\"ID\":\"a\r\"}".to_vec(), server });
         assert_eq!(responses[1].status, 503);
         assert_eq!(responses[1].message(), "This node is not a swarm \"manager\".");
     }

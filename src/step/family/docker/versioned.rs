@@ -19,7 +19,7 @@ use crate::model::{Kind, Resource, Secret, State};
 use crate::probe::{CheckError, Probe, Readings};
 use crate::sh;
 use crate::shell::Script;
-use crate::step::{Action, Change, Invalid, Payload, Value, Verdict};
+use crate::step::{Action, Change, Invalid, Payload, Step, Value, Verdict};
 
 /// Label with the name in the playbook.
 pub const NAME: &str = "hostwright.name";
@@ -221,6 +221,39 @@ pub struct Wanted {
     pub state: Existence,
 }
 
+/// A kind that is nothing but a [`Wanted`], which its validation has made.
+pub trait Versioned: std::fmt::Debug + Send + Sync + 'static {
+    /// What is wanted.
+    fn wanted(&self) -> &Wanted;
+}
+
+impl<T: Versioned> Step for T {
+    /// The list, and the engine itself for its part in the swarm.
+    fn probes(&self) -> Vec<Probe> {
+        vec![self.wanted().family.probe(), swarm::info_probe()]
+    }
+
+    fn check(&self, readings: &Readings) -> Result<Verdict, CheckError> {
+        self.wanted().check(readings)
+    }
+
+    fn provides(&self) -> Vec<Resource> {
+        let wanted = self.wanted();
+        match wanted.state {
+            Existence::Present => vec![wanted.family.resource(&wanted.name)],
+            Existence::Absent => Vec::new(),
+        }
+    }
+
+    fn needs(&self) -> Vec<Resource> {
+        vec![api::engine_of(None), swarm::swarm()]
+    }
+
+    fn as_any(&self) -> &dyn std::any::Any {
+        self
+    }
+}
+
 /// The content of a config or secret.
 #[derive(Debug, Clone, Default)]
 pub enum Content {
@@ -278,13 +311,7 @@ impl Wanted {
         invalid
     }
 
-    /// What to ask: the list, and the engine itself for its part in the swarm.
-    pub fn probes(&self) -> Vec<Probe> {
-        vec![self.family.probe(), swarm::info_probe()]
-    }
-
-    /// The verdict.
-    pub fn check(&self, readings: &Readings) -> Result<Verdict, CheckError> {
+    fn check(&self, readings: &Readings) -> Result<Verdict, CheckError> {
         let word = self.family.word();
         let resource = self.family.resource(&self.name);
         let expected = readings.expected(&resource);
