@@ -1,5 +1,6 @@
 //! The chapters, each from fresh hosts.
 
+mod docker;
 mod nfs;
 mod recipe;
 mod swarm;
@@ -10,5 +11,9 @@ use crate::Book;
 type Chapter = fn(&mut Book);
 
 /// All chapters by name, in their order.
-pub const ALL: &[(&str, Chapter)] =
-    &[("nfs", nfs::chapter), ("recipe", recipe::chapter), ("swarm", swarm::chapter)];
+pub const ALL: &[(&str, Chapter)] = &[
+    ("nfs", nfs::chapter),
+    ("docker", docker::chapter),
+    ("swarm", swarm::chapter),
+    ("recipe", recipe::chapter),
+];
