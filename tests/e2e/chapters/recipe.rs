@@ -86,7 +86,7 @@ pub fn chapter(book: &mut Book) {
             .says("Ready to accept connections")
             .says("portainer/portainer-ce")
             .says("threads of the server: ")
-            .says("192.168.158.143:/mnt/nfs_file /mnt/nfs_file nfs4");
+            .says("192.168.158.143:/mnt/nfs_file on /mnt/nfs_file, nfs4: rw");
     });
     book.check("the failover drill: container stopped, node drained", || {
         run(&["apply", "--yes", "playbooks/ops/failover-drill.toml"])
