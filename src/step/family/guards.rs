@@ -202,9 +202,9 @@ impl Guards {
                             then: Some(change),
                         });
                     }
-                    ("unless", 0) => return Ok(Verdict::satisfied(format!("`{code}` succeeds"))),
+                    ("unless", 0) => return Ok(Verdict::satisfied(format!("`{}` succeeds", brief(code.trim())))),
                     ("only_if", rc) if rc != 0 => {
-                        return Ok(Verdict::satisfied(format!("`{code}` fails (exit code {rc})")));
+                        return Ok(Verdict::satisfied(format!("`{}` fails (exit code {rc})", brief(code.trim()))));
                     }
                     _ => {}
                 },
