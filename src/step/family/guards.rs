@@ -202,9 +202,14 @@ impl Guards {
                             then: Some(change),
                         });
                     }
-                    ("unless", 0) => return Ok(Verdict::satisfied(format!("`{}` succeeds", brief(code.trim())))),
+                    ("unless", 0) => {
+                        return Ok(Verdict::satisfied(format!("`{}` succeeds", brief(code.trim()))));
+                    }
                     ("only_if", rc) if rc != 0 => {
-                        return Ok(Verdict::satisfied(format!("`{}` fails (exit code {rc})", brief(code.trim()))));
+                        return Ok(Verdict::satisfied(format!(
+                            "`{}` fails (exit code {rc})",
+                            brief(code.trim())
+                        )));
                     }
                     _ => {}
                 },
