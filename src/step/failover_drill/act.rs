@@ -232,7 +232,7 @@ hw_addr_of "$hw_id""#,
         ))
     }
 
-    /// `hw_addr_of NODE`: where a node is reached, as [`node_address`] has it.
+    /// `hw_addr_of NODE`: where a node is reached, as [`super::node_address`] has it.
     fn address() -> Script {
         Script::new().raw(
             r#"hw_addr_of() {
