@@ -110,18 +110,13 @@ impl Walk<'_> {
         let (mut predicted, hidden) = self.used(steps, host);
         let mut awaits = Vec::new();
         for need in instance.step.needs().into_iter().chain(instance.needs.iter().cloned()) {
-            if let Some(by) = self.providers.of(&need, host, &self.names)
-                && by.host != steps.host.name
-                && !awaits.contains(by)
-            {
-                awaits.push(by.clone());
+            if let Some(by) = self.providers.of(&need, host, &self.names) {
+                wait_for(by, steps, &mut awaits);
             }
         }
         let planned = |forecast, change, awaits| Planned { forecast, change, awaits };
         if let Some(by) = hidden {
-            if by.host != steps.host.name && !awaits.contains(&by) {
-                awaits.push(by.clone());
-            }
+            wait_for(&by, steps, &mut awaits);
             let until = format!("step `{}` has run on {}", by.step, by.host);
             return planned(Forecast::Unknown { until }, None, awaits);
         }
@@ -143,9 +138,7 @@ impl Walk<'_> {
                     let failure = Failure::new(otherwise).hint(format!("no earlier step brings {until}"));
                     return planned(Forecast::Error { failure }, None, Vec::new());
                 };
-                if by.host != steps.host.name && !awaits.contains(&by) {
-                    awaits.push(by.clone());
-                }
+                wait_for(&by, steps, &mut awaits);
                 if !predicted.contains(&by) {
                     predicted.push(by);
                 }
@@ -280,6 +273,13 @@ impl Walk<'_> {
         for handler in &instance.notify {
             self.notified.entry((host, at.play)).or_default().push((handler.clone(), at.clone()));
         }
+    }
+}
+
+/// Notes that these steps wait for `by`, unless it is their own host's: its steps run in order anyway.
+fn wait_for(by: &StepRef, steps: &HostSteps, awaits: &mut Vec<StepRef>) {
+    if by.host != steps.host.name && !awaits.contains(by) {
+        awaits.push(by.clone());
     }
 }
 
