@@ -6,9 +6,9 @@
 #![allow(clippy::unwrap_used, clippy::print_stdout, clippy::exit, reason = "a test program of its own")]
 #![allow(unreachable_pub, missing_debug_implementations, reason = "nobody else uses a test")]
 
+mod arguments;
 mod chapters;
 mod lab;
-mod tokens;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Instant;

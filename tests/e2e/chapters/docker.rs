@@ -4,6 +4,7 @@
 use std::time::{Duration, Instant};
 
 use crate::Book;
+use crate::arguments;
 use crate::lab::{Ran, inside, lab, on, same, temporary, with_inventory};
 
 const NODES: [&str; 2] = ["144", "145"];
@@ -280,15 +281,10 @@ pub fn chapter(book: &mut Book) {
     });
     let all = [&BASE[..], &[kinds.as_str()]].concat();
     book.check("one of each kind from nothing, by one apply, as its plan said", || {
-        on("144", WATCH);
+        arguments::watch(&["144"], SECRET);
         let plan = json(&[&["plan"], &all[..]].concat()).exits(2);
         same(&plan, &json(&[&["apply", "--yes"], &all[..]].concat()).exits(0));
-        on("144", "kill $(cat /root/watcher)");
-        assert_eq!(
-            on("144", "sort -u /root/seen"),
-            format!("{SECRET}-is-seen"),
-            "in the arguments of a process"
-        );
+        arguments::unseen(&["144"], SECRET);
     });
     book.check("a second run changes nothing and asks each host once", || {
         let again = json(&[&["apply", "--yes"], &all[..]].concat()).exits(0);
@@ -467,12 +463,6 @@ fn daemon<'a>(
         assert_eq!(runs(), "active");
     }
 }
-
-/// Writes down what arguments of processes have the secret; the brackets keep it from seeing itself. It is shown that it
-/// can see.
-const WATCH: &str = r#"nohup sh -c 'while sleep 0.1; do cat /proc/[0-9]*/cmdline 2>/dev/null | tr "\0" "\n" |
-    grep -a "[o]pen-sesame" >>/root/seen; done' >/dev/null 2>&1 </dev/null & echo $! >/root/watcher
-    sh -c 'sleep 2; :' open-sesame-is-seen"#;
 
 /// Changes a label of the service again and again.
 const MEDDLE: &str = r"touch /root/meddle; nohup sh -c 'n=0; while [ -e /root/meddle ]; do n=$((n + 1))

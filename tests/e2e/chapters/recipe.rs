@@ -2,11 +2,11 @@
 //! and back again.
 
 use crate::Book;
+use crate::arguments::{self, TOKEN};
 use crate::lab::{
     INVENTORY, PASSWORD, Ran, hostwright, inside, lab, lab_script, on, same, start, temporary, until,
     with_inventory,
 };
-use crate::tokens;
 
 const NODES: [&str; 3] = ["144", "145", "146"];
 
@@ -19,12 +19,12 @@ pub fn chapter(book: &mut Book) {
     });
     book.check("the whole recipe by one apply, as its plan said", || {
         let plan = json(&["plan", "playbooks"]).exits(2);
-        tokens::watch(&NODES);
+        arguments::watch(&NODES, TOKEN);
         let apply = json(&["apply", "--yes", "playbooks"]).exits(0);
         same(&plan, &apply);
         apply.never_says("SWMTKN-");
     });
-    book.check("no join token was in the arguments of a process", || tokens::unseen(&NODES));
+    book.check("no join token was in the arguments of a process", || arguments::unseen(&NODES, TOKEN));
     book.check("a second run changes nothing and asks each host once", || {
         let again = json(&["apply", "--yes", "playbooks"]).exits(0);
         assert_eq!(again.changed(), [""; 0]);

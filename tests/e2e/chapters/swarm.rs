@@ -2,8 +2,8 @@
 //! which a node can be.
 
 use crate::Book;
+use crate::arguments::{self, TOKEN};
 use crate::lab::{Ran, lab, on, same, temporary, until, with_inventory, with_ssh_config};
-use crate::tokens;
 
 const DOCKER: &str = "playbooks/30-docker.toml";
 const SWARM: &str = "playbooks/40-swarm.toml";
@@ -40,7 +40,7 @@ pub fn chapter(book: &mut Book) {
     book.check("a fleet that makes a bad swarm is warned of", warnings);
     book.check("three managers and a worker by one apply, as its plan said", || {
         let plan = json(&["plan", DOCKER, SWARM]).exits(2).says("then 2 managers, an even number");
-        tokens::watch(&ALL);
+        arguments::watch(&ALL, TOKEN);
         let apply = json(&["apply", "--yes", DOCKER, SWARM]).exits(0);
         same(&plan, &apply);
         assert_eq!(managers(), 3);
@@ -49,7 +49,7 @@ pub fn chapter(book: &mut Book) {
         }
         one_by_one(&apply);
     });
-    book.check("no join token was in the arguments of a process", || tokens::unseen(&ALL));
+    book.check("no join token was in the arguments of a process", || arguments::unseen(&ALL, TOKEN));
     book.check("a second run changes nothing and asks each host once", || {
         let again = json(&["apply", "--yes", DOCKER, SWARM]).exits(0);
         assert_eq!(again.changed(), [""; 0]);
@@ -147,11 +147,11 @@ pub fn chapter(book: &mut Book) {
         format!("[[step]]\ndisruptive = true\nswarm_join = {{ manager = \"manager-01\"{keys} }}")
     };
     book.check("force_leave moves it over", || {
-        tokens::watch(&[WORKER]);
+        arguments::watch(&[WORKER], TOKEN);
         steps(&apply, "worker-01", &join("")).exits(1);
         let moved = steps(&apply, "worker-01", &join(", force_leave = true")).exits(0);
         assert_eq!((moved.changed().len(), ready()), (1, 4));
-        tokens::unseen(&[WORKER]);
+        arguments::unseen(&[WORKER], TOKEN);
     });
     book.check("a join that got stuck and what it left are named, and cured", || {
         let token = on("143", "docker swarm join-token -q worker");
