@@ -365,6 +365,7 @@ impl Loader<'_> {
                 title: self.title(world, playbook, &on, &scope),
                 file: Arc::clone(&playbook.source.name),
                 hosts: on.iter().filter_map(|h| hosts.binary_search(h).ok()).collect(),
+                barrier: playbook.barrier,
                 serial: playbook.serial.clone(),
                 max_failures: playbook.max_failures,
                 steps: steps.into_iter().map(|s| Arc::new(s) as Arc<dyn StepSource>).collect(),

@@ -27,6 +27,8 @@ pub(super) struct Playbook {
     pub hosts: Option<Node>,
     /// As whom its steps act.
     pub becomes: Option<Becomes>,
+    /// Whether its hosts wait until all are done with the playbooks before.
+    pub barrier: bool,
     /// Rolling batches.
     pub serial: Vec<Batch>,
     /// How many hosts of a batch may fail.
@@ -96,10 +98,20 @@ pub(super) fn parse(
     let hosts_given = hosts.is_some() || table.rest().iter().any(|(k, _)| k.name == "hosts");
     let becomes = becomes(source, &mut table);
     let serial = batches(source, &mut table);
+    let barrier_span = table.rest().iter().find(|(k, _)| k.name == "barrier").map(|(k, _)| k.span.clone());
+    let barrier = table.flag("barrier").unwrap_or(true);
     let max_failures = match table.take("max_failures") {
         Some((_, node)) => batch(source, node, 0, table.out()),
         None => None,
     };
+    if let (false, Some(at)) =
+        (barrier, barrier_span.filter(|_| !serial.is_empty() || max_failures.is_some()))
+    {
+        table.out().push(
+            Diagnostic::error(span(source, &at), "a playbook whose hosts are counted has a barrier")
+                .help("leave out `barrier`, or `serial` and `max_failures`"),
+        );
+    }
     let tags = table.texts("tags").into_iter().map(|(t, _)| t.to_owned()).collect();
     let vars = match table.take("vars") {
         Some((_, node)) => Arc::new(Layer::new(source, &folder, node, table.out())),
@@ -139,6 +151,7 @@ pub(super) fn parse(
         title,
         hosts,
         becomes,
+        barrier,
         serial,
         max_failures,
         tags,

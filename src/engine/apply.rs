@@ -1,6 +1,7 @@
 //! The second part of a run: playbook after playbook, batch after batch, the hosts of a batch side by side.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap, HashSet};
+use std::ops::Range;
 use std::sync::Arc;
 
 use tokio::sync::{Mutex, Semaphore, watch};
@@ -23,6 +24,8 @@ pub(super) struct Shared {
     pub(super) cancel: super::Cancel,
     /// How far each host of the run has come.
     pub(super) progress: Vec<watch::Sender<Position>>,
+    /// The playbooks that have begun on some host.
+    begun: Mutex<HashSet<usize>>,
     /// Raised when no host is to start a further step.
     pub(super) stop: watch::Sender<bool>,
     /// What only one host may change at a time.
@@ -39,10 +42,18 @@ impl Shared {
     pub(super) fn stopped(&self) -> bool {
         *self.stop.borrow() || self.cancel.level() > Level::None
     }
+
+    /// Tells that a playbook begins, once, before any event of it.
+    async fn begin(&self, play: usize) {
+        let mut begun = self.begun.lock().await;
+        if begun.insert(play) {
+            self.events.send(Body::PlayStarted { play }).await;
+        }
+    }
 }
 
 impl Engine {
-    /// Applies the plan. Playbooks are barriers; a host that failed does no further one.
+    /// Applies the plan. Playbooks are barriers, unless they say otherwise; a host that failed does no further one.
     pub async fn apply(&mut self) -> Summary {
         self.summary.restart();
         let plan = std::mem::take(&mut self.plan);
@@ -54,6 +65,7 @@ impl Engine {
             events: self.events.clone(),
             cancel: self.cancel.clone(),
             progress: self.hosts.iter().map(|_| watch::channel((0, false, 0)).0).collect(),
+            begun: Mutex::default(),
             stop: watch::channel(false).0,
             exclusive: Mutex::default(),
         });
@@ -66,13 +78,11 @@ impl Engine {
             let facts = self.facts.get(&n).cloned().unwrap_or_default();
             hosts.push(Some(HostRun::new(Arc::clone(&shared), n, steps, planned, facts)));
         }
-        let run = Arc::clone(&self.run);
-        for (n, play) in run.plays.iter().enumerate() {
+        for plays in sections(&self.run.plays) {
             if shared.stopped() {
                 break;
             }
-            self.events.send(Body::PlayStarted { play: n }).await;
-            self.play(&shared, &mut hosts, n, play).await;
+            self.section(&shared, &mut hosts, plays).await;
         }
         for host in hosts.into_iter().flatten() {
             let (steps, counts) = host.into_parts();
@@ -84,9 +94,17 @@ impl Engine {
         self.summary.clone()
     }
 
-    async fn play(&mut self, shared: &Arc<Shared>, hosts: &mut [Option<HostRun>], n: usize, play: &Play) {
+    /// Takes each host through these playbooks: through one in batches, or through several on its own.
+    async fn section(&self, shared: &Arc<Shared>, hosts: &mut [Option<HostRun>], plays: Range<usize>) {
         let forks = Arc::new(Semaphore::new(self.options.forks.max(1)));
-        for batch in batches(play) {
+        let play = &self.run.plays[plays.start];
+        let all: Vec<usize> = (self.run.plays[plays.clone()].iter().flat_map(|p| &p.hosts))
+            .copied()
+            .collect::<BTreeSet<_>>()
+            .into_iter()
+            .collect();
+        let batches = if play.is_rolling() { batches(play) } else { vec![all.as_slice()] };
+        for batch in batches {
             if shared.stopped() {
                 return;
             }
@@ -95,9 +113,18 @@ impl Engine {
             for &position in batch {
                 let Some(mut host) = hosts[position].take_if(|h| h.is_usable()) else { continue };
                 running += 1;
-                let forks = Arc::clone(&forks);
+                let (forks, shared, plays) = (Arc::clone(&forks), Arc::clone(shared), plays.clone());
                 tasks.spawn(async move {
-                    host.play(n, forks).await;
+                    for n in plays {
+                        let play = &shared.run.plays[n];
+                        if play.hosts.binary_search(&position).is_ok()
+                            && host.is_usable()
+                            && !shared.stopped()
+                        {
+                            shared.begin(n).await;
+                            host.play(n, Arc::clone(&forks)).await;
+                        }
+                    }
                     (position, host)
                 });
             }
@@ -120,6 +147,19 @@ impl Engine {
             }
         }
     }
+}
+
+/// The playbooks that a host goes through without waiting for the others in between.
+fn sections(plays: &[Play]) -> Vec<Range<usize>> {
+    let mut sections: Vec<Range<usize>> = Vec::new();
+    for (n, play) in plays.iter().enumerate() {
+        let joins = n > 0 && !play.barrier && !play.is_rolling() && !plays[n - 1].is_rolling();
+        match sections.last_mut() {
+            Some(section) if joins => section.end = n + 1,
+            _ => sections.push(n..n + 1),
+        }
+    }
+    sections
 }
 
 /// The play's hosts in its rolling batches.
@@ -146,17 +186,32 @@ pub(super) fn interrupted() -> Failure {
 mod tests {
     use super::*;
 
-    #[test]
-    fn the_last_size_of_serial_is_repeated() {
-        let play = |serial| Play {
+    fn play(serial: Vec<Batch>) -> Play {
+        Play {
             name: "p".into(),
             title: "p".into(),
             file: "p.toml".into(),
             hosts: (0..10).collect(),
+            barrier: true,
             serial,
             max_failures: None,
             steps: Vec::new(),
-        };
+        }
+    }
+
+    #[test]
+    fn a_playbook_without_a_barrier_joins_the_one_before_unless_hosts_are_counted() {
+        let free = || Play { barrier: false, ..play(vec![]) };
+        let rolling = || Play { barrier: false, ..play(vec![Batch::Hosts(1)]) };
+        let counted = || Play { max_failures: Some(Batch::Hosts(1)), ..free() };
+        assert_eq!(sections(&[free(), free(), play(vec![]), free()]), [0..2, 2..4]);
+        assert_eq!(sections(&[free(), rolling(), free(), free()]), [0..1, 1..2, 2..4]);
+        assert_eq!(sections(&[free(), counted(), free()]), [0..1, 1..2, 2..3]);
+        assert!(sections(&[]).is_empty());
+    }
+
+    #[test]
+    fn the_last_size_of_serial_is_repeated() {
         let sizes = |p: &Play| batches(p).iter().map(|b| b.len()).collect::<Vec<_>>();
         assert_eq!(sizes(&play(vec![])), [10]);
         assert_eq!(sizes(&play(vec![Batch::Hosts(1), Batch::Percent(35)])), [1, 4, 4, 1]);

@@ -34,12 +34,22 @@ pub struct Play {
     pub file: Arc<str>,
     /// Its hosts, as indices into [`Run::hosts`], ascending.
     pub hosts: Vec<usize>,
+    /// Whether its hosts wait until the playbooks before are done on all hosts. Without, a host begins when it is done
+    /// with them itself; never for one that is [`Play::is_rolling`], nor right behind one.
+    pub barrier: bool,
     /// Sizes of the rolling batches, the last one repeated; empty for all at once.
     pub serial: Vec<Batch>,
     /// Stop the run when more than this many hosts have failed in a batch.
     pub max_failures: Option<Batch>,
     /// Its steps in order, handlers included.
     pub steps: Vec<Arc<dyn StepSource>>,
+}
+
+impl Play {
+    /// Whether its hosts are counted: it goes in batches, or stops the run when too many fail.
+    pub fn is_rolling(&self) -> bool {
+        !self.serial.is_empty() || self.max_failures.is_some()
+    }
 }
 
 /// A number of hosts, or a share of a play's hosts.

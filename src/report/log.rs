@@ -19,8 +19,10 @@ pub(crate) struct Log {
     plays: Vec<PlayInfo>,
     /// Columns of the host names.
     hosts: usize,
-    /// A playbook that has begun and of which nothing has been said.
-    heading: Option<usize>,
+    /// The playbook that has begun last, if nothing has been said of it.
+    begun: Option<usize>,
+    /// The playbooks that have a heading, in the order of these.
+    headed: Vec<usize>,
     recap: recap::Recap,
     /// The plan has been shown.
     planned: bool,
@@ -35,7 +37,8 @@ impl Log {
             mode: Mode::Apply,
             plays: Vec::new(),
             hosts: 0,
-            heading: None,
+            begun: None,
+            headed: Vec::new(),
             recap: recap::Recap::default(),
             planned: false,
             applied: false,
@@ -60,7 +63,7 @@ impl Log {
             }
             Body::PlayStarted { play } => {
                 self.applied = true;
-                self.heading = Some(*play);
+                self.begun = Some(*play);
                 Vec::new()
             }
             Body::PlanFinished { .. } => {
@@ -72,7 +75,8 @@ impl Log {
             Body::Warning { host, message } => self.warning(host.as_ref(), message),
             Body::StepFinished(finished) => self.finished(finished),
             Body::StepRetried { at, left, failure } if !self.detail.quiet => {
-                let words = format!("{} ({} left)", failure.message, text::count_of(*left, "try", "tries"));
+                let left = text::count_of(*left, "try", "tries");
+                let words = format!("{} ({left} left){}", failure.message, self.elsewhere(at.play));
                 self.line(&at.host, "retry", Tone::Warn, &words)
             }
             Body::ActionStarted { at, label } if self.detail.verbose > 1 => self.aside(&at.host, '>', label),
@@ -86,20 +90,33 @@ impl Log {
         if lines.is_empty() || self.detail.quiet {
             return lines;
         }
-        let mut out = self.heading();
+        let mut out = self.heading(play_of(&event.body).or(self.begun));
         out.extend(lines);
         out
     }
 
     /// `NFS server (10-nfs-server)`, before the first line of a playbook.
-    fn heading(&mut self) -> Vec<String> {
-        let Some(play) = self.heading.take().and_then(|n| self.plays.get(n)) else { return Vec::new() };
+    fn heading(&mut self, of: Option<usize>) -> Vec<String> {
+        let Some(n) = of.filter(|n| !self.headed.contains(n)) else { return Vec::new() };
+        let Some(play) = self.plays.get(n) else { return Vec::new() };
+        self.headed.push(n);
+        self.begun = self.begun.filter(|begun| *begun != n);
         let title = format!("{} ({})", text::clean(&play.title), text::clean(&play.name));
         let mut out = vec![String::new()];
         out.extend(
             text::wrap(&title, self.look.width, "", "  ").iter().map(|l| self.look.paint(Tone::Strong, l)),
         );
         out
+    }
+
+    /// `  [10-nfs-server]`, for a line below the heading of another playbook that has begun meanwhile.
+    fn elsewhere(&self, play: usize) -> String {
+        match self.plays.get(play) {
+            Some(info) if self.headed.contains(&play) && self.headed.last() != Some(&play) => {
+                format!("  [{}]", text::clean(&info.name))
+            }
+            _ => String::new(),
+        }
     }
 
     fn finished(&self, finished: &Finished) -> Vec<String> {
@@ -125,6 +142,7 @@ impl Log {
             let took = text::duration(finished.took_ms).replace(' ', "\u{a0}");
             words = format!("{words}  ({took})");
         }
+        words.push_str(&self.elsewhere(finished.at.play));
         let mut out = self.line(&finished.at.host, word, tone, &words);
         let indent = self.indent();
         out.extend(text::shown(&finished.shows, indent));
@@ -202,6 +220,17 @@ impl Log {
             Some(columns) if columns < 60 => 4,
             _ => self.hosts + 2,
         }
+    }
+}
+
+/// The playbook that an event tells of.
+fn play_of(body: &Body) -> Option<usize> {
+    match body {
+        Body::StepFinished(finished) => Some(finished.at.play),
+        Body::StepRetried { at, .. } | Body::ActionStarted { at, .. } | Body::Output { at, .. } => {
+            Some(at.play)
+        }
+        _ => None,
     }
 }
 

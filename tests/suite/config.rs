@@ -254,6 +254,9 @@ fn show(run: &Run, known: &Known, inventory_only: bool, out: &mut String) {
     for play in &run.plays {
         let hosts: Vec<_> = play.hosts.iter().map(|h| run.hosts[*h].name.as_str()).collect();
         writeln!(out, "play {} {:?} on {}", play.name, play.title, hosts.join(" ")).unwrap();
+        if !play.barrier {
+            writeln!(out, "  no barrier").unwrap();
+        }
         if !play.serial.is_empty() || play.max_failures.is_some() {
             writeln!(out, "  serial {:?} max_failures {:?}", play.serial, play.max_failures).unwrap();
         }

@@ -329,6 +329,47 @@ async fn a_step_waits_for_another_host_even_with_one_fork() {
     assert_as_planned(&seen);
 }
 
+/// `a` goes on with the first playbook once `b` has done the second, which can only be without a barrier.
+#[tokio::test]
+async fn without_a_barrier_a_host_begins_the_next_playbook_while_others_are_busy_with_this_one() {
+    let fleet = |retries| {
+        let mut slow = step("x", Toy { key: "x", value: "1", after: Some(("b", "y")), ..Toy::default() });
+        slow.hosts = Some(vec!["a"]);
+        slow.retries = retries;
+        Fleet::new(&["a", "b"], vec![]).play("p", vec![slow]).play("q", vec![want("y", "1")])
+    };
+    let seen = fleet(100_000).free().apply().await;
+    assert_eq!(seen.ended(), ["b y: changed", "a x: changed", "a y: changed"]);
+    assert_eq!(seen.begun(), [0, 1]);
+
+    let seen = fleet(3).apply().await;
+    assert_eq!(seen.ended(), ["a x: failed: y is not there on b", "b y: changed"]);
+    assert_eq!(seen.begun(), [0, 1]);
+}
+
+#[tokio::test]
+async fn without_a_barrier_a_step_still_waits_for_what_it_needs_of_another_host() {
+    let mut server = want("export", "1");
+    server.hosts = Some(vec!["z"]);
+    let mut client =
+        step("mount", Toy { key: "mount", value: "1", after: Some(("z", "export")), ..Toy::default() });
+    client.hosts = Some(vec!["b"]);
+    let fleet = || {
+        let plays = Fleet::new(&["b", "z"], vec![]).play("p", vec![server.clone()]);
+        plays.play("q", vec![want("other", "1"), client.clone()]).free()
+    };
+    let seen = fleet().apply().await;
+    assert!(seen.planned().contains(&"b mount: change after z export".to_owned()), "{:?}", seen.planned());
+    assert_as_planned(&seen);
+
+    // Nobody waits for a host that has failed.
+    let fleet = fleet();
+    fleet.world.with("z", |h| h.fails.insert("export".into(), 9));
+    let ended = fleet.apply().await.ended();
+    assert!(ended.contains(&"b mount: failed: export is not there on z".to_owned()), "{ended:?}");
+    assert!(ended.contains(&"b other: changed".to_owned()), "{ended:?}");
+}
+
 #[tokio::test]
 async fn serial_goes_host_by_host_and_stops_when_too_many_fail() {
     let fleet = Fleet::new(&["a", "b", "c"], vec![]).play("p", vec![want("x", "1")]).serial(1, Some(0));

@@ -330,10 +330,17 @@ impl Fleet {
             title: name.into(),
             file: "toy.toml".into(),
             hosts: (0..self.hosts.len()).collect(),
+            barrier: true,
             serial: Vec::new(),
             max_failures: None,
             steps: steps.into_iter().map(|s| Arc::new(s) as Arc<dyn StepSource>).collect(),
         });
+        self
+    }
+
+    /// Lets the hosts begin the last playbook as soon as they are done with the one before.
+    pub fn free(mut self) -> Self {
+        self.plays.last_mut().unwrap().barrier = false;
         self
     }
 
@@ -429,6 +436,15 @@ impl Seen {
             }
             _ => None,
         })
+    }
+
+    /// The playbooks that began, in order.
+    pub fn begun(&self) -> Vec<usize> {
+        let begun = |e: &Event| match e.body {
+            Body::PlayStarted { play } => Some(play),
+            _ => None,
+        };
+        self.events.iter().filter_map(begun).collect()
     }
 
     /// The warnings, in order.
