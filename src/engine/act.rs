@@ -10,16 +10,37 @@ use super::asking::{failure_of, privilege_of};
 use super::gather::{insert, target};
 use super::handlers;
 use super::host::{HostRun, Turn};
+use super::link::Asker;
 use crate::event::{Body, ChangeView, Outcome};
 use crate::model::{Failure, Instance, Privilege, Secret, StepResult};
 use crate::plan::failure_of as check_failure;
 use crate::probe::{Answer, Probe};
 use crate::sh;
-use crate::step::{Action, Change, Payload, Then, Verdict};
+use crate::step::{Action, Change, Origin, Payload, Then, Verdict};
 use crate::transport::{Frame, Output, Part, TransportError};
 
 /// How long to wait between two tries to reach a host that restarts.
 const RECONNECT_PAUSE: Duration = Duration::from_secs(2);
+
+/// What travels with the last actions of a step.
+#[derive(Default)]
+struct Along {
+    /// Questions to the host of the actions, each once.
+    probes: Vec<Probe>,
+    answers: Vec<Answer>,
+    /// The next open slots, and how many changes the hosts that they ask had seen before the actions.
+    later: Vec<(usize, u64)>,
+}
+
+impl Along {
+    fn ask(&mut self, probes: impl IntoIterator<Item = Probe>) {
+        for probe in probes {
+            if !self.probes.contains(&probe) {
+                self.probes.push(probe);
+            }
+        }
+    }
+}
 
 /// Actions that can go in one frame.
 struct Group<'a> {
@@ -38,15 +59,14 @@ impl HostRun {
         }
         self.touched(n, instance, change);
         let groups = groups(&change.actions);
-        let mut verified = Vec::new();
+        let mut along = Along::default();
         let mut last = Answer::default();
         for (g, group) in groups.iter().enumerate() {
-            let along = if g + 1 == groups.len() { self.along(n, instance, group) } else { Vec::new() };
-            match self.send(n, instance, group, g == 0, &along).await {
-                Ok((answer, answers)) => {
-                    last = answer;
-                    verified = along.into_iter().zip(answers).collect();
-                }
+            if g + 1 == groups.len() {
+                along = self.along(n, instance, group);
+            }
+            match self.send(n, instance, group, g == 0, &last, &mut along).await {
+                Ok(answer) => last = answer,
                 Err(turn) => return Turn { change: Some(view), ..turn },
             }
         }
@@ -58,7 +78,7 @@ impl HostRun {
             ..StepResult::default()
         };
         self.notify(&instance.notify);
-        let turn = match self.verify(n, instance, change, verified).await {
+        let turn = match self.verify(n, instance, change, along).await {
             // What always runs is run for what it prints.
             Ok(reason) => {
                 let shows = if change.always { result.stdout.clone() } else { String::new() };
@@ -72,35 +92,42 @@ impl HostRun {
         Turn { change: Some(view), ..turn }
     }
 
-    /// The probes that travel with the last actions: the step's own, then those of the next steps.
-    fn along(&self, n: usize, instance: &Instance, group: &Group<'_>) -> Vec<(usize, Probe)> {
-        if group.actions.iter().any(|a| a.then != Then::Nothing || a.host.is_some()) {
-            return Vec::new();
+    /// The probes that travel with the last actions: those of the step's own that go to the same host, and where that
+    /// is all of them, those of the next steps. Without its own verification the next steps' questions must wait:
+    /// they are only good after it.
+    fn along(&self, n: usize, instance: &Instance, group: &Group<'_>) -> Along {
+        let host = group.actions.first().and_then(|a| a.host.as_ref());
+        let later: Vec<_> = self.ask_along(n).into_iter().map(|s| (s, self.others_changes(s))).collect();
+        let mut along = Along { later, ..Along::default() };
+        if group.actions.iter().any(|a| a.then != Then::Nothing) {
+            return along;
         }
-        let own = |slot: usize| {
-            let Some(other) = self.steps.slots[slot].instance() else { return Vec::new() };
-            let probes = other.step.probes();
-            let fits = |p: &Probe| p.host.is_none() && privilege_of(p, other) == instance.privilege;
-            if probes.iter().all(fits) { probes.into_iter().map(|p| (slot, p)).collect() } else { Vec::new() }
-        };
-        let mut along = own(n);
-        // Without its own verification the next steps' questions must wait: they are only good after it.
-        if !along.is_empty() {
-            along.extend(self.ask_along(n).into_iter().flat_map(own));
+        let fits =
+            |p: &Probe, of: &Instance| p.host.as_ref() == host && privilege_of(p, of) == instance.privilege;
+        let own = instance.step.probes();
+        let all = own.iter().all(|p| fits(p, instance));
+        along.ask(own.into_iter().filter(|p| fits(p, instance)));
+        let more = if all && host.is_none() { along.later.clone() } else { Vec::new() };
+        for instance in more.iter().filter_map(|(slot, _)| self.steps.slots[*slot].instance()) {
+            let probes = instance.step.probes();
+            if probes.iter().all(|p| fits(p, instance)) {
+                along.ask(probes);
+            }
         }
         along
     }
 
-    /// Sends a group of actions with the probes behind them. Returns the last action's answer and those of
-    /// the probes.
+    /// Sends a group of actions with the probes behind them, whose answers are kept in `along`. Returns the last
+    /// action's answer; `before` is that of the action before the group.
     async fn send(
         &mut self,
         n: usize,
         instance: &Instance,
         group: &Group<'_>,
         first: bool,
-        along: &[(usize, Probe)],
-    ) -> Result<(Answer, Vec<Answer>), Turn> {
+        before: &Answer,
+        along: &mut Along,
+    ) -> Result<Answer, Turn> {
         let mut parts = Vec::new();
         let host = group.actions.first().and_then(|a| a.host.clone());
         let play = self.steps.slots[n].play;
@@ -112,7 +139,7 @@ impl HostRun {
             parts.push((note, "note the handlers that are due".to_owned()));
         }
         for action in &group.actions {
-            let payload = self.payload(instance, action).await?;
+            let payload = self.payload(instance, action, before).await?;
             let timeout = instance.timeout.unwrap_or(action.timeout);
             let part = Part {
                 script: action.script.clone(),
@@ -126,7 +153,7 @@ impl HostRun {
         }
         let labels: Vec<String> = parts.iter().map(|(_, label)| label.clone()).collect();
         let mut parts: Vec<Part> = parts.into_iter().map(|(part, _)| part).collect();
-        parts.extend(along.iter().map(|(_, probe)| Part::probe(probe)));
+        parts.extend(along.probes.iter().map(Part::probe));
         let bound =
             parts.iter().filter_map(|p| p.timeout).sum::<Duration>() + self.shared.options.probe_timeout;
         let at = self.at(n);
@@ -160,7 +187,7 @@ impl HostRun {
         };
         let link = Arc::clone(&self.shared.links[position]);
         let exchanged = tokio::select! {
-            exchanged = link.exchange(frame, &mut output) => exchanged,
+            exchanged = link.exchange(self.asker(position), frame, &mut output) => exchanged,
             () = self.shared.cancel.killed() => return Err(Turn::failed(interrupted())),
         };
         let mut answers = match (exchanged, reboot, boot_id) {
@@ -195,7 +222,7 @@ impl HostRun {
         if answers.len() < labels.len() {
             return Err(Turn::failed(Failure::new("the host answered fewer actions than it was sent")));
         }
-        let rest = answers.split_off(labels.len());
+        along.answers = answers.split_off(labels.len());
         if let Some(Action { then: Then::Save(path), .. }) = group.actions.last() {
             save(path, &answers[labels.len() - 1].stdout).await.map_err(|error| {
                 let failure = Failure::from_error(&error);
@@ -205,42 +232,28 @@ impl HostRun {
                 })
             })?;
         }
-        Ok((answers.pop().unwrap_or_default(), rest))
+        Ok(answers.pop().unwrap_or_default())
     }
 
     /// What an action gets on file descriptor 3: the values it borrows, a line each, then its payload.
-    async fn payload(&self, instance: &Instance, action: &Action) -> Result<Option<Payload>, Turn> {
+    async fn payload(
+        &self,
+        instance: &Instance,
+        action: &Action,
+        before: &Answer,
+    ) -> Result<Option<Payload>, Turn> {
         if action.borrowed.is_empty() {
             return Ok(action.payload.clone());
         }
         let mut bytes = Vec::new();
         for borrowed in &action.borrowed {
-            let host = borrowed.from.host.as_ref();
-            let name = host.unwrap_or(&self.steps.host.name).clone();
-            let cannot = |output: String, hint: Option<String>| {
-                Turn::failed(Failure {
-                    output,
-                    hint,
-                    ..Failure::new(format!("cannot read {} on {name}", borrowed.what))
-                })
+            let value = match &borrowed.from {
+                Origin::Probe(probe) => self.ask_for(instance, borrowed.what, probe).await?,
+                Origin::Printed => before.text().lines().last().unwrap_or_default().to_owned(),
             };
-            let Some(position) = target(&self.shared.links, self.own, host) else {
-                return Err(cannot("it is not in the inventory".into(), None));
-            };
-            let privilege = privilege_of(&borrowed.from, instance);
-            let parts = vec![Part::question(borrowed.from.script.clone())];
-            let frame = Frame { privilege, parts, timeout: self.shared.options.probe_timeout };
-            let answer = self.shared.links[position].exchange(frame, &mut |_| {}).await;
-            let answer = match answer {
-                Ok(mut answers) => answers.pop().unwrap_or_default(),
-                Err(error) => {
-                    let failure = failure_of(&error);
-                    return Err(cannot(failure.message, failure.hint));
-                }
-            };
-            let value = answer.text().trim_end_matches(['\r', '\n']).to_owned();
-            if !answer.ok() || value.is_empty() || value.contains('\n') {
-                return Err(cannot(answer.error_text().into_owned(), None));
+            if value.is_empty() {
+                let message = format!("the action before did not tell the {}", borrowed.what);
+                return Err(Turn::failed(Failure::new(message)));
             }
             if borrowed.secret {
                 self.shared.events.learn(&Secret::new(value.clone()));
@@ -252,22 +265,60 @@ impl HostRun {
         Ok(Some(Payload(bytes.into())))
     }
 
-    /// Asks the step's probes again, unless they came with the actions; returns the reason why it holds.
+    /// Asks for one line of text.
+    async fn ask_for(&self, instance: &Instance, what: &str, probe: &Probe) -> Result<String, Turn> {
+        let host = probe.host.as_ref();
+        let name = host.unwrap_or(&self.steps.host.name).clone();
+        let cannot = |output: String, hint: Option<String>| {
+            Turn::failed(Failure { output, hint, ..Failure::new(format!("cannot read {what} on {name}")) })
+        };
+        let Some(position) = target(&self.shared.links, self.own, host) else {
+            return Err(cannot("it is not in the inventory".into(), None));
+        };
+        let privilege = privilege_of(probe, instance);
+        let parts = vec![Part::question(probe.script.clone())];
+        let frame = Frame { privilege, parts, timeout: self.shared.options.probe_timeout };
+        let link = &self.shared.links[position];
+        let answer = match link.exchange(self.asker(position), frame, &mut |_| {}).await {
+            Ok(mut answers) => answers.pop().unwrap_or_default(),
+            Err(error) => {
+                let failure = failure_of(&error);
+                return Err(cannot(failure.message, failure.hint));
+            }
+        };
+        let value = answer.text().trim_end_matches(['\r', '\n']).to_owned();
+        if !answer.ok() || value.is_empty() || value.contains('\n') {
+            return Err(cannot(answer.error_text().into_owned(), None));
+        }
+        Ok(value)
+    }
+
+    /// Asks the step's probes again, those that did not come with the actions; returns the reason why it holds. What
+    /// the answers tell of later steps is taken in as well.
     async fn verify(
         &mut self,
         n: usize,
         instance: &Instance,
         change: &Change,
-        answers: Vec<((usize, Probe), Answer)>,
+        along: Along,
     ) -> Result<String, Turn> {
-        if change.always {
-            self.take_in(n, answers);
-            return Ok(String::new());
+        for (probe, answer) in along.probes.iter().zip(along.answers) {
+            insert(&mut self.steps, n, probe, answer);
         }
-        let came_along = answers.iter().any(|((slot, _), _)| *slot == n);
-        self.take_in(n, answers);
-        if !came_along {
-            self.ask(&[n]).await?;
+        let mut fresh = along.probes;
+        if !change.always {
+            self.ask_but(&[n], &fresh).await?;
+            fresh.extend(instance.step.probes());
+        }
+        for (later, seen) in along.later {
+            let Some(other) = self.steps.slots[later].instance() else { continue };
+            if other.privilege == instance.privilege && other.step.probes().iter().all(|p| fresh.contains(p))
+            {
+                self.answered(later, seen);
+            }
+        }
+        if change.always {
+            return Ok(String::new());
         }
         self.steps.readings.set_own_privilege(&instance.privilege);
         match instance.step.check(&self.steps.readings) {
@@ -291,19 +342,6 @@ impl HostRun {
                 Err(Turn::failed(Failure { causes: vec![otherwise], ..Failure::new("did not hold") }))
             }
             Err(error) => Err(Turn::failed(check_failure(&error))),
-        }
-    }
-
-    fn take_in(&mut self, own: usize, answers: Vec<((usize, Probe), Answer)>) {
-        let mut later = Vec::new();
-        for ((slot, probe), answer) in answers {
-            insert(&mut self.steps, slot, &probe, answer);
-            if slot != own && !later.contains(&slot) {
-                later.push(slot);
-            }
-        }
-        for slot in later {
-            self.answered(slot);
         }
     }
 
@@ -355,7 +393,7 @@ impl HostRun {
     async fn boot_id(&self, privilege: &Privilege) -> Result<String, TransportError> {
         let parts = vec![Part::question(sh!("cat /proc/sys/kernel/random/boot_id"))];
         let frame = Frame { privilege: privilege.clone(), parts, timeout: Duration::from_secs(15) };
-        let answers = self.shared.links[self.own].exchange(frame, &mut |_| {}).await?;
+        let answers = self.shared.links[self.own].exchange(Asker::Own, frame, &mut |_| {}).await?;
         Ok(answers.first().map(|a| a.text().into_owned()).unwrap_or_default())
     }
 
@@ -390,7 +428,7 @@ impl HostRun {
         let parts = vec![Part::question(handlers::cross_out(&name, &id))];
         let bound = self.shared.options.probe_timeout;
         let frame = Frame { privilege: instance.privilege.clone(), parts, timeout: bound };
-        let crossed = self.shared.links[self.own].exchange(frame, &mut |_| {}).await;
+        let crossed = self.shared.links[self.own].exchange(Asker::Own, frame, &mut |_| {}).await;
         if !crossed.is_ok_and(|answers| answers.iter().all(Answer::ok)) {
             let message =
                 format!("handler `{id}` has run, but could not be crossed out: it will run once more");

@@ -7,7 +7,7 @@ use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 
 use super::asking::failure_of;
-use super::link::Link;
+use super::link::{Asker, Link};
 use super::{Cancel, Options};
 use crate::model::{Failure, Host, Privilege};
 use crate::plan;
@@ -40,7 +40,7 @@ pub async fn command(
             let _permit = forks.acquire_owned().await;
             let mut ignore = |_: crate::transport::Output<'_>| {};
             let answered = tokio::select! {
-                answered = link.exchange(frame, &mut ignore) => answered,
+                answered = link.exchange(Asker::Own, frame, &mut ignore) => answered,
                 () = cancel.killed() => Err(TransportError::Unreachable {
                     message: "interrupted".into(), hint: None, lost: true,
                 }),

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::time::Duration;
 
-use super::link::Link;
+use super::link::{Asker, Link};
 use crate::model::{Failure, Instance, Privilege};
 use crate::probe::{Answer, Probe};
 use crate::transport::{Frame, Part, TransportError};
@@ -57,10 +57,15 @@ impl Questions {
     ///
     /// A host that cannot be reached is an error; rights that `sudo` does not give, or a shell that
     /// misbehaves, are the answer to each probe that asked for them.
-    pub(super) async fn ask(&self, link: &Link, bound: Duration) -> Result<Replies, TransportError> {
+    pub(super) async fn ask(
+        &self,
+        link: &Link,
+        asker: Asker,
+        bound: Duration,
+    ) -> Result<Replies, TransportError> {
         let mut replies = Vec::with_capacity(self.by_privilege.len());
         for (privilege, probes) in &self.by_privilege {
-            replies.push(ask_group(link, privilege, probes, bound).await?);
+            replies.push(ask_group(link, asker, privilege, probes, bound).await?);
         }
         Ok(Replies(replies))
     }
@@ -74,6 +79,7 @@ impl Replies {
 
 async fn ask_group(
     link: &Link,
+    asker: Asker,
     privilege: &Privilege,
     probes: &[Probe],
     bound: Duration,
@@ -83,7 +89,7 @@ async fn ask_group(
         let rest = &probes[replies.len()..];
         let parts = rest.iter().map(Part::probe).collect();
         let frame = Frame { privilege: privilege.clone(), parts, timeout: bound };
-        match link.exchange(frame, &mut |_| {}).await {
+        match link.exchange(asker, frame, &mut |_| {}).await {
             Ok(answers) if answers.len() == rest.len() => replies.extend(answers.into_iter().map(Ok)),
             Ok(answers) => {
                 let message = format!("{} questions were answered by {} answers", rest.len(), answers.len());

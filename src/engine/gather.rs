@@ -9,7 +9,7 @@ use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 
 use super::asking::{Questions, Replies, Ticket, failure_of, privilege_of};
-use super::link::Link;
+use super::link::{Asker, Link};
 use super::{Engine, handlers, resolve};
 use crate::event::{Body, Forecast};
 use crate::model::{Failure, HostName, Known, Privilege, StepResult};
@@ -83,7 +83,7 @@ impl Engine {
                 let probe = crate::facts::probe();
                 let ticket = questions.add(&probe, Privilege::Login);
                 let replies = tokio::select! {
-                    replies = questions.ask(&link, bound) => replies,
+                    replies = questions.ask(&link, Asker::Own, bound) => replies,
                     () = cancel.killed() => Err(interrupted()),
                 };
                 let result = match replies {
@@ -316,7 +316,7 @@ async fn ask(
 ) -> Result<(Replies, i64), TransportError> {
     link.connect().await?;
     let asked_ms = now_ms();
-    Ok((questions.ask(link, bound).await?, asked_ms))
+    Ok((questions.ask(link, Asker::Own, bound).await?, asked_ms))
 }
 
 /// Whether any step of a swarm is meant for the host.

@@ -5,12 +5,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::Semaphore;
+use tokio::task::JoinSet;
 use tokio::time::Instant;
 
 use super::apply::{DONE, Position, Shared, interrupted};
-use super::asking::{Questions, Ticket, failure_of, privilege_of};
+use super::asking::{Questions, Replies, Ticket, failure_of, privilege_of};
 use super::cancel::Level;
 use super::gather::{insert, target};
+use super::link::Asker;
 use super::resolve;
 use crate::event::{Body, ChangeView, Counts, Finished, Forecast, Outcome, StepRef};
 use crate::model::{Failure, Instance, Kind, Known, OnFailure, Resource, Scope, StepId, StepResult};
@@ -196,33 +198,33 @@ impl HostRun {
     }
 
     fn must_wait(&self, n: usize) -> bool {
-        !self.planned[n].awaits.is_empty()
+        self.awaited(n).any(|(host, wanted)| *self.shared.progress[host].borrow() <= wanted)
     }
 
     async fn wait_for_others(&self, n: usize) {
-        for by in &self.planned[n].awaits {
-            let Some(host) = self.shared.run.hosts.iter().position(|h| h.name == by.host) else { continue };
+        for (host, wanted) in self.awaited(n) {
             let mut progress = self.shared.progress[host].subscribe();
-            let play = &self.shared.run.plays[by.play];
-            let Some(index) = play.steps.iter().position(|s| {
-                by.step.as_str().starts_with(s.id().as_str()) && {
-                    let rest = &by.step.as_str()[s.id().as_str().len()..];
-                    rest.is_empty() || rest.starts_with('[')
-                }
-            }) else {
-                continue;
-            };
-            let own = (self.steps.slots[n].play, false, self.steps.slots[n].index);
-            let wanted = (by.play, false, index);
-            // Hosts of a later batch have not started: waiting for them would never end.
-            if wanted >= own {
-                continue;
-            }
             tokio::select! {
                 _ = progress.wait_for(|position| *position > wanted) => {}
                 () = self.stopping() => return,
             }
         }
+    }
+
+    /// The hosts that a slot waits for, and up to where.
+    fn awaited(&self, n: usize) -> impl Iterator<Item = (usize, Position)> {
+        let slot = &self.steps.slots[n];
+        let own = (slot.play, false, slot.index);
+        let of = |by: &StepRef| {
+            let host = self.shared.run.hosts.iter().position(|h| h.name == by.host)?;
+            let index = self.shared.run.plays[by.play].steps.iter().position(|s| {
+                let turn = by.step.as_str().strip_prefix(s.id().as_str());
+                turn.is_some_and(|turn| turn.is_empty() || turn.starts_with('['))
+            })?;
+            Some((host, (by.play, false, index)))
+        };
+        // Hosts of a later batch have not started: waiting for them would never end.
+        self.planned[n].awaits.iter().filter_map(of).filter(move |(_, wanted)| *wanted < own)
     }
 
     async fn stopping(&self) {
@@ -332,12 +334,20 @@ impl HostRun {
 
     /// Asks the probes of these slots anew.
     pub(super) async fn ask(&mut self, slots: &[usize]) -> Result<(), Turn> {
+        self.ask_but(slots, &[]).await
+    }
+
+    /// Asks the probes of these slots anew, but for those that have just been answered.
+    pub(super) async fn ask_but(&mut self, slots: &[usize], fresh: &[Probe]) -> Result<(), Turn> {
         let mut questions: Vec<(usize, Questions)> = Vec::new();
         let mut tickets: Vec<(usize, usize, Probe, Ticket)> = Vec::new();
         for &n in slots {
             let Some(instance) = self.steps.slots[n].instance() else { continue };
             for probe in instance.step.probes() {
                 let Some(host) = target(&self.shared.links, self.own, probe.host.as_ref()) else { continue };
+                if fresh.contains(&probe) {
+                    continue;
+                }
                 let group = questions.iter().position(|(h, _)| *h == host).unwrap_or_else(|| {
                     questions.push((host, Questions::default()));
                     questions.len() - 1
@@ -350,18 +360,7 @@ impl HostRun {
             self.seen[n] = self.others_changes(n);
             self.stale.remove(&n);
         }
-        let mut replies = Vec::with_capacity(questions.len());
-        for (host, questions) in &questions {
-            let link = Arc::clone(&self.shared.links[*host]);
-            let asked = tokio::select! {
-                asked = questions.ask(&link, self.shared.options.probe_timeout) => asked,
-                () = self.shared.cancel.killed() => return Err(Turn::failed(interrupted())),
-            };
-            match asked {
-                Ok(asked) => replies.push(asked),
-                Err(error) => return Err(self.lost(*host, &error)),
-            }
-        }
+        let replies = self.replies(questions).await?;
         for (n, group, probe, ticket) in tickets {
             match replies[group].of(ticket) {
                 Ok(answer) => insert(&mut self.steps, n, &probe, answer.clone()),
@@ -369,6 +368,33 @@ impl HostRun {
             }
         }
         Ok(())
+    }
+
+    /// Asks several hosts at once.
+    async fn replies(&mut self, questions: Vec<(usize, Questions)>) -> Result<Vec<Replies>, Turn> {
+        let bound = self.shared.options.probe_timeout;
+        let mut hosts = Vec::with_capacity(questions.len());
+        let mut asking = JoinSet::new();
+        for (n, (host, questions)) in questions.into_iter().enumerate() {
+            let link = Arc::clone(&self.shared.links[host]);
+            hosts.push(host);
+            let asker = self.asker(host);
+            asking.spawn(async move { (n, questions.ask(&link, asker, bound).await) });
+        }
+        let mut replies = tokio::select! {
+            replies = asking.join_all() => replies,
+            () = self.shared.cancel.killed() => return Err(Turn::failed(interrupted())),
+        };
+        replies.sort_by_key(|(n, _)| *n);
+        let lost = |(n, asked): (usize, Result<Replies, TransportError>)| {
+            asked.map_err(|error| self.lost(hosts[n], &error))
+        };
+        replies.into_iter().map(lost).collect()
+    }
+
+    /// As whom this task talks to a host.
+    pub(super) fn asker(&self, host: usize) -> Asker {
+        if host == self.own { Asker::Own } else { Asker::Guest }
     }
 
     /// What it means that a host did not answer.
@@ -399,7 +425,7 @@ impl HostRun {
     }
 
     /// The number of changes on the other hosts that a slot's probes ask or that its needs are on.
-    fn others_changes(&self, n: usize) -> u64 {
+    pub(super) fn others_changes(&self, n: usize) -> u64 {
         let Some(instance) = self.steps.slots[n].instance() else { return 0 };
         let mut hosts: HashSet<usize> = HashSet::new();
         for probe in instance.step.probes() {
@@ -459,8 +485,11 @@ impl HostRun {
             if slot.play != play {
                 break;
             }
+            if matches!(slot.state, SlotState::Skipped(_)) {
+                continue;
+            }
             let Some(instance) = slot.instance() else { break };
-            if slot.source.is_handler() || !self.planned[later].awaits.is_empty() {
+            if slot.source.is_handler() || self.must_wait(later) {
                 continue;
             }
             if self.is_stale(later, instance) {
@@ -473,8 +502,9 @@ impl HostRun {
         along
     }
 
-    pub(super) fn answered(&mut self, n: usize) {
-        self.seen[n] = self.others_changes(n);
+    /// The probes of a slot have been answered, when the hosts that it asks had seen so many changes.
+    pub(super) fn answered(&mut self, n: usize, seen: u64) {
+        self.seen[n] = seen;
         self.stale.remove(&n);
         // What was predicted has been asked by now.
         if let Forecast::Change { predicted, .. } | Forecast::Unchanged { predicted, .. } =

@@ -1,7 +1,7 @@
-//! The one session with a host, made when first used and made again after it broke.
+//! The sessions with a host, made when first used and made again after they broke.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex as Cell, PoisonError};
 
 use tokio::sync::Mutex;
 
@@ -9,13 +9,27 @@ use crate::model::Host;
 use crate::probe::Answer;
 use crate::transport::{Connector, Frame, Output, Session, TransportError};
 
-/// A host and the session with it. Tasks of other hosts ask it questions over the same session.
+/// A host and the connection with it. On it are two sessions: one for the host's own task, and when they ask, one for
+/// the tasks of other hosts, which must not wait until a long action of its own is over.
 #[derive(Debug)]
 pub(super) struct Link {
     pub(super) host: Arc<Host>,
     connector: Arc<dyn Connector>,
-    session: Mutex<Open>,
+    own: Mutex<Open>,
+    /// Locked before `own`, never after it.
+    guests: Mutex<Open>,
+    /// For the guests: a session on a connection that has been made since they last looked.
+    fork: Cell<Option<Box<dyn Session>>>,
     changes: AtomicU64,
+}
+
+/// Whose task asks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Asker {
+    /// The host's own.
+    Own,
+    /// That of another host.
+    Guest,
 }
 
 #[derive(Debug, Default)]
@@ -25,54 +39,123 @@ struct Open {
     earlier: u64,
 }
 
+impl Open {
+    /// Exchanges a frame over `session`, which is kept unless it broke.
+    async fn exchange(
+        &mut self,
+        mut session: Box<dyn Session>,
+        frame: Frame,
+        output: &mut (dyn FnMut(Output<'_>) + Send),
+    ) -> Result<Vec<Answer>, TransportError> {
+        // Not in `self` while it is in use: if this future is dropped, the session goes with it.
+        let result = session.exchange(frame, output).await;
+        self.session = Some(session);
+        if matches!(result, Err(TransportError::Unreachable { .. })) {
+            self.close().await;
+        }
+        result
+    }
+
+    async fn close(&mut self) {
+        if let Some(session) = self.session.take() {
+            self.earlier += session.exchanges();
+            session.close().await;
+        }
+    }
+
+    fn exchanges(&self) -> u64 {
+        self.earlier + self.session.as_ref().map_or(0, |s| s.exchanges())
+    }
+}
+
 impl Link {
     pub(super) fn new(host: Arc<Host>, connector: Arc<dyn Connector>) -> Self {
-        Self { host, connector, session: Mutex::default(), changes: AtomicU64::new(0) }
+        Self {
+            host,
+            connector,
+            own: Mutex::default(),
+            guests: Mutex::default(),
+            fork: Cell::default(),
+            changes: AtomicU64::new(0),
+        }
     }
 
     /// Connects, unless a session is open.
     pub(super) async fn connect(&self) -> Result<(), TransportError> {
-        let mut open = self.session.lock().await;
-        if open.session.is_none() {
-            open.session = Some(self.connector.connect(&self.host).await?);
-        }
+        let mut own = self.own.lock().await;
+        let session = self.opened(&mut own).await?;
+        own.session = Some(session);
         Ok(())
     }
 
     /// Exchanges a frame, connecting first where needed. A session that broke is dropped.
     pub(super) async fn exchange(
         &self,
+        asker: Asker,
         frame: Frame,
         output: &mut (dyn FnMut(Output<'_>) + Send),
     ) -> Result<Vec<Answer>, TransportError> {
-        let mut open = self.session.lock().await;
-        // Taken out while it is in use: if this future is dropped, the session goes with it.
-        let mut session = match open.session.take() {
-            Some(session) => session,
-            None => self.connector.connect(&self.host).await?,
-        };
-        let result = session.exchange(frame, output).await;
-        if matches!(result, Err(TransportError::Unreachable { .. })) {
-            open.earlier += session.exchanges();
-            session.close().await;
-        } else {
-            open.session = Some(session);
+        match asker {
+            Asker::Own => {
+                let mut own = self.own.lock().await;
+                let session = self.opened(&mut own).await?;
+                let result = own.exchange(session, frame, output).await;
+                if own.session.is_none() {
+                    self.offer(None);
+                }
+                result
+            }
+            Asker::Guest => {
+                let mut guests = self.guests.lock().await;
+                let session = self.forked(&mut guests).await?;
+                guests.exchange(session, frame, output).await
+            }
         }
-        result
     }
 
-    /// Closes the session, if one is open.
-    pub(super) async fn close(&self) {
-        let mut open = self.session.lock().await;
-        if let Some(session) = open.session.take() {
-            open.earlier += session.exchanges();
-            session.close().await;
+    /// Takes the session out, or makes one.
+    async fn opened(&self, own: &mut Open) -> Result<Box<dyn Session>, TransportError> {
+        if let Some(session) = own.session.take() {
+            return Ok(session);
         }
+        let session = self.connector.connect(&self.host).await?;
+        self.offer(Some(session.fork()));
+        Ok(session)
+    }
+
+    /// Takes the guests' session out, or makes one on the connection that is there.
+    async fn forked(&self, guests: &mut Open) -> Result<Box<dyn Session>, TransportError> {
+        let offered = self.fork.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if let Some(newer) = offered {
+            guests.close().await;
+            return Ok(newer);
+        }
+        if let Some(session) = guests.session.take() {
+            return Ok(session);
+        }
+        let mut own = self.own.lock().await;
+        let session = self.opened(&mut own).await?;
+        self.offer(None);
+        let fork = session.fork();
+        own.session = Some(session);
+        Ok(fork)
+    }
+
+    fn offer(&self, fork: Option<Box<dyn Session>>) {
+        *self.fork.lock().unwrap_or_else(PoisonError::into_inner) = fork;
+    }
+
+    /// Closes the sessions that are open. A guest that is still asking will find out by itself.
+    pub(super) async fn close(&self) {
+        self.offer(None);
+        if let Ok(mut guests) = self.guests.try_lock() {
+            guests.close().await;
+        }
+        self.own.lock().await.close().await;
     }
 
     pub(super) async fn exchanges(&self) -> u64 {
-        let open = self.session.lock().await;
-        open.earlier + open.session.as_ref().map_or(0, |s| s.exchanges())
+        self.guests.lock().await.exchanges() + self.own.lock().await.exchanges()
     }
 
     /// Counts a change on this host, so that others who asked it know that they must ask again.

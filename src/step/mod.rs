@@ -340,7 +340,7 @@ impl Action {
 /// A value that an action needs and a plan cannot or must not hold: a join token, the id of a node that
 /// has only just joined.
 ///
-/// Right before the action, at every try anew, the engine asks `from` (of the step's own host where it
+/// Right before the action, at every try anew, the engine asks for it (the step's own host where the question
 /// names none, wherever the action itself runs) and keeps the answer out of readings, events and journal.
 /// The exit code must be 0 and standard output, without the line breaks at its end, one line that is not
 /// empty; otherwise the action fails without being run: "cannot read WHAT on HOST" with the end of standard
@@ -351,10 +351,19 @@ impl Action {
 pub struct Borrowed {
     /// What it is, for messages and plans (`worker join token`).
     pub what: &'static str,
-    /// The question, and the host to ask.
-    pub from: Probe,
+    /// Where it comes from.
+    pub from: Origin,
     /// Whether it must be kept out of sight.
     pub secret: bool,
+}
+
+/// Where a [`Borrowed`] value comes from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Origin {
+    /// The answer to a question, to this or another host.
+    Probe(Probe),
+    /// The last line that the action before it printed on standard output.
+    Printed,
 }
 
 /// Bytes on their way to a host; they never show.

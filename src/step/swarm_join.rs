@@ -8,7 +8,7 @@ use super::family::docker::api;
 use super::family::docker::swarm::{
     self, Availability, Info, LocalState, Manager, ManagerHost, Node, NodeState, Own, Role,
 };
-use super::{Action, Borrowed, Change, Context, Invalid, Step, Validate, Value, Verdict};
+use super::{Action, Borrowed, Change, Context, Invalid, Origin, Step, Validate, Value, Verdict};
 use crate::model::{HostName, Kind, Resource};
 use crate::probe::{CheckError, Probe, Readings};
 use crate::sh;
@@ -296,7 +296,7 @@ impl SwarmJoin {
             .action(
                 Action::new("see the node ready", ready_script(role))
                     .on(at.clone())
-                    .borrow(swarm::own_node_id())
+                    .borrow(swarm::joined_node_id())
                     .timeout(Duration::from_mins(2)),
             );
         if role == Role::Manager {
@@ -394,18 +394,15 @@ fn left_behind(info: &Info) -> Option<String> {
 
 fn join_token(manager: &ManagerHost, role: Role) -> Borrowed {
     let (what, key) = match role {
-        Role::Worker => ("worker join token", "\"Worker\":\""),
-        Role::Manager => ("manager join token", "\"Manager\":\""),
+        Role::Worker => ("worker join token", "Worker"),
+        Role::Manager => ("manager join token", "Manager"),
     };
     let script = sh!(
-        r#"{}hw_swarm=$(hw_call 30 GET /swarm) || exit 1
-hw_token=${hw_swarm#*'"JoinTokens":{'}
-hw_token=${hw_token#*{}}
-printf '%s\n' "${hw_token%%'"'*}""#,
+        r#"{}hw_swarm=$(hw_call 30 GET /swarm) && hw_field "$hw_swarm" JoinTokens {} && printf '%s\n' "$hw_value""#,
         api::functions(),
         key
     );
-    Borrowed { what, from: Probe::new(script).on(manager.name.clone()), secret: true }
+    Borrowed { what, from: Origin::Probe(Probe::new(script).on(manager.name.clone())), secret: true }
 }
 
 fn ready_script(role: Role) -> crate::shell::Script {
@@ -418,9 +415,10 @@ fn ready_script(role: Role) -> crate::shell::Script {
 hw_end=$(($(date +%s) + 60))
 while :; do
   if hw_seen=$(hw_call 10 GET "/nodes/$hw_id" 2>&1); then
-    hw_node=${hw_seen#*'"Status":{"State":"'} hw_reach=''
-    case $hw_seen in *'"Reachability":"'*) hw_reach=${hw_seen#*'"Reachability":"'} ;; esac
-    hw_node="${hw_node%%'"'*} ${hw_reach%%'"'*}"
+    hw_field "$hw_seen" Status State
+    hw_node=$hw_value
+    hw_field "$hw_seen" ManagerStatus Reachability
+    hw_node="$hw_node $hw_value"
   else
     hw_node=$hw_seen
   fi
@@ -479,7 +477,7 @@ mod tests {
         let (joined, said, argv, request) = join("200 OK\r\n\r\n");
         assert!(joined, "{said}");
         assert!(argv.contains("system dial-stdio") && !argv.contains("SWMTKN"), "{argv}");
-        assert_eq!(said, "");
+        assert_eq!(said, "n\n", "its node id");
         let (head, body) = request.split_once("\r\n\r\n").unwrap();
         assert!(head.contains(&format!("Content-Length: {}", body.len())), "{head}");
         let body: serde_json::Value = serde_json::from_str(body).unwrap();

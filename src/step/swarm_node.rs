@@ -310,14 +310,12 @@ impl SwarmNode {
             return Ok(change);
         }
         change.summary = words.join(", ");
-        let update = Action::new("update the node", update_script(&flags))
-            .borrow(swarm::own_node_id())
+        let update = swarm::act_on_node("update the node", own_id, &update_script(&flags))
             .timeout(Duration::from_mins(3));
         change = change.action(self.manager().act(update));
         change.actions.extend(turned.map(see_role));
         if drains {
-            let drained = Action::new("wait until no task is left on it", drained_script())
-                .borrow(swarm::own_node_id())
+            let drained = swarm::act_on_node("wait until no task is left on it", own_id, &drained_script())
                 .timeout(Duration::from_mins(4));
             change = change.action(self.manager().act(drained));
         }
@@ -376,9 +374,8 @@ impl SwarmNode {
                 let script = update_script(&["--role".to_owned(), "worker".to_owned()]);
                 change = change
                     .action(
-                        Action::new("demote it", script)
+                        swarm::act_on_node("demote it", &node.id, &script)
                             .on(self.manager().name.clone())
-                            .borrow(swarm::own_node_id())
                             .timeout(Duration::from_mins(3)),
                     )
                     .action(see_role(Role::Worker));
@@ -390,9 +387,8 @@ impl SwarmNode {
                     ("wait until no task is left on it", drained_script()),
                 ] {
                     change = change.action(
-                        Action::new(label, script)
+                        swarm::act_on_node(label, &node.id, &script)
                             .on(self.manager().name.clone())
-                            .borrow(swarm::own_node_id())
                             .timeout(Duration::from_mins(4)),
                     );
                 }
@@ -433,14 +429,13 @@ impl SwarmNode {
     }
 }
 
-/// Updates the node whose id comes on descriptor 3: never by host name, for several may have the same.
+/// Updates the node `hw_id`: never by host name, for several may have the same.
 ///
 /// Another change in between makes the update fail ("update out of sequence"): the command then reads the
 /// node again, up to five times.
 fn update_script(flags: &[String]) -> Script {
     sh!(
-        r#"IFS= read -r hw_id <&3
-hw_try=1
+        r#"hw_try=1
 until hw_said=$(timeout -k 2 30 docker node update {} "$hw_id" 2>&1); do
   case $hw_said in *'update out of sequence'*) ;; *) hw_try=5 ;; esac
   [ "$hw_try" -lt 5 ] || { printf '%s\n' "$hw_said" >&2; exit 1; }
@@ -487,8 +482,7 @@ exit 1"#,
 /// Waits until nothing of the swarm runs on the node: a task counts until its container has stopped, also when the
 /// manager has long decided that it is to go.
 fn drained_script() -> Script {
-    sh!(r#"IFS= read -r hw_id <&3
-hw_end=$(($(date +%s) + 150))
+    sh!(r#"hw_end=$(($(date +%s) + 150))
 until hw_tasks=$(timeout -k 2 20 docker node ps --format '{{.CurrentState}}' "$hw_id") &&
   ! printf '%s\n' "$hw_tasks" | grep -q -E '^(Assigned|Accepted|Preparing|Ready|Starting|Running)'; do
   [ "$(date +%s)" -lt "$hw_end" ] || { echo 'tasks are still on the node:' >&2; docker node ps "$hw_id" >&2; exit 1; }

@@ -35,7 +35,7 @@ impl Connector for Local {
 }
 
 /// The controller, and the program that runs the first script there: tests try several shells.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(super) struct Here {
     pub(super) shell: String,
 }

@@ -46,6 +46,10 @@ pub trait Session: Send + std::fmt::Debug {
         output: &'a mut (dyn FnMut(Output<'_>) + Send),
     ) -> BoxFuture<'a, Result<Vec<Answer>, TransportError>>;
 
+    /// Returns another session on the same connection, with shells of its own: what runs in one keeps nobody in the
+    /// other waiting. The connection ends with the last of them.
+    fn fork(&self) -> Box<dyn Session>;
+
     /// The number of exchanges so far, over all privileges: each is one round trip.
     fn exchanges(&self) -> u64;
 

@@ -285,6 +285,7 @@ impl Connector for Scripted {
                 shared: Arc::clone(&self.0),
                 exchanges: 0,
                 lost: false,
+                forked: false,
             };
             Ok(Box::new(session) as Box<dyn Session>)
         })
@@ -304,6 +305,8 @@ struct Connected {
     shared: Arc<Shared>,
     exchanges: u64,
     lost: bool,
+    /// Not the session that was made with the connection.
+    forked: bool,
 }
 
 impl fmt::Debug for Connected {
@@ -408,12 +411,23 @@ impl Session for Connected {
         })
     }
 
+    fn fork(&self) -> Box<dyn Session> {
+        Box::new(Self {
+            name: self.name.clone(),
+            state: Arc::clone(&self.state),
+            shared: Arc::clone(&self.shared),
+            exchanges: 0,
+            lost: self.lost,
+            forked: true,
+        })
+    }
+
     fn exchanges(&self) -> u64 {
         self.exchanges
     }
 
     fn close(self: Box<Self>) -> BoxFuture<'static, ()> {
-        lock(&self.state).log.closed += 1;
+        lock(&self.state).log.closed += u64::from(!self.forked);
         Box::pin(std::future::ready(()))
     }
 }

@@ -9,11 +9,11 @@ use crate::model::Privilege;
 use crate::probe::Answer;
 
 /// Something on which shells can be started: an ssh connection, or the controller itself.
-pub(super) trait Launch: Send + Sync + fmt::Debug {
+pub(super) trait Launch: Clone + Send + Sync + fmt::Debug {
     /// Starts `/bin/sh` with these arguments.
     fn launch<'a>(&'a self, arguments: &'a [String]) -> BoxFuture<'a, Result<Pipes, TransportError>>;
 
-    /// Ends the connection.
+    /// Lets go of the connection, which ends with the last clone.
     fn close(self) -> BoxFuture<'static, ()>;
 }
 
@@ -76,6 +76,11 @@ impl<L: Launch + 'static> Session for Shells<L> {
             self.open.insert(self.key(&frame.privilege), channel);
             Ok(answers)
         })
+    }
+
+    fn fork(&self) -> Box<dyn Session> {
+        let fork = Self::new(self.launch.clone(), self.settings.clone());
+        Box::new(Self { login_user: self.login_user.clone(), ..fork })
     }
 
     fn exchanges(&self) -> u64 {

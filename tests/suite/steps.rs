@@ -291,9 +291,14 @@ fn show_change(change: &Change) -> String {
         };
         let host = action.host.as_ref().map(|h| format!(" on {h}")).unwrap_or_default();
         let borrowed = action.borrowed.iter().fold(String::new(), |text, b| {
-            let from = b.from.host.as_ref().map_or_else(|| "own host".into(), ToString::to_string);
             let secret = if b.secret { ", secret" } else { "" };
-            format!("{text} [{} of {from}{secret}: {}]", b.what, b.from.script)
+            match &b.from {
+                step::Origin::Probe(probe) => {
+                    let from = probe.host.as_ref().map_or_else(|| "own host".into(), ToString::to_string);
+                    format!("{text} [{} of {from}{secret}: {}]", b.what, probe.script)
+                }
+                step::Origin::Printed => format!("{text} [{} as just printed{secret}]", b.what),
+            }
         });
         write!(
             out,

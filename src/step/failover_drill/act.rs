@@ -8,7 +8,7 @@ use crate::model::HostName;
 use crate::probe::Probe;
 use crate::sh;
 use crate::shell::Script;
-use crate::step::{Action, Borrowed, Payload};
+use crate::step::{Action, Borrowed, Origin, Payload};
 
 impl FailoverDrill {
     fn payload(&self) -> Payload {
@@ -209,7 +209,7 @@ hw_nodes=$hw_rest"#,
             .on(host)
             .borrow(Borrowed {
                 what: "address of the node",
-                from: self.running_address().on(manager),
+                from: Origin::Probe(self.running_address().on(manager)),
                 secret: false,
             })
             .payload(self.payload())
@@ -312,7 +312,7 @@ timeout -k 2 20 docker service ps --no-trunc --format '{{.ID}} {{.CurrentState}}
                 Mode::Drain => manager.clone(),
                 Mode::Power => self.power_host.clone().unwrap_or_else(|| manager.clone()),
             };
-            let from = Probe::new(sh!("cat {}", file)).on(host);
+            let from = Origin::Probe(Probe::new(sh!("cat {}", file)).on(host));
             action = action.borrow(Borrowed { what: "result of a stage", from, secret: false });
         }
         action

@@ -124,6 +124,37 @@ async fn each_change_costs_one_exchange() {
 }
 
 #[tokio::test]
+async fn what_an_action_printed_goes_to_another_host_whose_answer_comes_along() {
+    let join = |id| {
+        let mut join = step(id, Toy { key: "id", value: "n7", registers: Some("m"), ..Toy::default() });
+        join.hosts = Some(vec!["a"]);
+        join
+    };
+    let fleet = Fleet::new(&["a", "m"], vec![]).play("p", vec![join("join"), join("again")]);
+    let seen = fleet.apply().await;
+    assert_eq!(seen.ended(), ["a join: changed", "a again: unchanged"]);
+    assert_eq!(fleet.world.with("m", |h| h.keys["id"].clone()), "n7");
+    assert_eq!(
+        seen.exchanges,
+        [3, 2],
+        "`a` is asked, set and asked; `m` asked and told, with the question behind"
+    );
+    assert_as_planned(&seen);
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_asks_another_host_does_not_wait_for_the_end_of_what_it_is_doing() {
+    let mut join = step("join", Toy { key: "id", value: "n7", registers: Some("m"), ..Toy::default() });
+    join.hosts = Some(vec!["a"]);
+    let mut image = want("image", "1");
+    image.hosts = Some(vec!["m"]);
+    let fleet = Fleet::new(&["m", "a"], vec![]).play("p", vec![image, join]);
+    fleet.world.with("m", |h| h.slow.push("image".into()));
+    let seen = fleet.apply().await;
+    assert_eq!(seen.ended(), ["a join: changed", "m image: changed"]);
+}
+
+#[tokio::test]
 async fn a_plan_sends_no_action() {
     let fleet = Fleet::new(&["a"], vec![]).play("p", vec![want("x", "1"), want("y", "2")]);
     let seen = fleet.plan().await;

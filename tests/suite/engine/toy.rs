@@ -12,7 +12,7 @@ use hostwright::model::{
 };
 use hostwright::probe::{Answer, CheckError, Probe, Readings};
 use hostwright::sh;
-use hostwright::step::{Action, Change, Step, Verdict};
+use hostwright::step::{Action, Borrowed, Change, Origin, Step, Verdict};
 use hostwright::transport::scripted::{Ask, Behaviour, Double, Faults, Reply, Scripted};
 
 /// Wants `key` to have `value`. The commands are the toy host's own: `get`, `set`.
@@ -29,6 +29,8 @@ pub struct Toy {
     pub opaque: bool,
     /// Setting it sets another key as well, which this step says it provides.
     pub also: Option<&'static str>,
+    /// The other host is told of it after it was set here, and asked too.
+    pub registers: Option<&'static str>,
     /// A key that cannot be seen before this one is set.
     pub hides: Option<&'static str>,
 }
@@ -43,6 +45,12 @@ impl Toy {
             .field(self.key, before, self.value)
             .action(Action::new(format!("set {}", self.key), sh!("set {} {}", self.key, self.value)))
             .expect(Resource::here(Kind::Path, self.key), State::Value(self.value.into()));
+        if let Some(other) = self.registers {
+            let value = Borrowed { what: "value", from: Origin::Printed, secret: false };
+            let enter = Action::new(format!("enter {}", self.key), sh!("enter {}", self.key)).borrow(value);
+            let tell = Action::new("tell it", sh!("tell {}", self.key));
+            change = change.action(tell).action(enter.on(HostName::new(other).unwrap()));
+        }
         if let Some(also) = self.also {
             change = change.action(Action::new("set the other one", sh!("set {} {}", also, self.value)));
         }
@@ -58,6 +66,7 @@ impl Step for Toy {
     fn probes(&self) -> Vec<Probe> {
         let mut probes = vec![get(self.key)];
         probes.extend(self.comes_with.map(get));
+        probes.extend(self.registers.map(|host| get(self.key).on(HostName::new(host).unwrap())));
         probes.extend(self.after.map(|(host, key)| get(key).on(HostName::new(host).unwrap())));
         probes
     }
@@ -90,7 +99,13 @@ impl Step for Toy {
             Some(State::Value(value)) => value.clone(),
             _ => answer.text().into_owned(),
         };
-        if now == self.value {
+        let entered = match self.registers {
+            Some(host) if expected.is_none() => {
+                readings.of(&get(self.key).on(HostName::new(host).unwrap()))?.text() == self.value
+            }
+            _ => true,
+        };
+        if now == self.value && entered {
             return Ok(Verdict::satisfied(format!("is {now}")));
         }
         Ok(Verdict::Drift(self.change(&now)))
@@ -227,6 +242,8 @@ pub struct Toys {
     pub sticky: Vec<String>,
     /// The connection breaks off right after setting these, once.
     pub loses: Vec<String>,
+    /// Setting these takes a minute.
+    pub slow: Vec<String>,
     /// What it answers when it is asked for its facts, instead of a few of them.
     pub facts: Option<String>,
 }
@@ -263,6 +280,14 @@ impl Behaviour for Living {
                     host.loses.remove(n);
                     return Some(Reply::Lose);
                 }
+                let done = Answer::new(0, "");
+                let slow = host.slow.iter().any(|k| k == key);
+                Some(if slow { Reply::After(Duration::from_mins(1), done) } else { done.into() })
+            }
+            ["tell", key] => Some(Answer::new(0, &format!("its value:\n{}\n", host.keys[*key])).into()),
+            ["enter", key] => {
+                let value = String::from_utf8(ask.payload().unwrap().to_vec()).unwrap();
+                host.keys.insert((*key).into(), value.trim().into());
                 Some(Answer::new(0, "").into())
             }
             // Notes on handlers: kept as keys `due NAME`.

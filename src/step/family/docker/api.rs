@@ -286,6 +286,8 @@ pub fn request(method: &str, path: &str, body: &serde_json::Value) -> String {
 /// - `hw_call SECONDS METHOD PATH [JSON]`: makes the request of it, through `curl` where it can (see [`get`]). The
 ///   JSON is a word of the shell's own (`printf` is built in): no process gets it as an argument. It must be ASCII, for
 ///   its length is counted in characters.
+/// - `hw_field JSON KEY...`: sets `hw_value` to the text of the first KEY behind the others before it (`Swarm NodeID`);
+///   fails, and leaves it empty, if one is not there. No process is started.
 pub fn functions() -> Script {
     Script::new().raw(
         r#"hw_send() {
@@ -321,6 +323,18 @@ hw_call() {
   printf '%s %s HTTP/1.0\r\nHost: docker\r\nContent-Type: application/json\r\nContent-Length: %s\r\n\r\n%s' \
     "$2" "$3" "${#4}" "$4" | hw_send "$1"
 }
+hw_field() {
+  hw_value=$1
+  shift
+  for hw_key in "$@"; do
+    case $hw_value in
+      *"\"$hw_key\":"*) hw_value=${hw_value#*"\"$hw_key\":"} ;;
+      *) hw_value=''; return 1 ;;
+    esac
+  done
+  hw_value=${hw_value#'"'}
+  hw_value=${hw_value%%'"'*}
+}
 "#,
     )
 }
@@ -353,6 +367,24 @@ mod tests {
         }
         assert_eq!(parse(b"nonsense\r\n\r\n"), None);
         assert_eq!(parse(b"HTTP/1.1 200 OK\r\nContent-Length: 99999999999999999999\r\n\r\nx"), None);
+    }
+
+    #[test]
+    fn a_field_is_cut_out_of_json_by_the_shell() {
+        let json = r#"{"A":{"Error":"no","Name":"it's"},"Swarm":{"NodeID":"n1","Error":"","Port":4789}}"#;
+        for (keys, value, found) in [
+            (&["Swarm", "NodeID"][..], "n1", true),
+            (&["Error"], "no", true),
+            (&["Name"], "it's", true),
+            (&["Swarm", "Error"], "", true),
+            (&["Swarm", "Name"], "", false),
+            (&["Node"], "", false),
+        ] {
+            let script = sh!("{}hw_field {} {}; echo \"$? $hw_value\"", functions(), json, keys);
+            let out = std::process::Command::new("sh").args(["-c", &script.render()]).output().unwrap();
+            let said = String::from_utf8(out.stdout).unwrap();
+            assert_eq!(said, format!("{} {value}\n", u8::from(!found)), "{keys:?}");
+        }
     }
 
     /// Runs `script` after the functions, with a `docker` that prints `response` for any request.

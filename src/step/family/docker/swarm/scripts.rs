@@ -21,25 +21,28 @@ until hw_state=$(timeout -k 2 20 docker info --format '{{.Swarm.LocalNodeState}}
 done"#)
 }
 
-/// Waits until the engine is active in its swarm, for so many seconds; after [`api::functions`].
+/// Waits until the engine is active in its swarm, for so many seconds, and prints its node id; after
+/// [`api::functions`].
 pub fn wait_active(seconds: u32) -> Script {
     sh!(
         r#"hw_end=$(($(date +%s) + {}))
 while :; do
   hw_info=$(hw_call 10 GET /info)
-  hw_state=${hw_info#*'"LocalNodeState":"'}
-  hw_state=${hw_state%%'"'*}
-  case $hw_state in
-    active) exit 0 ;;
-    locked) echo 'the swarm is locked: it wants its unlock key' >&2; exit 1 ;;
-    error) break ;;
+  hw_field "$hw_info" Swarm NodeID
+  hw_id=$hw_value
+  hw_field "$hw_info" Swarm LocalNodeState
+  hw_state=$hw_value
+  case $hw_state:$hw_id in
+    active:?*) printf '%s\n' "$hw_id"; exit 0 ;;
+    locked:*) echo 'the swarm is locked: it wants its unlock key' >&2; exit 1 ;;
+    error:*) break ;;
   esac
   [ "$(date +%s)" -lt "$hw_end" ] || break
   sleep 1
 done
-hw_said=${hw_info#*'"LocalNodeState":"'} hw_said=${hw_said#*'"Error":"'}
-hw_state="$hw_state ${hw_said%%'"'*}"
-echo "the engine did not become active in the swarm: $hw_state" >&2
+[ "$hw_state" != active ] || { echo 'the engine is active in its swarm, but does not tell its node id' >&2; exit 1; }
+hw_field "$hw_info" Swarm Error
+echo "the engine did not become active in the swarm: $hw_state $hw_value" >&2
 echo 'are ports 2377/tcp, 7946/tcp+udp and 4789/udp open between the nodes, and the clocks right?' >&2
 exit 1"#,
         seconds
