@@ -13,11 +13,13 @@ use super::family::docker::spec::{
     self, BYTES, Differ, Effect, FLAG, Form, LIST, NANOS, NUMBER, SET, TEXT, at, env_map, text_map,
 };
 use super::family::docker::{Existence, foreseen, good_name};
-use super::{Action, Change, Context, Invalid, Payload, Step, Validate, Value, Verdict};
+use super::{Action, Change, Context, Invalid, Step, Validate, Value, Verdict};
 use crate::model::value::{duration, optional_duration};
 use crate::model::{Kind, Resource, State};
 use crate::probe::{CheckError, Probe, Readings};
 use crate::sh;
+
+mod act;
 
 /// A container.
 #[derive(Debug, Clone, Deserialize)]
@@ -339,83 +341,12 @@ impl DockerContainer {
         (body, differ.changed.into_iter().map(|c| c.field).collect())
     }
 
-    fn pull(&self) -> Action {
-        let script = sh!(
-            "docker image inspect {} >/dev/null 2>&1 || docker pull -q {} >/dev/null",
-            self.image(),
-            self.image()
-        );
-        Action::new(format!("pull {}", self.image()), script).timeout(Duration::from_mins(30))
-    }
-
-    /// Makes the new container beside the old one, so that a mistake shows before the old one is stopped; puts the
-    /// old one back if the new one does not start.
     fn make(&self) -> Action {
-        let (body, _) = self.body();
-        let fresh = format!("{}.hostwright-new", self.name);
-        let old = format!("{}.hostwright-old", self.name);
-        let script = sh!(
-            r#"{}hw_name={} hw_fresh={} hw_old={}
-hw_there() { docker container inspect "$1" >/dev/null 2>&1; }
-IFS= read -r hw_body <&3
-# What an earlier try left behind.
-hw_there "$hw_name" || ! hw_there "$hw_old" || docker rename "$hw_old" "$hw_name" || exit 1
-! hw_there "$hw_fresh" || docker rm -f "$hw_fresh" >/dev/null || exit 1
-! hw_there "$hw_old" || docker rm -f "$hw_old" >/dev/null || exit 1
-hw_call 60 POST "/containers/create?name=$hw_fresh" "$hw_body" >/dev/null || exit 1
-if hw_there "$hw_name"; then
-  docker stop "$hw_name" >/dev/null && docker rename "$hw_name" "$hw_old" || exit 1
-fi
-docker rename "$hw_fresh" "$hw_name" && docker start "$hw_name" >/dev/null && exit 0
-docker rename "$hw_name" "$hw_fresh" || :
-docker rm -f "$hw_fresh" >/dev/null || :
-if hw_there "$hw_old"; then
-  docker rename "$hw_old" "$hw_name" && docker start "$hw_name" >/dev/null && echo 'the old container runs again' >&2
-fi
-exit 1"#,
-            api::functions(),
-            self.name,
-            fresh,
-            old
-        );
-        Action::new(format!("create and start {}", self.name), script)
-            .payload(Payload(format!("{}\n", api::ascii(&body)).into_bytes().into()))
+        act::make(&self.name, &self.body().0)
     }
 
-    /// Waits until it has been running for three seconds, and is healthy if it knows what that is. Then the one that it
-    /// replaced is removed; if it does not stay up, that one is put back.
     fn wait(&self) -> Action {
-        let script = sh!(
-            r#"hw_name={} hw_old={} hw_end=$(($(date +%s) + {})) hw_since=''
-while :; do
-  hw_state=$(docker container inspect --format '{{.State.Status}} {{.RestartCount}} {{with .State.Health}}{{.Status}}{{end}}' "$hw_name") || exit 1
-  hw_now=$(date +%s)
-  case $hw_state in
-    'running '*' starting'|'running '*' unhealthy') hw_since='' ;;
-    'running '*)
-      [ "$hw_state" = "$hw_since_state" ] || hw_since=''
-      [ -n "$hw_since" ] || hw_since=$hw_now hw_since_state=$hw_state
-      [ "$((hw_now - hw_since))" -lt 3 ] || break ;;
-    *) hw_since='' ;;
-  esac
-  if [ "$hw_now" -ge "$hw_end" ]; then
-    echo "the container does not stay up: $hw_state" >&2
-    docker logs --tail 20 "$hw_name" >&2
-    if docker container inspect "$hw_old" >/dev/null 2>&1; then
-      docker rm -f "$hw_name" >/dev/null && docker rename "$hw_old" "$hw_name" && docker start "$hw_name" >/dev/null &&
-        echo 'the old container runs again' >&2
-    fi
-    exit 1
-  fi
-  sleep 1
-done
-docker rm -f "$hw_old" >/dev/null 2>&1 || :"#,
-            self.name,
-            format!("{}.hostwright-old", self.name),
-            self.start_timeout.as_secs()
-        );
-        Action::new(format!("wait until {} runs", self.name), script)
-            .timeout(self.start_timeout + Duration::from_mins(1))
+        act::wait(&self.name, self.start_timeout)
     }
 
     fn notes(&self, mut change: Change) -> Change {
@@ -429,7 +360,7 @@ docker rm -f "$hw_old" >/dev/null 2>&1 || :"#,
         let (_, fields) = self.body();
         let mut change = Change::new(format!("create container {}", self.name)).fields(fields);
         if !has_image {
-            change = change.action(self.pull());
+            change = change.action(act::pull(self.image()));
         }
         self.notes(change).action(self.make()).action(self.wait()).expect(self.resource(), State::Present)
     }
@@ -464,11 +395,10 @@ docker rm -f "$hw_old" >/dev/null 2>&1 || :"#,
                     format!("somebody did that on purpose: `docker unpause {}`", self.name),
                 ));
             }
-            let script = sh!("docker start {} >/dev/null", self.name);
             return Ok(Verdict::Drift(
                 Change::new(format!("start container {}", self.name))
                     .field("state", status, "running")
-                    .action(Action::new(format!("start {}", self.name), script))
+                    .action(act::start(&self.name))
                     .action(self.wait())
                     .expect(self.resource(), State::Present),
             ));
@@ -479,7 +409,7 @@ docker rm -f "$hw_old" >/dev/null 2>&1 || :"#,
                 Some(format!("stops container {} and starts another one in its place", self.name));
         }
         if image.is_none() {
-            change = change.action(self.pull());
+            change = change.action(act::pull(self.image()));
         }
         change =
             change.note("named volumes and paths of the host stay; what else the container wrote is lost");
@@ -493,18 +423,9 @@ docker rm -f "$hw_old" >/dev/null 2>&1 || :"#,
 
     fn removal(&self, live: &Json) -> Change {
         let image = at(live, "Config/Image").as_str().unwrap_or_default().to_owned();
-        let script = sh!(
-            r#"docker stop {} >/dev/null 2>&1 || :
-hw_said=$(docker rm -f {} 2>&1) || case $hw_said in
-  *'o such container'*) ;;
-  *) printf '%s\n' "$hw_said" >&2; exit 1 ;;
-esac"#,
-            self.name,
-            self.name
-        );
         Change::new(format!("remove container {}", self.name))
             .field("container", image, Value::Absent)
-            .action(Action::new(format!("remove {}", self.name), script))
+            .action(act::remove(&self.name))
             .note("its named volumes stay")
             .expect(self.resource(), State::Absent)
     }

@@ -2,7 +2,7 @@
 
 use serde::Deserialize;
 
-use super::family::systemd::{self, UnitState, unit_name};
+use super::family::systemd::{self, UnitFiles, UnitState, unit_name};
 use super::{Action, Change, Context, Invalid, Step, Validate, Value, Verdict};
 use crate::model::{Kind, Resource, State};
 use crate::probe::{CheckError, Probe, Readings};
@@ -94,7 +94,7 @@ impl Step for Service {
             Some(Once::Restarted) => ("restart", format!("restart {}", self.name)),
             None => return Ok(None),
         };
-        let action = Action::new(summary.clone(), systemd::act(verb, &self.name));
+        let action = Action::new(summary.clone(), systemd::act(verb, &self.name, UnitFiles::Unknown));
         Ok(Some(Change::new(summary).action(action)))
     }
 
@@ -126,6 +126,7 @@ impl Service {
         let fresh = now.is_absent() || now.load == "fresh";
         let mut change = Change::default();
         let mut verbs = Vec::new();
+        let mut files = UnitFiles::Unknown;
         if let Some(enabled) = self.enabled
             && now.enabled() != Some(enabled)
         {
@@ -141,6 +142,9 @@ impl Service {
                 ),
             );
             verbs.push(if enabled { "enable" } else { "disable" });
+            if enabled {
+                files = UnitFiles::Fresh;
+            }
         }
         match self.running {
             Some(true) if !now.runs() => {
@@ -151,9 +155,10 @@ impl Service {
                 } else {
                     ("start", now.active.clone().into())
                 };
-                change = change
-                    .field("running", before, "active")
-                    .action(Action::new(format!("{verb} {}", self.name), systemd::act(verb, &self.name)));
+                change = change.field("running", before, "active").action(Action::new(
+                    format!("{verb} {}", self.name),
+                    systemd::act(verb, &self.name, files),
+                ));
                 verbs.push(verb);
             }
             Some(false) if now.is_up() => {

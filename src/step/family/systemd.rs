@@ -168,26 +168,46 @@ impl UnitState {
     }
 }
 
+/// What systemd knows of the unit files by the time of an [`act`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum UnitFiles {
+    /// The action before has made it read them. `systemctl enable` does, also where nothing is left to enable; not for
+    /// an init script, but such a unit counts as enabled.
+    Fresh,
+    /// Perhaps less than the disk: it is asked.
+    Unknown,
+}
+
 /// Starts, restarts or reloads a unit and watches whether it stays up; where it does not, the end of its journal is
 /// on standard error.
-pub fn act(verb: &'static str, unit: &str) -> Script {
+pub fn act(verb: &'static str, unit: &str, files: UnitFiles) -> Script {
     let start = match verb {
         "restart" => sh!("systemctl restart -- \"$u\""),
         "reload-or-restart" => sh!("systemctl reload-or-restart -- \"$u\""),
         _ => sh!("systemctl start -- \"$u\""),
     };
+    let reload = Script::new().raw(match files {
+        UnitFiles::Fresh => "",
+        UnitFiles::Unknown => {
+            "case $(systemctl show -p NeedDaemonReload -- \"$u\") in *=yes) systemctl daemon-reload ;; esac\n"
+        }
+    });
     sh!(
         r#"u={}
 hw_say() { echo "$u: $1" >&2; journalctl -u "$u" -n 20 --no-pager -o cat >&2; exit 1; }
-case $(systemctl show -p NeedDaemonReload -- "$u") in *=yes) systemctl daemon-reload ;; esac
-{} || hw_say "did not start"
+{}{} || hw_say "did not start"
+hw_now=$(systemctl show -p Type -p ActiveState -- "$u")
 # A unit that tells when it is ready has said so by now; another one may still fall over.
-case $(systemctl show -p Type -- "$u") in *=simple|*=exec|*=idle) n=4 ;; *) n=1 ;; esac
-while [ $n -gt 0 ]; do
-  case $(systemctl show -p ActiveState -- "$u") in *=failed) hw_say "failed right after its start" ;; esac
-  n=$((n - 1)); [ $n = 0 ] || sleep 0.5
+case $hw_now in *Type=simple*|*Type=exec*|*Type=idle*) n=4 ;; *) n=1 ;; esac
+while :; do
+  case $hw_now in *ActiveState=failed*) hw_say "failed right after its start" ;; esac
+  n=$((n - 1))
+  [ $n -gt 0 ] || break
+  sleep 0.5
+  hw_now=$(systemctl show -p ActiveState -- "$u")
 done"#,
         unit,
+        reload,
         start
     )
 }
