@@ -7,6 +7,7 @@ use tokio::time::Instant;
 
 use super::apply::interrupted;
 use super::asking::{failure_of, privilege_of};
+use super::changes::Seen;
 use super::gather::{insert, target};
 use super::handlers;
 use super::host::{HostRun, Turn};
@@ -28,8 +29,8 @@ struct Along {
     /// Questions to the host of the actions, each once.
     probes: Vec<Probe>,
     answers: Vec<Answer>,
-    /// The next open slots, and how many changes the hosts that they ask had seen before the actions.
-    later: Vec<(usize, u64)>,
+    /// The next open slots, and how far the changes had come before the actions.
+    later: Vec<(usize, Seen)>,
 }
 
 impl Along {
@@ -51,12 +52,6 @@ impl HostRun {
     /// Makes a change and verifies it.
     pub(super) async fn act(&mut self, n: usize, instance: &Instance, change: &Change) -> Turn {
         let view = ChangeView::from(change);
-        self.shared.links[self.own].changed();
-        for host in change.actions.iter().filter_map(|a| a.host.as_ref()) {
-            if let Some(other) = target(&self.shared.links, self.own, Some(host)) {
-                self.shared.links[other].changed();
-            }
-        }
         self.touched(n, instance, change);
         let groups = groups(&change.actions);
         let mut along = Along::default();
@@ -67,9 +62,13 @@ impl HostRun {
             }
             match self.send(n, instance, group, g == 0, &last, &mut along).await {
                 Ok(answer) => last = answer,
-                Err(turn) => return Turn { change: Some(view), ..turn },
+                Err(turn) => {
+                    self.note(instance, change);
+                    return Turn { change: Some(view), ..turn };
+                }
             }
         }
+        self.note(instance, change);
         let result = StepResult {
             changed: true,
             code: Some(last.code),

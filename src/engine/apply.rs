@@ -8,6 +8,7 @@ use tokio::sync::{Mutex, Semaphore, watch};
 use tokio::task::JoinSet;
 
 use super::cancel::Level;
+use super::changes::Changes;
 use super::host::HostRun;
 use super::{Engine, Options};
 use crate::event::{Body, Summary};
@@ -24,6 +25,8 @@ pub(super) struct Shared {
     pub(super) cancel: super::Cancel,
     /// How far each host of the run has come.
     pub(super) progress: Vec<watch::Sender<Position>>,
+    /// What has been changed.
+    pub(super) changes: Changes,
     /// The playbooks that have begun on some host.
     begun: Mutex<HashSet<usize>>,
     /// Raised when no host is to start a further step.
@@ -65,6 +68,7 @@ impl Engine {
             events: self.events.clone(),
             cancel: self.cancel.clone(),
             progress: self.hosts.iter().map(|_| watch::channel((0, false, 0)).0).collect(),
+            changes: Changes::default(),
             begun: Mutex::default(),
             stop: watch::channel(false).0,
             exclusive: Mutex::default(),
@@ -149,13 +153,17 @@ impl Engine {
     }
 }
 
+/// Whether a host begins a playbook as soon as it is done with the one before.
+pub(super) fn joins(plays: &[Play], n: usize) -> bool {
+    n > 0 && !plays[n].barrier && !plays[n].is_rolling() && !plays[n - 1].is_rolling()
+}
+
 /// The playbooks that a host goes through without waiting for the others in between.
 fn sections(plays: &[Play]) -> Vec<Range<usize>> {
     let mut sections: Vec<Range<usize>> = Vec::new();
-    for (n, play) in plays.iter().enumerate() {
-        let joins = n > 0 && !play.barrier && !play.is_rolling() && !plays[n - 1].is_rolling();
+    for n in 0..plays.len() {
         match sections.last_mut() {
-            Some(section) if joins => section.end = n + 1,
+            Some(section) if joins(plays, n) => section.end = n + 1,
             _ => sections.push(n..n + 1),
         }
     }

@@ -8,14 +8,15 @@ use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 
-use super::apply::{DONE, Position, Shared, interrupted};
+use super::apply::{DONE, Position, Shared, interrupted, joins};
 use super::asking::{Questions, Replies, Ticket, failure_of, privilege_of};
 use super::cancel::Level;
+use super::changes::{Seen, overlaps};
 use super::gather::{insert, target};
 use super::link::Asker;
 use super::resolve;
 use crate::event::{Body, ChangeView, Counts, Finished, Forecast, Outcome, StepRef};
-use crate::model::{Failure, Instance, Kind, Known, OnFailure, Resource, Scope, StepId, StepResult};
+use crate::model::{Failure, Instance, Known, OnFailure, Resource, StepId, StepResult};
 use crate::plan::{self, HostSteps, Planned, SlotState, failure_of as check_failure};
 use crate::probe::Probe;
 use crate::step::{Change, Verdict};
@@ -30,8 +31,8 @@ pub(super) struct HostRun {
     planned: Vec<Planned>,
     /// Slots whose answers may no longer hold.
     stale: HashSet<usize>,
-    /// By slot: the changes that the other hosts it asks had seen when it was asked.
-    seen: Vec<u64>,
+    /// By slot: how far the changes elsewhere had come when it was asked.
+    seen: Vec<Seen>,
     facts: serde_json::Value,
     results: Vec<(StepId, StepResult)>,
     notified: Vec<StepId>,
@@ -78,7 +79,7 @@ impl HostRun {
         planned: Vec<Planned>,
         facts: serde_json::Value,
     ) -> Self {
-        let seen = vec![0; steps.slots.len()];
+        let seen = vec![Seen::new(); steps.slots.len()];
         Self {
             shared,
             own,
@@ -188,7 +189,7 @@ impl HostRun {
         let planned = self.planned[n].clone();
         self.steps.slots.splice(n..=n, slots);
         self.planned.splice(n..=n, std::iter::repeat_n(planned, added));
-        self.seen.splice(n..=n, std::iter::repeat_n(0, added));
+        self.seen.splice(n..=n, std::iter::repeat_n(Seen::new(), added));
         let moved = self.stale.iter().filter(|s| **s > n).copied().collect::<Vec<_>>();
         for s in moved.iter().rev() {
             self.stale.remove(s);
@@ -421,78 +422,76 @@ impl HostRun {
             Forecast::Unchanged { predicted, .. } => !predicted.is_empty(),
             _ => true,
         };
-        predicted || self.stale.contains(&n) || self.others_changes(n) != self.seen[n]
+        predicted || self.stale.contains(&n) || self.changed_elsewhere(n)
     }
 
-    /// The number of changes on the other hosts that a slot's probes ask or that its needs are on.
-    pub(super) fn others_changes(&self, n: usize) -> u64 {
-        let Some(instance) = self.steps.slots[n].instance() else { return 0 };
-        let mut hosts: HashSet<usize> = HashSet::new();
-        for probe in instance.step.probes() {
-            if probe.host.is_some() {
-                hosts.extend(target(&self.shared.links, self.own, probe.host.as_ref()));
-            }
-        }
-        for need in instance.step.needs().iter().chain(&instance.needs) {
-            match &need.scope {
-                Scope::Here => {}
-                Scope::Fleet => hosts.extend(0..self.shared.run.hosts.len()),
-                Scope::On(name) => hosts.extend(
-                    self.shared
-                        .links
-                        .iter()
-                        .position(|l| l.host.name.as_str() == &**name || l.host.login.address == **name),
-                ),
-            }
-        }
-        hosts.remove(&self.own);
-        let mut hosts: Vec<_> = hosts.into_iter().collect();
-        hosts.sort_unstable();
-        hosts.iter().map(|&h| self.shared.links[h].changes()).sum()
+    /// How far the changes have come that a slot's answers, beside those of its own host, may rest on.
+    pub(super) fn others_changes(&self, n: usize) -> Seen {
+        let Some(instance) = self.steps.slots[n].instance() else { return Seen::new() };
+        let asks: Vec<usize> = (instance.step.probes().iter())
+            .filter_map(|p| target(&self.shared.links, self.own, Some(p.host.as_ref()?)))
+            .collect();
+        self.shared.changes.now(self.own, &relied(instance), &asks, &self.shared.links)
+    }
+
+    /// Whether another host, or the fleet, may no longer be as a slot saw it.
+    fn changed_elsewhere(&self, n: usize) -> bool {
+        let Some(instance) = self.steps.slots[n].instance() else { return false };
+        let relied = (!instance.step.opaque()).then(|| relied(instance));
+        let now = self.others_changes(n);
+        let Shared { changes, links, .. } = &*self.shared;
+        changes.between(&self.seen[n], &now, self.own, relied.as_deref(), links)
+    }
+
+    /// Notes a change for the other hosts, when it has been made, or tried.
+    pub(super) fn note(&self, instance: &Instance, change: &Change) {
+        let Shared { changes, links, .. } = &*self.shared;
+        let on = change.actions.iter().filter_map(|a| target(links, self.own, Some(a.host.as_ref()?)));
+        changes.note(
+            self.own,
+            &touched(instance, change),
+            instance.step.opaque(),
+            &on.collect::<Vec<_>>(),
+            links,
+        );
     }
 
     /// Marks the later slots whose answers the change of slot `n` may have made wrong.
     pub(super) fn touched(&mut self, n: usize, instance: &Instance, change: &Change) {
-        let mut touched: Vec<Resource> = instance.step.provides();
-        touched.extend(instance.provides.iter().cloned());
-        touched.extend(change.expects.iter().map(|(resource, _)| resource.clone()));
+        let touched = touched(instance, change);
+        let opaque = instance.step.opaque();
         for (later, slot) in self.steps.slots.iter().enumerate().skip(n + 1) {
             let Some(other) = slot.instance() else { continue };
-            let relies = || {
-                let mut needs = other.step.needs();
-                needs.extend(other.needs.iter().cloned());
-                needs.extend(other.step.provides());
-                needs
-            };
             // What a command does nobody knows, and what its guards look at neither.
             let open = matches!(self.planned[later].forecast, Forecast::Change { .. });
-            if instance.step.opaque()
+            if opaque
                 || other.step.opaque()
                 || open
-                || relies().iter().any(|r| touched.iter().any(|t| overlaps(t, r)))
+                || relied(other).iter().any(|r| touched.iter().any(|t| overlaps(t, r)))
             {
                 self.stale.insert(later);
             }
         }
     }
 
-    /// The slots whose questions travel with the actions of slot `n`: up to the next one that is open.
+    /// The slots whose questions travel with the actions of slot `n`: up to the next one that is open, or that waits for
+    /// other hosts.
     pub(super) fn ask_along(&self, n: usize) -> Vec<usize> {
         let play = self.steps.slots[n].play;
         let mut along = Vec::new();
         for later in n + 1..self.steps.slots.len() {
             let slot = &self.steps.slots[later];
-            if slot.play != play {
+            if (play + 1..=slot.play).any(|next| !joins(&self.shared.run.plays, next)) {
                 break;
             }
             if matches!(slot.state, SlotState::Skipped(_)) {
                 continue;
             }
             let Some(instance) = slot.instance() else { break };
-            if slot.source.is_handler() || self.must_wait(later) {
+            if slot.source.is_handler() {
                 continue;
             }
-            if self.is_stale(later, instance) {
+            if !self.must_wait(later) && self.is_stale(later, instance) {
                 along.push(later);
             }
             if !matches!(self.planned[later].forecast, Forecast::Unchanged { .. }) {
@@ -502,8 +501,8 @@ impl HostRun {
         along
     }
 
-    /// The probes of a slot have been answered, when the hosts that it asks had seen so many changes.
-    pub(super) fn answered(&mut self, n: usize, seen: u64) {
+    /// The probes of a slot have been answered, when the changes elsewhere had come so far.
+    pub(super) fn answered(&mut self, n: usize, seen: Seen) {
         self.seen[n] = seen;
         self.stale.remove(&n);
         // What was predicted has been asked by now.
@@ -599,19 +598,20 @@ impl HostRun {
     }
 }
 
-/// Whether a change of `touched` can change what is said of `relied`.
-fn overlaps(touched: &Resource, relied: &Resource) -> bool {
-    if touched.kind == Kind::Path && relied.kind == Kind::Path {
-        // A directory and what is below it.
-        return below(&touched.name, &relied.name) || below(&relied.name, &touched.name);
-    }
-    touched.kind == relied.kind
-        && touched.scope == relied.scope
-        && (touched.name == relied.name || &*touched.name == "*" || &*relied.name == "*")
+/// What a change may make different, as far as its step says.
+fn touched(instance: &Instance, change: &Change) -> Vec<Resource> {
+    let mut touched = instance.step.provides();
+    touched.extend(instance.provides.iter().cloned());
+    touched.extend(change.expects.iter().map(|(resource, _)| resource.clone()));
+    touched
 }
 
-fn below(path: &str, folder: &str) -> bool {
-    folder == "*" || path == folder || path.strip_prefix(folder).is_some_and(|rest| rest.starts_with('/'))
+/// What a step's answers are about, as far as it says.
+fn relied(instance: &Instance) -> Vec<Resource> {
+    let mut relied = instance.step.needs();
+    relied.extend(instance.needs.iter().cloned());
+    relied.extend(instance.step.provides());
+    relied
 }
 
 pub(super) fn millis(duration: Duration) -> u64 {

@@ -1,6 +1,5 @@
 //! The sessions with a host, made when first used and made again after they broke.
 
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex as Cell, PoisonError};
 
 use tokio::sync::Mutex;
@@ -20,7 +19,6 @@ pub(super) struct Link {
     guests: Mutex<Open>,
     /// For the guests: a session on a connection that has been made since they last looked.
     fork: Cell<Option<Box<dyn Session>>>,
-    changes: AtomicU64,
 }
 
 /// Whose task asks.
@@ -70,14 +68,7 @@ impl Open {
 
 impl Link {
     pub(super) fn new(host: Arc<Host>, connector: Arc<dyn Connector>) -> Self {
-        Self {
-            host,
-            connector,
-            own: Mutex::default(),
-            guests: Mutex::default(),
-            fork: Cell::default(),
-            changes: AtomicU64::new(0),
-        }
+        Self { host, connector, own: Mutex::default(), guests: Mutex::default(), fork: Cell::default() }
     }
 
     /// Connects, unless a session is open.
@@ -156,15 +147,5 @@ impl Link {
 
     pub(super) async fn exchanges(&self) -> u64 {
         self.guests.lock().await.exchanges() + self.own.lock().await.exchanges()
-    }
-
-    /// Counts a change on this host, so that others who asked it know that they must ask again.
-    pub(super) fn changed(&self) {
-        self.changes.fetch_add(1, Ordering::SeqCst);
-    }
-
-    /// The number of changes so far.
-    pub(super) fn changes(&self) -> u64 {
-        self.changes.load(Ordering::SeqCst)
     }
 }

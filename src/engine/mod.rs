@@ -9,6 +9,7 @@ mod adhoc;
 mod apply;
 mod asking;
 mod cancel;
+mod changes;
 mod events;
 mod gather;
 mod handlers;

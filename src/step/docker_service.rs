@@ -6,7 +6,7 @@ use serde::Deserialize;
 use serde_json::Value as Json;
 
 use super::family::docker::api::{self, Engine};
-use super::family::docker::spec::{Differ, Effect, at, nanos};
+use super::family::docker::spec::{DEFAULT_MONITOR, Differ, Effect, at, nanos};
 use super::family::docker::swarm::{self, Info, LocalState};
 use super::family::docker::versioned::{self, Family, Object};
 use super::family::docker::{Existence, image::Reference};
@@ -462,10 +462,11 @@ impl DockerService {
     }
 
     fn goal(&self, spec: &Json, updated: bool) -> Goal {
-        let monitor = at(spec, "UpdateConfig/Monitor").as_u64().filter(|n| *n > 0);
-        // A task with a health check counts as running only when it has passed the check: it has held already.
+        // A task with a health check counts as running only when it has passed the check: it has held already. The
+        // engine's default is nobody's wish.
         let test = at(spec, "TaskTemplate/ContainerSpec/Healthcheck/Test").as_array();
         let checked = test.is_some_and(|words| words.first().is_some_and(|word| word != "NONE"));
+        let monitor = at(spec, "UpdateConfig/Monitor").as_u64().filter(|n| *n > 0 && *n != DEFAULT_MONITOR);
         let hold = monitor.map_or(if checked { 0 } else { 5 }, |n| n.div_ceil(1_000_000_000));
         Goal {
             replicas: match self.mode {

@@ -229,6 +229,9 @@ impl Step for Mount {
         needs.push(Resource::on(server, Kind::Unit, "nfs-server.service"));
         // A step that waits for it comes after all that lets a client in, a firewall too.
         needs.push(Resource::on(server, Kind::Port, "2049"));
+        if self.options().iter().any(|o| mounts::nfs_version(o) == Some("3")) {
+            needs.push(Resource::on(server, Kind::Unit, "rpcbind.service"));
+        }
         // What is mounted may lie below what is exported.
         let ancestors = path.match_indices('/').map(|(at, _)| &path[..at.max(1)]);
         let mut exports: Vec<&str> = ancestors.chain([path]).collect();

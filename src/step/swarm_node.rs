@@ -6,7 +6,7 @@ use std::time::Duration;
 use serde::Deserialize;
 
 use super::family::docker::swarm::{
-    self, Availability, LocalState, Manager, ManagerHost, Node, NodeState, Own, Role,
+    self, Availability, LocalState, Manager, ManagerHost, Node, NodeSpec, NodeState, Own, Role,
 };
 use super::family::docker::{Existence, api};
 use super::{Action, Change, Context, Invalid, Step, Validate, Value, Verdict};
@@ -310,7 +310,12 @@ impl SwarmNode {
             return Ok(change);
         }
         change.summary = words.join(", ");
-        let update = swarm::act_on_node("update the node", own_id, &update_script(&flags))
+        // A role that it is still to take stays what is wanted of it.
+        let seen = nodes.iter().find(|n| n.id == own_id).map(|node| {
+            let role = turned.unwrap_or(node.spec.role);
+            (node, NodeState { role, ..after.clone() })
+        });
+        let update = swarm::act_on_node("update the node", own_id, &update_script(seen, &flags))
             .timeout(Duration::from_mins(3));
         change = change.action(self.manager().act(update));
         change.actions.extend(turned.map(see_role));
@@ -371,7 +376,7 @@ impl SwarmNode {
                     ));
                 }
                 change.notes.extend(swarm::quorum_note(others));
-                let script = update_script(&["--role".to_owned(), "worker".to_owned()]);
+                let script = update_script(None, &["--role".to_owned(), "worker".to_owned()]);
                 change = change
                     .action(
                         swarm::act_on_node("demote it", &node.id, &script)
@@ -383,7 +388,7 @@ impl SwarmNode {
             if node.spec.availability != Availability::Drain && node.status.state == "ready" {
                 let flags = ["--availability".to_owned(), "drain".to_owned()];
                 for (label, script) in [
-                    ("drain it", update_script(&flags)),
+                    ("drain it", update_script(None, &flags)),
                     ("wait until no task is left on it", drained_script()),
                 ] {
                     change = change.action(
@@ -431,17 +436,26 @@ impl SwarmNode {
 
 /// Updates the node `hw_id`: never by host name, for several may have the same.
 ///
-/// Another change in between makes the update fail ("update out of sequence"): the command then reads the
-/// node again, up to five times.
-fn update_script(flags: &[String]) -> Script {
+/// Where it was `seen`, and how it is to be is known, one request does it, if nothing has changed the node since: that is
+/// several times as quick as the command, which reads the node, and reads it again where another change came in between
+/// ("update out of sequence").
+fn update_script(seen: Option<(&Node, NodeState)>, flags: &[String]) -> Script {
+    let at_once = seen.map_or_else(Script::new, |(node, after)| {
+        let NodeState { role, availability, labels } = after;
+        let spec = NodeSpec { role, availability, labels, rest: node.spec.rest.clone() };
+        let path = format!("/nodes/{}/update?version={}", node.id, node.version.index);
+        let spec = api::ascii(&serde_json::json!(spec));
+        sh!("{}! hw_call 30 POST {} {} >/dev/null 2>&1 || exit 0\n", api::functions(), path, spec)
+    });
     sh!(
-        r#"hw_try=1
+        r#"{}hw_try=1
 until hw_said=$(timeout -k 2 30 docker node update {} "$hw_id" 2>&1); do
   case $hw_said in *'update out of sequence'*) ;; *) hw_try=5 ;; esac
   [ "$hw_try" -lt 5 ] || { printf '%s\n' "$hw_said" >&2; exit 1; }
   hw_try=$((hw_try + 1))
   sleep 1
 done"#,
+        at_once,
         flags
     )
 }

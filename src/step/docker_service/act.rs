@@ -161,6 +161,55 @@ pub(super) struct Goal {
     pub(super) rolls_back: bool,
 }
 
+/// Defines `hw_look`, which asks for the tasks of the service `$hw_id`. Of those that are to run it counts all as
+/// `hw_desired`, and those that do as `hw_running`; `hw_most` is how often tasks failed of the same reason, `hw_why`;
+/// `hw_pending` is why one has no node. `hw_failed` are the ids of all tasks that failed, of which those in `hw_old` do
+/// not count.
+///
+/// `docker service ps` would tell the same in words, but keeps a small host busy that is to start the task. A text
+/// within the engine's JSON has its quotes escaped, and objects that follow one another with an id are tasks alone.
+fn look() -> Script {
+    Script::new().raw(
+        r#"hw_look() {
+  hw_raw=$(hw_call 20 GET "/tasks?filters=%7B%22service%22%3A%7B%22$hw_id%22%3Atrue%7D%7D") || return
+  hw_seen=$(printf '%s\n' "$hw_raw" | awk -v old="$hw_old " '
+    function text(json, key,  at) {
+      at = index(json, "\"" key "\":\"")
+      if (at == 0) return ""
+      json = substr(json, at + length(key) + 4)
+      gsub(/\\"/, "\001", json)
+      json = substr(json, 1, index(json, "\"") - 1)
+      gsub(/\001/, "\"", json)
+      return json
+    }
+    {
+      n = split($0, tasks, /},[{]"ID":"/)
+      for (i = 1; i <= n; i++) {
+        task = tasks[i]
+        sub(/^\[[{]"ID":"/, "", task)
+        id = substr(task, 1, index(task, "\"") - 1)
+        status = substr(task, index(task, "\"Status\":{"))
+        state = text(status, "State")
+        why = text(status, "Err")
+        if (text(status, "DesiredState") == "running") {
+          desired++
+          if (state == "running") running++
+          if (state == "pending" && why != "") stuck = why
+        }
+        if (why == "" || state == "pending") continue
+        failed = failed " " id
+        if (!index(old, " " id " ") && ++count[why] > most) { most = count[why]; reason = why }
+      }
+    }
+    END { printf "%d %d %d %s\n%s\n%s\n", running, desired, most, reason, stuck, failed }')
+  { read -r hw_running hw_desired hw_most hw_why; read -r hw_pending || :; IFS= read -r hw_failed || :; } <<HW
+$hw_seen
+HW
+}
+"#,
+    )
+}
+
 /// Waits until the service runs as wanted.
 ///
 /// `docker service update` without `--detach` waits for ever when nothing can be scheduled, and calls a finished
@@ -171,7 +220,7 @@ pub(super) fn wait(name: &str, id: &str, goal: Goal) -> Action {
     let wanted = replicas.map_or_else(|| "global".to_owned(), |n| n.to_string());
     let script = sh!(
         r#"{}hw_id={} hw_wanted={} hw_hold={} hw_updated={} hw_rolls_back={}
-hw_end=$(($(date +%s) + {})) hw_since='' hw_stuck='' hw_last='' hw_update='' hw_before=''
+hw_end=$(($(date +%s) + {})) hw_since='' hw_stuck='' hw_last='' hw_update=''
 hw_ps() {
   timeout -k 2 20 docker service ps --no-trunc \
     --format '{{.ID}}|{{.DesiredState}}|{{.CurrentState}}|{{.Node}}|{{.Error}}' "$hw_id"
@@ -184,31 +233,23 @@ hw_give_up() {
   [ -z "$hw_log" ] || printf 'the last lines of its log:\n%s\n' "$hw_log" >&2
   exit 1
 }
-hw_old=$(hw_ps | awk -F'|' '$5 != "" { printf " %s", $1 }')
+{}hw_old=''
+hw_look || exit 1
+hw_old=$hw_failed
 while :; do
-  # A process for each question costs; a service that was not changed has no update to ask for.
+  # A service that was not changed has no update to ask for.
   if [ "$hw_updated" = 1 ]; then
-    hw_update=$(timeout -k 2 20 docker service inspect --format '{{with .UpdateStatus}}{{.State}} {{.Message}}{{end}}' "$hw_id") || exit 1
+    hw_service=$(hw_call 20 GET "/services/$hw_id") || exit 1
+    hw_field "$hw_service" UpdateStatus Message
+    hw_message=$hw_value
+    hw_field "$hw_service" UpdateStatus State
+    hw_update=$hw_value
     case $hw_update in
-      paused*|rollback_paused*) hw_give_up "the update came to a halt: $hw_update" ;;
-      rollback_completed*) hw_give_up "the update failed and was rolled back: ${hw_update#* }" ;;
+      paused|rollback_paused) hw_give_up "the update came to a halt: $hw_update $hw_message" ;;
+      rollback_completed) hw_give_up "the update failed and was rolled back: $hw_message" ;;
     esac
   fi
-  # `docker service ps` keeps a small host busy that is to start the task: it is asked when something is new.
-  hw_raw=$(hw_call 20 GET "/tasks?filters=%7B%22service%22%3A%7B%22$hw_id%22%3Atrue%7D%7D") || exit 1
-  if [ "$hw_raw" != "$hw_before" ] || [ -z "$hw_raw" ]; then
-    hw_tasks=$(hw_ps) || exit 1
-    hw_before=$hw_raw
-  fi
-  hw_seen=$(printf '%s\n' "$hw_tasks" | awk -F'|' -v old="$hw_old " '
-    $2 == "Running" { desired++ }
-    $2 == "Running" && $3 ~ /^Running/ { running++ }
-    $2 == "Running" && $3 ~ /^Pending/ && $5 != "" { stuck = $5 }
-    $5 != "" && $3 !~ /^Pending/ && !index(old, " " $1 " ") && ++count[$5] > most { most = count[$5]; why = $5 }
-    END { printf "%d %d %d %s\n%s", running, desired, most, why, stuck }')
-  { read -r hw_running hw_desired hw_most hw_why; read -r hw_pending || :; } <<HW
-$hw_seen
-HW
+  hw_look || exit 1
   hw_goal=$hw_wanted
   [ "$hw_goal" != global ] || hw_goal=$hw_desired
   hw_now=$(date +%s)
@@ -217,9 +258,9 @@ HW
     echo "$hw_running of $hw_goal running"
   fi
   hw_busy=0
-  case $hw_update in updating*|rollback_started*) hw_busy=1 ;; esac
+  case $hw_update in updating|rollback_started) hw_busy=1 ;; esac
   if [ "$hw_busy" = 0 ] && [ "$hw_running" -ge "$hw_goal" ] && [ "$hw_desired" -le "$hw_goal" ]; then
-    case $hw_update in completed*) exit 0 ;; esac
+    [ "$hw_update" != completed ] || exit 0
     [ -n "$hw_since" ] || hw_since=$hw_now
     [ "$((hw_now - hw_since))" -lt "$hw_hold" ] || exit 0
   else
@@ -244,7 +285,55 @@ done"#,
         u64::from(updated),
         u64::from(rolls_back),
         deadline.as_secs(),
+        look(),
         deadline.as_secs()
     );
     Action::new(format!("wait until {name} runs"), script).timeout(deadline + Duration::from_mins(2))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A task as engine 20.10 tells it, shortened.
+    fn task(id: &str, desired: &str, state: &str, why: &str) -> String {
+        format!(
+            r#"{{"ID":"{id}","Spec":{{"Env":["X={{\"Status\":{{\"State\":\"failed\""],"Secrets":[{{"N":1}},{{"N":2}}]}},"Slot":1,"Status":{{"Timestamp":"T","State":"{state}","Message":"m","Err":{},"ContainerStatus":{{}}}},"DesiredState":"{desired}","NetworksAttachments":[{{"Network":{{"ID":"net"}}}}]}}"#,
+            serde_json::json!(why)
+        )
+    }
+
+    /// What `hw_look` makes of these tasks.
+    fn looked(tasks: &[String], old: &str) -> String {
+        let answer = format!("[{}]", tasks.join(","));
+        let script = sh!(
+            r#"{}hw_call() { printf '%s\n' {}; }
+hw_id=s hw_old={}
+hw_look && echo "$hw_running/$hw_desired most $hw_most: $hw_why; pending: $hw_pending; failed:$hw_failed""#,
+            look(),
+            answer,
+            old
+        );
+        let out = std::process::Command::new("sh").args(["-c", &script.render()]).output().unwrap();
+        assert!(out.stderr.is_empty(), "{}", String::from_utf8_lossy(&out.stderr));
+        String::from_utf8(out.stdout).unwrap().trim_end().to_owned()
+    }
+
+    #[test]
+    fn tasks_are_counted_by_what_is_wanted_of_them_and_how_they_are() {
+        assert_eq!(looked(&[], ""), "0/0 most 0: ; pending: ; failed:");
+        let exit = r#"task: non-zero exit (1): "no"! {"State":"running"}"#;
+        let tasks = [
+            task("a", "running", "running", ""),
+            task("b", "running", "starting", ""),
+            task("c", "running", "pending", "no suitable node (1 node not available)"),
+            task("d", "shutdown", "failed", exit),
+            task("e", "shutdown", "failed", exit),
+            task("f", "shutdown", "rejected", "no such image"),
+            task("g", "shutdown", "running", ""),
+        ];
+        let rest = "pending: no suitable node (1 node not available); failed: d e f";
+        assert_eq!(looked(&tasks, ""), format!("1/3 most 2: {exit}; {rest}"));
+        assert_eq!(looked(&tasks, " d e"), format!("1/3 most 1: no such image; {rest}"));
+    }
 }

@@ -121,6 +121,10 @@ async fn each_change_costs_one_exchange() {
     assert_eq!(seen.exchanges, [4], "one to ask all, one for each change with its verification");
     assert_as_planned(&seen);
     assert_eq!(fleet.apply().await.summary.total.changed, 0, "the second time there is nothing to do");
+    // The next playbook's questions travel along too, unless it has a barrier to wait at.
+    let fleet = || Fleet::new(&["a"], vec![]).play("p", vec![want("x", "1")]).play("q", vec![want("y", "2")]);
+    assert_eq!(fleet().free().apply().await.exchanges, [3]);
+    assert_eq!(fleet().apply().await.exchanges, [4]);
 }
 
 #[tokio::test]
@@ -140,6 +144,17 @@ async fn what_an_action_printed_goes_to_another_host_whose_answer_comes_along() 
         "`a` is asked, set and asked; `m` asked and told, with the question behind"
     );
     assert_as_planned(&seen);
+
+    // What `m` does of its own is nothing that these rely on: they are not asked once more.
+    let mut image = want("image", "1");
+    image.hosts = Some(vec!["m"]);
+    let fleet = Fleet::new(&["m", "a"], vec![]).play("p", vec![image, join("join"), join("again")]);
+    assert_eq!(fleet.apply().await.exchanges, [3, 3]);
+    // What a command does nobody knows.
+    let mut command = step("x", Toy { key: "x", value: "1", opaque: true, ..Toy::default() });
+    command.hosts = Some(vec!["m"]);
+    let fleet = Fleet::new(&["m", "a"], vec![]).play("p", vec![command, join("join"), join("again")]);
+    assert_eq!(fleet.apply().await.exchanges, [4, 4]);
 }
 
 #[tokio::test(start_paused = true)]

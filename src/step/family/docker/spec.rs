@@ -189,11 +189,14 @@ pub fn set(value: &mut Json, path: &str, new: Json) {
     }
 }
 
+/// For how long a new task is watched where nobody says it, in nanoseconds (swarmkit, `api/defaults/service.go`).
+pub const DEFAULT_MONITOR: u64 = 5_000_000_000;
+
 /// swarmkit, `api/defaults/service.go`.
 fn defaults(policy: &str) -> Json {
     match policy {
         "UpdateConfig" | "RollbackConfig" => json!({
-            "Parallelism": 1, "FailureAction": "pause", "Monitor": 5_000_000_000_u64,
+            "Parallelism": 1, "FailureAction": "pause", "Monitor": DEFAULT_MONITOR,
             "MaxFailureRatio": 0, "Order": "stop-first",
         }),
         "RestartPolicy" => json!({ "Condition": "any", "Delay": 5_000_000_000_u64, "MaxAttempts": 0 }),

@@ -123,6 +123,9 @@ pub struct Node {
     /// Its id.
     #[serde(rename = "ID")]
     pub id: String,
+    /// What an update must name, so that it does not undo another one.
+    #[serde(default)]
+    pub version: Version,
     /// What is wanted of it.
     pub spec: NodeSpec,
     /// What it is.
@@ -135,8 +138,16 @@ pub struct Node {
     pub manager_status: Option<ManagerStatus>,
 }
 
+/// `Version` of a [`Node`].
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
+#[serde(default, rename_all = "PascalCase")]
+pub struct Version {
+    /// Another one after each change.
+    pub index: u64,
+}
+
 /// `Spec` of a [`Node`].
-#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "PascalCase")]
 pub struct NodeSpec {
     /// Its role.
@@ -146,6 +157,9 @@ pub struct NodeSpec {
     /// Its labels.
     #[serde(default, deserialize_with = "null_is_default")]
     pub labels: std::collections::BTreeMap<String, String>,
+    /// What else there is (`Name`).
+    #[serde(flatten)]
+    pub rest: serde_json::Map<String, serde_json::Value>,
 }
 
 /// `Description` of a [`Node`].
