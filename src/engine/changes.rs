@@ -1,6 +1,6 @@
 //! What this apply has changed so far, so that whoever asked before knows whether to ask again.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::link::Link;
@@ -60,7 +60,7 @@ impl Changes {
         at: &[usize],
         links: &[Arc<Link>],
     ) {
-        let mut touched: HashMap<Place, Option<Vec<Resource>>> = HashMap::new();
+        let mut touched: BTreeMap<Place, Option<Vec<Resource>>> = BTreeMap::new();
         if opaque {
             let hosts = at.iter().copied().chain([by]).map(Place::Host);
             touched.extend(hosts.chain([Place::Fleet]).map(|place| (place, None)));
