@@ -20,7 +20,34 @@ pub struct Probe {
     pub host: Option<crate::model::HostName>,
     /// What the script finds out by itself, unless it was found out before.
     pub shared: Option<Shared>,
+    /// How to ask it as one with others.
+    pub together: Option<Together>,
 }
+
+/// Questions of one kind that can be asked as one, which costs little more than a single one of them.
+#[derive(Debug, Clone)]
+pub struct Together {
+    /// Which kind; the functions are the same for all of it.
+    pub kind: &'static str,
+    /// What is asked for, item by item (paths of an HTTP API).
+    pub items: Vec<String>,
+    /// Returns the script that asks for these items. It must not take longer than a single question may.
+    pub ask: fn(&[&str]) -> Script,
+    /// How to take the answer apart.
+    pub cut: Cut,
+}
+
+/// Cuts what a script of [`Together`] printed into the answers to the items in their order, those that are whole, and
+/// what is left.
+pub type Cut = fn(&Answer) -> (Vec<&[u8]>, &[u8]);
+
+impl PartialEq for Together {
+    fn eq(&self, other: &Self) -> bool {
+        (self.kind, &self.items) == (other.kind, &other.items)
+    }
+}
+
+impl Eq for Together {}
 
 /// Something about a host that many probes want to know: it is found out once for all that follow one another, and
 /// anew after an action.
@@ -53,13 +80,25 @@ impl Shared {
 impl Probe {
     /// A question to the step's own host with the step's own rights.
     pub fn new(script: Script) -> Self {
-        Self { script, privilege: None, host: None, shared: None }
+        Self { script, privilege: None, host: None, shared: None, together: None }
     }
 
     /// Says that the script begins with [`Shared::or_ask`] of `shared`.
     #[must_use]
     pub fn sharing(self, shared: Shared) -> Self {
         Self { shared: Some(shared), ..self }
+    }
+
+    /// Says how it is asked as one with others.
+    #[must_use]
+    pub fn together(self, together: Together) -> Self {
+        Self { together: Some(together), ..self }
+    }
+
+    /// Asks it by itself: the answer may take its time, for which others should not have to wait.
+    #[must_use]
+    pub fn alone(self) -> Self {
+        Self { together: None, ..self }
     }
 
     /// Asks another host of the inventory.

@@ -147,6 +147,7 @@ impl HostRun {
                 stop_on_failure: true,
                 stream: matches!(action.then, Then::Nothing),
                 shared: None,
+                together: None,
             };
             parts.push((part, action.label.clone()));
         }

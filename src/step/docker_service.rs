@@ -220,7 +220,8 @@ impl DockerService {
 
     fn registry_probe(&self) -> Option<Probe> {
         let image = self.image.as_deref().filter(|_| self.image_policy == ImagePolicy::Refresh)?;
-        Some(api::get(&[format!("/distribution/{}/json", wanted::tagged(image))]))
+        // A registry may take its time.
+        Some(api::get(&[format!("/distribution/{}/json", wanted::tagged(image))]).alone())
     }
 
     fn ask(&self, readings: &Readings) -> Result<Asked, CheckError> {

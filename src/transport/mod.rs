@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::model::{Host, Privilege, Secret};
-use crate::probe::{Answer, Probe, Shared};
+use crate::probe::{Answer, Probe, Shared, Together};
 use crate::shell::Script;
 use crate::step::Payload;
 
@@ -22,6 +22,7 @@ mod session;
 pub mod ssh;
 mod sudo;
 mod system;
+mod together;
 
 pub use system::System;
 
@@ -83,17 +84,28 @@ pub struct Part {
     pub stream: bool,
     /// What it wants to know that others before it may have wanted to know too.
     pub shared: Option<Shared>,
+    /// How it is asked as one with others of the frame.
+    pub together: Option<Together>,
 }
 
 impl Part {
     /// A question: it may fail without harm to the next ones.
     pub fn question(script: Script) -> Self {
-        Self { script, payload: None, timeout: None, stop_on_failure: false, stream: false, shared: None }
+        Self {
+            script,
+            payload: None,
+            timeout: None,
+            stop_on_failure: false,
+            stream: false,
+            shared: None,
+            together: None,
+        }
     }
 
     /// The question of a probe.
     pub fn probe(probe: &Probe) -> Self {
-        Self { shared: probe.shared, ..Self::question(probe.script.clone()) }
+        let (shared, together) = (probe.shared, probe.together.clone());
+        Self { shared, together, ..Self::question(probe.script.clone()) }
     }
 
     /// Whether it only asks, so that what was found out before still holds after it.

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 
 use super::channel::{Channel, Opening, Pipes};
-use super::{BoxFuture, Frame, Output, Session, Settings, TransportError};
+use super::{BoxFuture, Frame, Output, Session, Settings, TransportError, together};
 use crate::model::Privilege;
 use crate::probe::Answer;
 
@@ -69,7 +69,12 @@ impl<L: Launch + 'static> Session for Shells<L> {
                 None => self.start(&frame.privilege).await?,
             };
             self.exchanges += 1;
-            let answers = channel.exchange(&frame, output).await?;
+            let (frame, merged) = together::merge(frame);
+            let answers = channel.exchange(&frame, output).await;
+            let answers = match merged {
+                Some(merged) => answers.map(|a| merged.answers(a)).map_err(|e| merged.error(e)),
+                None => answers,
+            }?;
             if self.login_user.is_none() {
                 self.login_user = channel.login_user().map(str::to_owned);
             }

@@ -7,7 +7,7 @@
 use serde::de::DeserializeOwned;
 
 use crate::model::{HostName, Kind, Resource, State};
-use crate::probe::{Answer, CheckError, Probe, Readings};
+use crate::probe::{Answer, CheckError, Probe, Readings, Together};
 use crate::sh;
 use crate::shell::Script;
 use crate::step::{Change, Verdict};
@@ -21,15 +21,26 @@ use crate::step::{Change, Verdict};
 /// answer has come, or newer engines take the request for cancelled: opening the pipe for reading *and* writing
 /// keeps it open without another process. A manager without a leader answers after up to 20 s.
 pub fn get<P: AsRef<str>>(paths: &[P]) -> Probe {
-    let urls: Vec<_> = paths.iter().map(|path| format!("http://docker{}", path.as_ref())).collect();
-    let (last, first) = paths.split_last().map_or(("/info", &[][..]), |(last, first)| (last.as_ref(), first));
-    let first: Vec<&str> = first.iter().map(AsRef::as_ref).collect();
+    let paths: Vec<&str> = paths.iter().map(AsRef::as_ref).collect();
+    let items = paths.iter().map(|path| (*path).to_owned()).collect();
+    let together = Together { kind: "Docker engine", items, ask: get_bounded, cut };
+    Probe::new(get_script(&paths, "")).together(together)
+}
+
+/// The same for many paths, each of which may be slow: all of them take no longer than one.
+fn get_bounded(paths: &[&str]) -> Script {
+    get_script(paths, "timeout -k 2 25 ")
+}
+
+fn get_script(paths: &[&str], bound: &'static str) -> Script {
+    let urls: Vec<_> = paths.iter().map(|path| format!("http://docker{path}")).collect();
+    let (last, first) = paths.split_last().map_or(("/info", &[][..]), |(last, first)| (*last, first));
     let requests = if first.is_empty() {
         Script::new()
     } else {
-        sh!("printf 'GET %s HTTP/1.1\\r\\nHost: docker\\r\\n\\r\\n' {}; ", first)
+        sh!("printf 'GET %s HTTP/1.1\\r\\nHost: docker\\r\\n\\r\\n' {}; ", first.to_vec())
     };
-    Probe::new(sh!(
+    sh!(
         r#"hw_sock=/var/run/docker.sock hw_pid='' hw_unit=''
 hw_late() { [ "$(systemctl is-active docker.service 2>/dev/null)" != activating ] || printf '\nhw: starting\n'; }
 command -v docker >/dev/null || { echo 'hw: absent'; exit 0; }
@@ -41,9 +52,9 @@ fi
 if [ -S "$hw_sock" ]; then
   [ -w "$hw_sock" ] || { echo 'hw: denied'; exit 0; }
   if command -v curl >/dev/null; then
-    curl -q -sS -i --raw -m 20 --noproxy '*' --unix-socket "$hw_sock" {} 2>&1
+    {}curl -q -sS -i --raw -m 20 --noproxy '*' --unix-socket "$hw_sock" {} 2>&1
     hw_rc=$?
-    [ "$hw_rc" != 28 ] || hw_late
+    case $hw_rc in 28|124) hw_late ;; esac
     [ "$hw_rc" = 2 ] || exit "$hw_rc"
   fi
 fi
@@ -52,10 +63,26 @@ fi
 hw_rc=$?
 [ "$hw_rc" != 124 ] || hw_late
 exit "$hw_rc""#,
+        Script::new().raw(bound),
         urls,
         requests,
         last
-    ))
+    )
+}
+
+/// The responses that are whole, and what is left: where `curl` failed, from its first error message on. It goes on with
+/// the next path after one, so that what came of a response may look whole by what follows it.
+fn cut(answer: &Answer) -> (Vec<&[u8]>, &[u8]) {
+    let (said, error) = (answer.stdout.as_slice(), b"curl: (");
+    let failed = if answer.ok() { None } else { said.windows(error.len()).position(|bytes| bytes == error) };
+    let (good, left) = said.split_at(failed.unwrap_or(said.len()));
+    let (mut whole, mut rest) = (Vec::new(), good);
+    while let Some((_, after)) = next(rest) {
+        let (this, later) = rest.split_at(rest.len() - after.len());
+        whole.push(this);
+        rest = later;
+    }
+    (whole, if failed.is_some() { left } else { rest })
 }
 
 /// What a host said to [`get`].
@@ -196,29 +223,34 @@ fn parse(bytes: &[u8]) -> Option<Vec<Response>> {
     let mut rest = bytes;
     let mut responses = Vec::new();
     while !rest.is_empty() {
-        let (head, after) = split_head(rest)?;
-        let mut lines = head.lines();
-        let status = lines.next()?.strip_prefix("HTTP/1.")?.split(' ').nth(1)?.parse().ok()?;
-        let header = |name: &str| {
-            head.lines().find_map(|line| {
-                let (key, value) = line.split_once(':')?;
-                key.eq_ignore_ascii_case(name).then(|| value.trim())
-            })
-        };
-        let (body, after) = if header("transfer-encoding").is_some_and(|v| v.eq_ignore_ascii_case("chunked"))
-        {
-            unchunk(after)?
-        } else if let Some(length) = header("content-length") {
-            let length = length.parse().ok()?;
-            (after.get(..length)?.to_vec(), &after[length..])
-        } else {
-            (after.to_vec(), &[][..])
-        };
-        let server = header("server").unwrap_or_default().to_owned();
-        responses.push(Response { status, body, server });
+        let (response, after) = next(rest)?;
+        responses.push(response);
         rest = after;
     }
     Some(responses)
+}
+
+/// The first response, and what follows it.
+fn next(bytes: &[u8]) -> Option<(Response, &[u8])> {
+    let (head, after) = split_head(bytes)?;
+    let mut lines = head.lines();
+    let status = lines.next()?.strip_prefix("HTTP/1.")?.split(' ').nth(1)?.parse().ok()?;
+    let header = |name: &str| {
+        head.lines().find_map(|line| {
+            let (key, value) = line.split_once(':')?;
+            key.eq_ignore_ascii_case(name).then(|| value.trim())
+        })
+    };
+    let (body, after) = if header("transfer-encoding").is_some_and(|v| v.eq_ignore_ascii_case("chunked")) {
+        unchunk(after)?
+    } else if let Some(length) = header("content-length") {
+        let length = length.parse().ok()?;
+        (after.get(..length)?.to_vec(), &after[length..])
+    } else {
+        (after.to_vec(), &[][..])
+    };
+    let server = header("server").unwrap_or_default().to_owned();
+    Some((Response { status, body, server }, after))
 }
 
 /// The status line and headers, and what follows the empty line.
@@ -356,6 +388,27 @@ mod tests {
         assert_eq!(responses[0], Response { status: 200, body: b"{\"ID\":\"a\r\"}".to_vec(), server });
         assert_eq!(responses[1].status, 503);
         assert_eq!(responses[1].message(), "This node is not a swarm \"manager\".");
+    }
+
+    #[test]
+    fn each_of_many_questions_gets_its_own_responses() {
+        let whole = RAW.trim_end();
+        let (first, second) = whole.split_at(whole.find("HTTP/1.1 503").unwrap());
+        let cuts = |code, said: &str| {
+            let answer = Answer::new(code, said);
+            let (responses, left) = cut(&answer);
+            let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+            (responses.into_iter().map(text).collect::<Vec<_>>(), text(left))
+        };
+        assert_eq!(cuts(0, whole), (vec![first.to_owned(), second.to_owned()], String::new()));
+        // The second took too long; curl goes on with the third.
+        let partly = "HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\n{";
+        let late = format!("curl: (28) late\n{whole}");
+        assert_eq!(cuts(28, &format!("{first}{partly}{late}")), (vec![first.to_owned()], late));
+        // A body that has such words in it.
+        let body = "HTTP/1.1 200 OK\r\nContent-Length: 13\r\n\r\n\"curl: (7) x\"";
+        assert_eq!(cuts(0, body), (vec![body.to_owned()], String::new()));
+        assert_eq!(cuts(0, "hw: absent\n"), (Vec::new(), "hw: absent\n".to_owned()));
     }
 
     #[test]
