@@ -427,20 +427,24 @@ impl HostRun {
 
     /// How far the changes have come that a slot's answers, beside those of its own host, may rest on.
     pub(super) fn others_changes(&self, n: usize) -> Seen {
-        let Some(instance) = self.steps.slots[n].instance() else { return Seen::new() };
+        self.steps.slots[n].instance().map_or_else(Seen::new, |i| self.changes_of(i, &relied(i)))
+    }
+
+    fn changes_of(&self, instance: &Instance, relied: &[Resource]) -> Seen {
         let asks: Vec<usize> = (instance.step.probes().iter())
             .filter_map(|p| target(&self.shared.links, self.own, Some(p.host.as_ref()?)))
             .collect();
-        self.shared.changes.now(self.own, &relied(instance), &asks, &self.shared.links)
+        self.shared.changes.now(self.own, relied, &asks, &self.shared.links)
     }
 
     /// Whether another host, or the fleet, may no longer be as a slot saw it.
     fn changed_elsewhere(&self, n: usize) -> bool {
         let Some(instance) = self.steps.slots[n].instance() else { return false };
-        let relied = (!instance.step.opaque()).then(|| relied(instance));
-        let now = self.others_changes(n);
+        let relied = relied(instance);
+        let now = self.changes_of(instance, &relied);
+        let says = (!instance.step.opaque()).then_some(relied.as_slice());
         let Shared { changes, links, .. } = &*self.shared;
-        changes.between(&self.seen[n], &now, self.own, relied.as_deref(), links)
+        changes.between(&self.seen[n], &now, self.own, says, links)
     }
 
     /// Notes a change for the other hosts, when it has been made, or tried.

@@ -47,8 +47,8 @@ fi
 ! hw_there "$hw_fresh" || hw_remove "$hw_fresh" || exit 1
 [ -n "$hw_is" ] || hw_fresh=$hw_name
 hw_made=$(hw_call 60 POST "/containers/create?name=$hw_fresh" "$hw_body") || exit 1
-hw_id=${hw_made#*'"Id":"'}
-hw_id=${hw_id%%'"'*}
+hw_field "$hw_made" Id
+hw_id=$hw_value
 if [ -n "$hw_is" ]; then
   docker stop "$hw_name" >/dev/null && hw_rename "$hw_name" "$hw_old" || exit 1
 fi
@@ -83,15 +83,14 @@ pub(super) fn wait(name: &str, bound: Duration) -> Action {
         r#"{}hw_name={} hw_old={} hw_end=$(($(date +%s) + {})) hw_before=''
 {}while :; do
   hw_json=$(hw_call 20 GET "/containers/$hw_name/json") || exit 1
-  hw_state=${hw_json#*'"State":{'}
-  hw_status=${hw_state#*'"Status":"'} hw_started=${hw_state#*'"StartedAt":"'} hw_count=${hw_json#*'"RestartCount":'} hw_health=''
-  hw_status=${hw_status%%'"'*} hw_started=${hw_started%%'"'*} hw_count=${hw_count%%[!0-9]*}
-  case $hw_state in
-    *'"Health":{'*)
-      hw_health=${hw_state#*'"Health":{'}
-      hw_health=${hw_health#*'"Status":"'}
-      hw_health=${hw_health%%'"'*} ;;
-  esac
+  hw_field "$hw_json" State Status
+  hw_status=$hw_value
+  hw_field "$hw_json" State StartedAt
+  hw_started=$hw_value
+  hw_field "$hw_json" State Health Status
+  hw_health=$hw_value
+  hw_field "$hw_json" RestartCount
+  hw_count=${hw_value%%[!0-9]*}
   hw_run=''
   [ "$hw_status" != running ] || hw_run="$hw_started $hw_count"
   if [ -n "$hw_run" ] && [ "$hw_run" = "$hw_before" ]; then

@@ -360,14 +360,19 @@ async fn a_handler_that_an_earlier_run_left_is_due_in_the_next() {
     assert_eq!(fleet.plan().await.planned()[1], "a restarted: skipped");
 }
 
-#[tokio::test]
-async fn a_step_waits_for_another_host_even_with_one_fork() {
-    // `b` comes first and needs what `z` makes in an earlier step.
+/// What `z` makes, and what `b`, which comes first, makes of it.
+fn export_and_mount() -> (toy::Written, toy::Written) {
     let mut server = want("export", "1");
     server.hosts = Some(vec!["z"]);
     let mut client =
         step("mount", Toy { key: "mount", value: "1", after: Some(("z", "export")), ..Toy::default() });
     client.hosts = Some(vec!["b"]);
+    (server, client)
+}
+
+#[tokio::test]
+async fn a_step_waits_for_another_host_even_with_one_fork() {
+    let (server, client) = export_and_mount();
     let mut fleet = Fleet::new(&["b", "z"], vec![]).play("p", vec![server, client]);
     fleet.options.forks = 1;
     let seen = fleet.apply().await;
@@ -395,11 +400,7 @@ async fn without_a_barrier_a_host_begins_the_next_playbook_while_others_are_busy
 
 #[tokio::test]
 async fn without_a_barrier_a_step_still_waits_for_what_it_needs_of_another_host() {
-    let mut server = want("export", "1");
-    server.hosts = Some(vec!["z"]);
-    let mut client =
-        step("mount", Toy { key: "mount", value: "1", after: Some(("z", "export")), ..Toy::default() });
-    client.hosts = Some(vec!["b"]);
+    let (server, client) = export_and_mount();
     let fleet = || {
         let plays = Fleet::new(&["b", "z"], vec![]).play("p", vec![server.clone()]);
         plays.play("q", vec![want("other", "1"), client.clone()]).free()
