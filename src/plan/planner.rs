@@ -6,7 +6,7 @@ use std::sync::Arc;
 use super::providers::{Providers, Where, locate};
 use super::{HostSteps, Plan, Planned, SlotState, failure_of};
 use crate::event::{ChangeView, Forecast, StepRef};
-use crate::model::{Failure, Host, Instance, Kind, Resource, Scope, State, StepId};
+use crate::model::{Failure, Host, Instance, Kind, Resource, Scope, State, StepId, StepResult};
 use crate::step::{Change, Verdict};
 
 /// What the user allows.
@@ -40,6 +40,7 @@ pub fn plan(hosts: &mut [HostSteps], options: Options) -> Plan {
             forecast: Forecast::Error { failure: Failure::new("the planner left the step out") },
             change: None,
             awaits: Vec::new(),
+            result: StepResult::default(),
         };
         slots.into_iter().map(|s| s.unwrap_or_else(missing)).collect()
     };
@@ -73,15 +74,19 @@ impl Walk<'_> {
     fn slot(&mut self, hosts: &mut [HostSteps], host: usize, n: usize) -> Planned {
         let steps = &hosts[host];
         let slot = &steps.slots[n];
-        let plain = |forecast| Planned { forecast, change: None, awaits: Vec::new() };
+        let plain =
+            |forecast| Planned { forecast, change: None, awaits: Vec::new(), result: StepResult::default() };
         if steps.unreachable {
             return plain(Forecast::Unreachable);
         }
         match &slot.state {
-            SlotState::Skipped(why) => plain(Forecast::Skipped { why: why.clone() }),
+            SlotState::Skipped(why) => Planned {
+                result: StepResult { skipped: true, ..StepResult::default() },
+                ..plain(Forecast::Skipped { why: why.clone() })
+            },
             SlotState::Invalid(failure) => plain(Forecast::Error { failure: failure.clone() }),
             SlotState::Waits(on) => {
-                let names: Vec<_> = on.iter().map(|id| format!("`{id}`")).collect();
+                let names: Vec<_> = on.iter().map(|of| format!("`{}`", of.step)).collect();
                 plain(Forecast::Unknown { until: format!("step {} has run", names.join(" and ")) })
             }
             SlotState::Ready(instance) => {
@@ -114,16 +119,18 @@ impl Walk<'_> {
                 wait_for(by, steps, &mut awaits);
             }
         }
-        let planned = |forecast, change, awaits| Planned { forecast, change, awaits };
+        let result = StepResult::default();
+        let planned = |forecast, change, awaits| Planned { forecast, change, awaits, result };
         if let Some(by) = hidden {
             wait_for(&by, steps, &mut awaits);
             let until = format!("step `{}` has run on {}", by.step, by.host);
             return planned(Forecast::Unknown { until }, None, awaits);
         }
         match verdict {
-            Ok(Verdict::Satisfied { reason, shows }) => {
-                planned(Forecast::Unchanged { reason, shows, predicted }, None, awaits)
-            }
+            Ok(Verdict::Satisfied { reason, shows, result }) => Planned {
+                result: result.map(|r| *r).unwrap_or_default(),
+                ..planned(Forecast::Unchanged { reason, shows, predicted }, None, awaits)
+            },
             Ok(Verdict::Drift(change)) => {
                 predicted
                     .extend(awaits.iter().filter(|a| !predicted.contains(a)).cloned().collect::<Vec<_>>());
@@ -181,9 +188,12 @@ impl Walk<'_> {
             .collect();
         by.dedup();
         let left_over = steps.pending.iter().any(|(p, id)| *p == play && id == source);
-        let planned = |forecast, change| Planned { forecast, change, awaits: Vec::new() };
+        let result = StepResult::default();
+        let planned = |forecast, change| Planned { forecast, change, awaits: Vec::new(), result };
         if by.is_empty() && !left_over {
-            return planned(Forecast::Skipped { why: "not notified".into() }, None);
+            let result = StepResult { skipped: true, ..StepResult::default() };
+            let why = "not notified".into();
+            return Planned { result, ..planned(Forecast::Skipped { why }, None) };
         }
         steps.readings.take_used();
         steps.readings.set_own_privilege(&instance.privilege);
