@@ -87,17 +87,17 @@ file = { path = "DIR/each-N-{{ item | length }}", content = "{{ item }}\n" }
 "##;
 
 /// Steps that cannot work, and say so.
-const MISTAKES: &str = r##"
+const MISTAKES: &str = r#"
 [[step]]
 name = "message"
 assert = { that = "{{ vars.V == '' }}", message = "not empty: {{ vars.V }}" }
 [[step]]
 name = "no such user"
 file = { path = "DIR/owner", content = "x\n", owner = "{{ vars.V | replace('\n', '') | replace('\r', '') }}" }
-"##;
+"#;
 
 /// Steps that cannot be read.
-const MISFITS: &str = r##"
+const MISFITS: &str = r#"
 [[step]]
 name = "does not fit"
 wait = { port = "{{ vars.V }}" }
@@ -116,7 +116,7 @@ file = { path = "DIR/net", content = "{{ vars.V | network(24) }}" }
 [[step]]
 name = "everything"
 file = { path = "DIR/debug", content = "{{ debug() }}" }
-"##;
+"#;
 
 fn sandbox(rotated: bool) -> (Sandbox, Vec<(String, String)>) {
     let sandbox = Sandbox::new();
