@@ -10,6 +10,7 @@ use super::family::docker::daemon_json::{self, Merged};
 use super::family::docker::install::{self, Host, Manager, RESTART_MARK};
 use super::family::docker::swarm::{self, LocalState, Own};
 use super::family::path::{self, CONTENT_LIMIT, Depth};
+use super::family::text;
 use super::{Action, Change, Context, Invalid, Payload, Step, Validate, Value, Verdict};
 use crate::model::{FileContent, FileKind, FileState, Kind, Resource, State};
 use crate::probe::{CheckError, Probe, Readings};
@@ -528,9 +529,7 @@ fn write_file(
     let before = match (&file.kind, &file.content) {
         (FileKind::Absent, _) => Value::Absent,
         (FileKind::File, FileContent::Bytes(bytes)) if **bytes == *text.as_bytes() => return Ok(None),
-        (FileKind::File, FileContent::Bytes(bytes)) => {
-            Value::Content(String::from_utf8_lossy(bytes).into_owned())
-        }
+        (FileKind::File, FileContent::Bytes(bytes)) => Value::Content(text::readable(bytes).0),
         _ => {
             return Err(CheckError::refused(
                 format!("{path} is not a small file"),
