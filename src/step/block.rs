@@ -1,11 +1,11 @@
 //! `block`: some lines of a text file between two marker lines, there or not.
 
-use regex::bytes::Regex;
 use serde::Deserialize;
 
-use super::family::edit::{self, Edit, Lines, Text};
+use super::family::edit::{Anchor, Edit, Otherwise, Text};
 use super::family::existence::Existence;
 use super::family::path;
+use super::family::text::{self, Lines};
 use super::{Context, Invalid, Step, Validate, Verdict};
 use crate::model::{Kind, Resource};
 use crate::probe::{CheckError, Probe, Readings};
@@ -21,6 +21,7 @@ pub struct Block {
     marker: String,
     after: Option<String>,
     before: Option<String>,
+    otherwise: Option<Otherwise>,
     #[serde(default)]
     state: Existence,
     #[serde(default)]
@@ -35,7 +36,7 @@ pub struct Block {
     #[serde(default)]
     allow_remote: bool,
     #[serde(skip)]
-    place: (Option<Regex>, Option<Regex>),
+    anchor: Anchor,
 }
 
 fn yes() -> bool {
@@ -50,33 +51,42 @@ impl Validate for Block {
     fn validate(&mut self, _: &Context<'_>) -> Vec<Invalid> {
         let mut invalid = path::normalise(&mut self.path, "path");
         invalid.extend(self.edit().mistakes());
-        self.place = (
-            edit::regex("after", self.after.as_deref(), &mut invalid),
-            edit::regex("before", self.before.as_deref(), &mut invalid),
-        );
-        if self.after.is_some() && self.before.is_some() {
-            invalid.push(Invalid::new("before", "`after` and `before` exclude each other"));
-        }
+        self.anchor =
+            Anchor::read(self.after.as_deref(), self.before.as_deref(), self.otherwise, &mut invalid);
         if !self.marker.contains("{mark}") {
             invalid.push(
                 Invalid::new("marker", "`{mark}` is missing in it")
                     .help("it becomes BEGIN and END: `marker = \"# {mark} cluster hosts\"`"),
             );
-        } else if self.marker.contains(['\n', '\r']) {
-            invalid.push(Invalid::new("marker", "a marker is one line"));
+        } else if self.marker.contains(['\n', '\r', '\0']) {
+            invalid.push(Invalid::new("marker", "a marker is one line of text"));
         }
         match (&self.content, self.state) {
             (None, Existence::Present) => invalid.push(Invalid::new("", "the key `content` is missing")),
             (Some(content), _) => {
                 let (begin, end) = self.markers();
-                if content.lines().any(|l| l == begin || l == end) {
+                let is_marker = |line: &str| [&begin, &end].iter().any(|m| same(line.as_bytes(), m));
+                if content.lines().any(is_marker) {
                     invalid.push(Invalid::new("content", "a line of it is the marker"));
+                } else if content.lines().any(|l| l.contains('\r')) {
+                    invalid.push(
+                        Invalid::new("content", "a carriage return in it ends no line").help(
+                            "write the lines with plain line feeds; they get the line ends of the file",
+                        ),
+                    );
+                } else if content.contains('\0') {
+                    invalid.push(Invalid::new("content", "lines of text cannot hold a NUL byte"));
                 }
             }
             _ => {}
         }
         invalid
     }
+}
+
+/// Whether a line is this marker. Editors leave or take blanks at the end of a line.
+fn same(line: &[u8], marker: &str) -> bool {
+    text::trim_end(line) == text::trim_end(marker.as_bytes())
 }
 
 impl Step for Block {
@@ -98,26 +108,32 @@ impl Step for Block {
         let mut lines = Lines::new(&text);
         let (begin, end) = self.markers();
         let now = self.find(&lines, &begin, &end)?;
-        if absent {
-            let Some((from, to)) = now else { return Ok(Verdict::satisfied("no such block")) };
-            lines.lines.drain(from..=to);
-            return Ok(edit.write(format!("{verb} {path}"), &found, &text, lines.join(false)));
+        if now.is_none() {
+            edit.certain(&lines, |line| same(line, &begin) || same(line, &end))?;
         }
-        let mut wanted = vec![begin.as_bytes()];
-        wanted.extend(self.content.as_deref().unwrap_or_default().lines().map(str::as_bytes));
-        wanted.push(end.as_bytes());
+        if absent {
+            let Some((from, to)) = now else {
+                edit.plain(&text, [self.marker.as_str()])?;
+                return Ok(Verdict::satisfied("no such block"));
+            };
+            lines.remove(from, to);
+            return edit.write(format!("{verb} {path}"), &found, &text, lines.bytes());
+        }
+        let content = self.content.as_deref().unwrap_or_default();
+        let wanted = content.lines().map(str::as_bytes);
         if let Some((from, to)) = now {
-            if lines.lines[from..=to] == wanted[..] {
+            let between = lines.texts().skip(from + 1).take(to - from - 1);
+            if between.eq(wanted.clone()) {
                 return Ok(Verdict::satisfied(format!("lines {} to {}", from + 1, to + 1)));
             }
-            lines.lines.splice(from..=to, wanted);
-            return Ok(edit.write(format!("change a block of {path}"), &found, &text, lines.join(true)));
+            edit.plain(&text, [content])?;
+            lines.between(from, to, wanted);
+            return edit.write(format!("change a block of {path}"), &found, &text, lines.bytes());
         }
-        let at = lines
-            .place(self.place.0.as_ref(), self.place.1.as_ref())
-            .map_err(|regex| edit::no_anchor(path, regex))?;
-        lines.lines.splice(at..at, wanted);
-        Ok(edit.write(format!("{verb} {path}"), &found, &text, lines.join(true)))
+        edit.plain(&text, [self.marker.as_str(), content].into_iter().chain(self.anchor.texts()))?;
+        let spot = self.anchor.spot(path, &lines)?;
+        lines.insert(spot, [begin.as_bytes()].into_iter().chain(wanted).chain([end.as_bytes()]));
+        edit.write(format!("{verb} {path}"), &found, &text, lines.bytes())
     }
 
     fn provides(&self) -> Vec<Resource> {
@@ -157,20 +173,46 @@ impl Block {
     /// could be somebody's own.
     fn find(&self, lines: &Lines<'_>, begin: &str, end: &str) -> Result<Option<(usize, usize)>, CheckError> {
         let all = |marker: &str| -> Vec<usize> {
-            (0..lines.lines.len()).filter(|n| lines.lines[*n] == marker.as_bytes()).collect()
+            lines.texts().enumerate().filter(|(_, l)| same(l, marker)).map(|(n, _)| n).collect()
+        };
+        let refuse = |message: String| {
+            Err(CheckError::refused(message, "put them right by hand, or choose another `marker`".to_owned()))
         };
         match (all(begin).as_slice(), all(end).as_slice()) {
-            ([], []) => Ok(None),
+            ([], []) => {
+                // Somebody has moved the block in, with an editor that indents.
+                let moved = |line: &[u8]| {
+                    [begin, end].iter().any(|marker| same(line.trim_ascii_start(), marker.trim_ascii_start()))
+                };
+                match lines.texts().position(moved) {
+                    None => Ok(None),
+                    Some(n) => refuse(format!(
+                        "line {} of {} is a marker, but indented in another way than `{begin}`",
+                        n + 1,
+                        self.path
+                    )),
+                }
+            }
             ([from], [to]) if from < to => Ok(Some((*from, *to))),
-            (from, to) => Err(CheckError::refused(
-                format!(
-                    "the markers in {} are not one pair: {} of `{begin}`, {} of `{end}`",
-                    self.path,
-                    from.len(),
-                    to.len()
-                ),
-                "put them right by hand, or choose another `marker`".to_owned(),
+            (from, to) => refuse(format!(
+                "the markers in {} are not one pair: {} of `{begin}`{}, {} of `{end}`{}",
+                self.path,
+                from.len(),
+                positions(from),
+                to.len(),
+                positions(to)
             )),
         }
+    }
+}
+
+/// ` (line 3)`.
+fn positions(lines: &[usize]) -> String {
+    let numbers: Vec<_> = lines.iter().take(5).map(|n| (n + 1).to_string()).collect();
+    let more = if lines.len() > numbers.len() { " ..." } else { "" };
+    match lines {
+        [] => String::new(),
+        [_] => format!(" (line {})", numbers[0]),
+        _ => format!(" (lines {}{more})", numbers.join(", ")),
     }
 }

@@ -6,9 +6,11 @@ use serde::Deserialize;
 use serde_json::Map;
 
 use super::family::docker::api;
+use super::family::docker::daemon_json::{self, Merged};
 use super::family::docker::install::{self, Host, Manager, RESTART_MARK};
 use super::family::docker::swarm::{self, LocalState, Own};
 use super::family::path::{self, CONTENT_LIMIT, Depth};
+use super::family::text;
 use super::{Action, Change, Context, Invalid, Payload, Step, Validate, Value, Verdict};
 use crate::model::{FileContent, FileKind, FileState, Kind, Resource, State};
 use crate::probe::{CheckError, Probe, Readings};
@@ -456,17 +458,13 @@ mv -f "$hw_tmp" {}"#,
                 "put it right, or move it away, by hand: it is never overwritten".to_owned(),
             )
         };
-        let mut now = match (&file.kind, &file.content) {
-            (FileKind::Absent, _) => Map::new(),
-            (FileKind::File, FileContent::Bytes(bytes)) if bytes.iter().all(u8::is_ascii_whitespace) => {
-                Map::new()
-            }
-            (FileKind::File, FileContent::Bytes(bytes)) => {
-                serde_json::from_slice(bytes).map_err(|e| refuse(format!("is not a JSON object: {e}")))?
-            }
+        let now: &[u8] = match (&file.kind, &file.content) {
+            (FileKind::Absent, _) => b"",
+            (FileKind::File, FileContent::Bytes(bytes)) => bytes,
             _ => return Err(refuse("is not a small file".into())),
         };
-        let changed = install::merge(&mut now, &self.daemon, &self.daemon_absent);
+        let Merged { text: content, changed } =
+            daemon_json::merge(now, &self.daemon, &self.daemon_absent).map_err(refuse)?;
         if changed.is_empty() {
             return Ok(false);
         }
@@ -474,8 +472,6 @@ mv -f "$hw_tmp" {}"#,
         for (key, before, after) in changed {
             *change = std::mem::take(change).field(format!("daemon.json {key}"), text(before), text(after));
         }
-        let mut content = serde_json::to_string_pretty(&now).expect("a JSON object serialises");
-        content.push('\n');
         words.push("set daemon.json".into());
         let script = sh!(
             r#"set -e
@@ -533,9 +529,7 @@ fn write_file(
     let before = match (&file.kind, &file.content) {
         (FileKind::Absent, _) => Value::Absent,
         (FileKind::File, FileContent::Bytes(bytes)) if **bytes == *text.as_bytes() => return Ok(None),
-        (FileKind::File, FileContent::Bytes(bytes)) => {
-            Value::Content(String::from_utf8_lossy(bytes).into_owned())
-        }
+        (FileKind::File, FileContent::Bytes(bytes)) => Value::Content(text::readable(bytes).0),
         _ => {
             return Err(CheckError::refused(
                 format!("{path} is not a small file"),

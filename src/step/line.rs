@@ -1,11 +1,12 @@
 //! `line`: one line of a text file, there or not.
 
-use regex::bytes::Regex;
 use serde::Deserialize;
 
-use super::family::edit::{self, Edit, Lines, Text};
+use super::family::edit::{Anchor, Edit, Otherwise, Text};
 use super::family::existence::Existence;
+use super::family::expression::Expression;
 use super::family::path;
+use super::family::text::{Lines, Spot};
 use super::{Context, Invalid, Step, Validate, Verdict};
 use crate::model::{Kind, Resource};
 use crate::probe::{CheckError, Probe, Readings};
@@ -23,6 +24,7 @@ pub struct Line {
     occurrence: Occurrence,
     after: Option<String>,
     before: Option<String>,
+    otherwise: Option<Otherwise>,
     #[serde(default)]
     state: Existence,
     #[serde(default)]
@@ -37,14 +39,9 @@ pub struct Line {
     #[serde(default)]
     allow_remote: bool,
     #[serde(skip)]
-    expressions: Expressions,
-}
-
-#[derive(Debug, Clone, Default)]
-struct Expressions {
-    matching: Option<Regex>,
-    after: Option<Regex>,
-    before: Option<Regex>,
+    matching: Option<Expression>,
+    #[serde(skip)]
+    anchor: Anchor,
 }
 
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
@@ -63,11 +60,9 @@ impl Validate for Line {
     fn validate(&mut self, _: &Context<'_>) -> Vec<Invalid> {
         let mut invalid = path::normalise(&mut self.path, "path");
         invalid.extend(self.edit().mistakes());
-        self.expressions = Expressions {
-            matching: edit::regex("match", self.r#match.as_deref(), &mut invalid),
-            after: edit::regex("after", self.after.as_deref(), &mut invalid),
-            before: edit::regex("before", self.before.as_deref(), &mut invalid),
-        };
+        self.matching = Expression::read("match", self.r#match.as_deref(), &mut invalid);
+        self.anchor =
+            Anchor::read(self.after.as_deref(), self.before.as_deref(), self.otherwise, &mut invalid);
         match (&self.line, self.state) {
             (None, Existence::Present) => invalid.push(Invalid::new("", "the key `line` is missing")),
             (None, Existence::Absent) if self.r#match.is_none() => {
@@ -79,17 +74,23 @@ impl Validate for Line {
                         .help("several lines are a `block`"),
                 );
             }
+            (Some(line), _) if line.contains('\0') => {
+                invalid.push(Invalid::new("line", "a line of text cannot hold a NUL byte"));
+            }
+            (Some(line), _) if line.is_empty() => {
+                invalid.push(
+                    Invalid::new("line", "`line` is empty, and so any blank line of the file")
+                        .help("is it a variable without a value?"),
+                );
+            }
             (Some(line), Existence::Present)
-                if self.expressions.matching.as_ref().is_some_and(|m| !m.is_match(line.as_bytes())) =>
+                if self.matching.as_ref().is_some_and(|m| !m.is_match(line.as_bytes())) =>
             {
                 invalid.push(Invalid::new("match", "`match` does not match `line` itself").help(
                     "otherwise the next run could not tell the line; e.g. '^#?\\s*Port\\b' for \"Port 22\"",
                 ));
             }
             _ => {}
-        }
-        if self.after.is_some() && self.before.is_some() {
-            invalid.push(Invalid::new("before", "`after` and `before` exclude each other"));
         }
         invalid
     }
@@ -112,37 +113,37 @@ impl Step for Line {
             Text::Vague(_) => return Ok(edit.later(format!("{verb} {path}"), false)),
         };
         let mut lines = Lines::new(&text);
-        let wanted = self.line.as_deref().unwrap_or_default().as_bytes();
+        let wanted = self.line.as_deref().unwrap_or_default();
         if absent {
-            let before = lines.lines.len();
-            lines.lines.retain(|l| !self.selects(l));
-            let n = before - lines.lines.len();
-            return Ok(match n {
-                0 => Verdict::satisfied("no such line"),
-                1 => edit.write(format!("remove a line from {path}"), &found, &text, lines.join(false)),
-                n => edit.write(format!("remove {n} lines from {path}"), &found, &text, lines.join(false)),
-            });
+            edit.plain(&text, self.r#match.as_deref().into_iter().chain(self.line.as_deref()))?;
+            edit.certain(&lines, |line| self.selects(line))?;
+            let before = lines.len();
+            lines.retain(|line| !self.selects(line));
+            let summary = match before - lines.len() {
+                0 => return Ok(Verdict::satisfied("no such line")),
+                1 => format!("remove a line from {path}"),
+                n => format!("remove {n} lines from {path}"),
+            };
+            return edit.write(summary, &found, &text, lines.bytes());
         }
-        if let Some(n) = self.matching(&lines) {
-            if lines.lines[n] == wanted {
-                return Ok(Verdict::satisfied(format!("line {}", n + 1)));
-            }
-            lines.lines[n] = wanted;
-            return Ok(edit.write(
-                format!("replace line {} of {path}", n + 1),
-                &found,
-                &text,
-                lines.join(false),
-            ));
-        }
-        if let Some(n) = lines.lines.iter().position(|l| *l == wanted) {
+        let matching = self.matching(&lines);
+        let there = lines.texts().position(|line| line == wanted.as_bytes());
+        // The one that `match` means counts, or else the line wherever it stands.
+        if let Some(n) = matching.or(there)
+            && lines.texts().nth(n) == Some(wanted.as_bytes())
+        {
             return Ok(Verdict::satisfied(format!("line {}", n + 1)));
         }
-        let at = lines
-            .place(self.expressions.after.as_ref(), self.expressions.before.as_ref())
-            .map_err(|regex| edit::no_anchor(path, regex))?;
-        lines.lines.insert(at, wanted);
-        Ok(edit.write(format!("add line {} to {path}", at + 1), &found, &text, lines.join(true)))
+        edit.plain(&text, [wanted].into_iter().chain(self.r#match.as_deref()).chain(self.anchor.texts()))?;
+        edit.certain(&lines, |line| self.selects(line))?;
+        if let Some(n) = matching {
+            lines.replace(n, wanted.as_bytes());
+            return edit.write(format!("replace line {} of {path}", n + 1), &found, &text, lines.bytes());
+        }
+        let spot = self.anchor.spot(path, &lines)?;
+        let (Spot::Behind(at) | Spot::Before(at)) = spot;
+        lines.insert(spot, [wanted.as_bytes()]);
+        edit.write(format!("add line {} to {path}", at + 1), &found, &text, lines.bytes())
     }
 
     fn provides(&self) -> Vec<Resource> {
@@ -175,18 +176,16 @@ impl Line {
     }
 
     fn selects(&self, line: &[u8]) -> bool {
-        match &self.expressions.matching {
-            Some(regex) => regex.is_match(line),
-            None => self.line.as_deref().is_some_and(|l| l.as_bytes() == line),
-        }
+        self.matching.as_ref().is_some_and(|expression| expression.is_match(line))
+            || self.line.as_deref().is_some_and(|l| l.as_bytes() == line)
     }
 
     /// The line that `match` means.
     fn matching(&self, lines: &Lines<'_>) -> Option<usize> {
-        let regex = self.expressions.matching.as_ref()?;
+        let expression = self.matching.as_ref()?;
         match self.occurrence {
-            Occurrence::First => lines.lines.iter().position(|l| regex.is_match(l)),
-            Occurrence::Last => lines.lines.iter().rposition(|l| regex.is_match(l)),
+            Occurrence::First => lines.texts().position(|l| expression.is_match(l)),
+            Occurrence::Last => lines.texts().rposition(|l| expression.is_match(l)),
         }
     }
 }

@@ -10,6 +10,7 @@ use super::family::centos_vault::{self, NoAddress, Release};
 use super::family::config_file;
 use super::family::existence::Existence;
 use super::family::path::{self, CONTENT_LIMIT, Depth};
+use super::family::text;
 use super::{Action, Change, Context, Invalid, Step, Validate, Value, Verdict};
 use crate::model::value::one_or_many;
 use crate::model::{FileContent, FileKind, FileState, Kind, Resource, State};
@@ -127,7 +128,8 @@ impl Validate for Repository {
             }
         }
         let lines = [&self.description, &self.mirrorlist, &self.metalink, &self.suite];
-        if lines.into_iter().flatten().any(|text| text.contains('\n')) {
+        let texts = lines.into_iter().flatten().chain(&self.components);
+        if texts.into_iter().any(|text| text.contains(['\n', '\r'])) {
             invalid.push(Invalid::new("", "a value has a line break, and would become another line"));
         }
         if self.suite.is_some() && self.baseurl.is_empty() {
@@ -330,9 +332,9 @@ impl Step for Repository {
                     if matches!(&now.content, FileContent::Bytes(bytes) if *bytes == wanted) {
                         continue;
                     }
-                    let text = String::from_utf8_lossy(&wanted).into_owned();
-                    writes.push(config_file::replace(&file, &text));
-                    change = change.field(&file, before, Value::Content(text)).expect(
+                    writes.push(config_file::replace(&file, &wanted));
+                    let shown = Value::Content(text::readable(&wanted).0);
+                    change = change.field(&file, before, shown).expect(
                         resource,
                         State::File(FileState {
                             mode: 0o644,
@@ -397,9 +399,7 @@ impl Step for Repository {
 fn shown(file: &str, now: &FileState) -> Result<Value, CheckError> {
     match (&now.kind, &now.content) {
         (FileKind::Absent, _) => Ok(Value::Absent),
-        (FileKind::File, FileContent::Bytes(bytes)) => {
-            Ok(Value::Content(String::from_utf8_lossy(bytes).into_owned()))
-        }
+        (FileKind::File, FileContent::Bytes(bytes)) => Ok(Value::Content(text::readable(bytes).0)),
         (FileKind::File, FileContent::Digest(sha256, size)) => {
             Ok(Value::Binary { sha256: sha256.clone(), size: *size })
         }
@@ -488,28 +488,32 @@ exit 1"#,
         let answer = readings.of(&probe)?;
         let unreadable =
             || CheckError::unreadable(&probe, answer, "expected `os`, then the lines of repository files");
-        let text = std::str::from_utf8(&answer.stdout).map_err(|_| unreadable())?;
-        let mut lines = text.split_inclusive('\n');
-        let os = lines.next().and_then(|l| l.trim_end().strip_prefix("os ")).filter(|_| answer.ok());
+        let mut lines = answer.stdout.split_inclusive(|b| *b == b'\n');
+        let os = lines.next().and_then(|l| std::str::from_utf8(l).ok());
+        let os = os.and_then(|l| l.trim_end().strip_prefix("os ")).filter(|_| answer.ok());
         let release = match os.ok_or_else(unreadable)? {
             "centos 7" => Release::Seven,
             "centos 8" => Release::Eight,
             other => return Ok(Verdict::satisfied(format!("{} is not a CentOS at its end", other.trim()))),
         };
-        let mut files: Vec<(&str, String)> = Vec::new();
+        let mut files: Vec<(String, Vec<u8>)> = Vec::new();
         for line in lines {
-            if let Some(name) = line.strip_prefix("F ") {
-                files.push((name.trim_end(), String::new()));
-            } else if let (Some(line), Some((_, text))) = (line.strip_prefix("L "), files.last_mut()) {
-                text.push_str(line);
-            } else {
-                return Err(unreadable());
+            let (kind, rest) = line.split_at_checked(2).ok_or_else(unreadable)?;
+            match (kind, files.last_mut()) {
+                (b"F ", _) => {
+                    let name = String::from_utf8_lossy(rest).trim_end().to_owned();
+                    files.push((name, Vec::new()));
+                }
+                (b"L ", Some((_, text))) => text.extend(rest),
+                // The last line of a file, which has no line break.
+                (b"U ", Some((_, text))) => text.extend(rest.strip_suffix(b"\n").unwrap_or(rest)),
+                _ => return Err(unreadable()),
             }
         }
         let vault = self.vault.as_deref().unwrap_or("http://vault.centos.org").trim_end_matches('/');
         let mut change = Change::new("get packages from the archive of CentOS");
         for (file, text) in &files {
-            let turned = centos_vault::turn(text, release, vault).map_err(|NoAddress(section)| {
+            let turned = centos_vault::turn_bytes(text, release, vault).map_err(|NoAddress(section)| {
                 CheckError::refused(
                     format!(
                         "[{section}] in {file} asks a mirror list that is gone, and names no other address"
@@ -518,8 +522,9 @@ exit 1"#,
                 )
             })?;
             if turned != *text {
+                let shown = |bytes| Value::Content(text::readable(bytes).0);
                 change = change
-                    .field(*file, Value::Content(text.clone()), Value::Content(turned.clone()))
+                    .field(file, shown(text), shown(&turned))
                     .action(config_file::replace(file, &turned));
             }
         }
@@ -536,7 +541,8 @@ exit 1"#,
     }
 }
 
-/// Asks for the release, and on one that has come to its end for the lines of its repository files.
+/// Asks for the release, and on one that has come to its end for the lines of its repository files: `L`, or `U` where
+/// the last one has no line break, as far as awk can tell.
 fn vault_probe() -> Probe {
     Probe::new(sh!(r#"while IFS='=' read -r hw_k hw_v; do
   hw_v=${hw_v%\"}; hw_v=${hw_v#\"}
@@ -547,6 +553,6 @@ case "$hw_id $hw_version" in
   "centos 7"|"centos 8")
     set -- /etc/yum.repos.d/CentOS*.repo
     [ -e "$1" ] || exit 0
-    awk 'FNR == 1 { print "F " FILENAME } { print "L " $0 }' "$@" ;;
+    awk 'FNR == 1 { print "F " FILENAME } { print (PROCINFO["version"] != "" && RT == "" ? "U " : "L ") $0 }' "$@" ;;
 esac"#))
 }

@@ -159,6 +159,10 @@ cat <&3 >"$hw_t" && [ "$(sha256sum <"$hw_t" | cut -c 1-64)" = {} ] || { echo "th
 /// The interpreter that a script's first line names, or `sh`. Linux passes all that follows the program as
 /// one argument (execve(2)).
 fn shebang(bytes: &[u8]) -> Result<Vec<String>, String> {
+    // Without this, what is meant for another interpreter would run by `sh`.
+    if [&b"\xef\xbb\xbf"[..], b"\xff\xfe", b"\xfe\xff"].iter().any(|mark| bytes.starts_with(mark)) {
+        return Err("it begins with a byte order mark, as on Windows".to_owned());
+    }
     let Some(rest) = bytes.strip_prefix(b"#!") else {
         return if bytes.starts_with(b"\x7fELF") {
             Err("this is a program, no script".to_owned())

@@ -245,12 +245,13 @@ impl Wait {
             r#"hw_look() {
 hw_want={}; hw_part={}
 if command -v curl >/dev/null; then
-  hw_body=$(curl {} -m {} -w '\n%{http_code}' {} 2>/dev/null); hw_rc=$?
+  # bash says aloud that it drops NULs.
+  { hw_body=$(curl {} -m {} -w '\n%{http_code}' {}); hw_rc=$?; } 2>/dev/null
   hw_code=${hw_body##*
 }; hw_body=${hw_body%
 *}
 elif command -v wget >/dev/null; then
-  hw_body=$(wget -q {} -T {} -t 1 --max-redirect=0 -S -O - {} 2>&1); hw_rc=$?
+  { hw_body=$(wget -q {} -T {} -t 1 --max-redirect=0 -S -O - {} 2>&1); hw_rc=$?; } 2>/dev/null
   hw_code=$(printf '%s\n' "$hw_body" | sed -n 's/^ *HTTP\/[0-9.]* \([0-9]*\).*/\1/p' | tail -n 1)
 else echo 'tool curl, wget'; return; fi
 case $hw_code in

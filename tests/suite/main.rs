@@ -6,6 +6,7 @@
 mod cli;
 mod config;
 mod docs;
+mod edits;
 mod engine;
 mod lints;
 mod real_commands;

@@ -33,6 +33,20 @@ fn guards_cannot_harm_the_check() {
         host.drift(&*step);
         let step = host.step("command = { run = \"true\", unless = 'if then' }");
         host.drift(&*step);
+        // Nor does a mistake in `only_if` pass for "nothing to do".
+        for (code, why) in [
+            ("if then", "does not understand `only_if`"),
+            ("true; fi", "does not understand `only_if`"),
+            ("'", "does not understand `only_if`"),
+            ("/dev/null", "`only_if` cannot be run"),
+        ] {
+            let step = host.step(&format!(r#"command = {{ run = "true", only_if = "{code}" }}"#));
+            assert!(host.refused(&*step).contains(why), "{code}");
+        }
+        for code in ["exit 2", "test", "grep -q x @/none", "echo 'only_if 0'; echo read 0; false"] {
+            let step = host.step(&format!(r#"command = {{ run = "true", only_if = "{code}" }}"#));
+            assert!(host.satisfied(&*step).contains("fails (exit code"), "{code}");
+        }
         // An unknown program is a need.
         let step = host.step(r#"command = { run = "true", unless = "nosuchprogram -x" }"#);
         match host.check(&*step) {
@@ -77,6 +91,11 @@ fn a_handler_needs_no_guard_and_obeys_only_if() {
         assert!(notified(r#"command = "touch @/a""#).ok());
         assert!(notified(r#"command = { run = "touch @/b", only_if = "test -e @/none" }"#).ok());
         assert!(notified(r#"command = { run = "touch @/c", only_if = "test -e @/a" }"#).ok());
+        for code in ["if then", "nosuchprogram", "/dev/null"] {
+            let answer = notified(&format!(r#"command = {{ run = "touch @/d", only_if = "{code}" }}"#));
+            assert!(answer.error_text().contains("`only_if` cannot be asked"), "{code}: {answer:?}");
+        }
+        assert!(notified(r#"command = { run = "touch @/e; exit 2", only_if = "exit 2" }"#).ok());
         assert_eq!(host.names(""), ["a", "c"]);
     });
 }
@@ -101,6 +120,9 @@ fn a_script_runs_with_its_interpreter_and_arguments() {
         assert!(
             host.try_step("script = { content = \"#!/bin/sh\\r\\necho\\r\\n\", always = true }").is_err()
         );
+        let mistakes =
+            host.try_step("script = { content = \"\u{feff}#!/bin/bash\\ntrue\\n\", always = true }");
+        assert!(mistakes.unwrap_err()[0].message.contains("byte order mark"));
         assert!(host.try_step("script = { always = true }").is_err());
     });
 }
@@ -135,7 +157,7 @@ fn a_wait_sees_ports_pages_paths_and_commands() {
                     return;
                 }
                 let _ = stream.write_all(
-                    b"HTTP/1.1 503 Busy\r\nContent-Length: 9\r\nConnection: close\r\n\r\nnot *yet*",
+                    b"HTTP/1.1 503 Busy\r\nContent-Length: 11\r\nConnection: close\r\n\r\n\0\xe9not *yet*",
                 );
             }
         });
@@ -154,6 +176,10 @@ fn a_wait_sees_ports_pages_paths_and_commands() {
             ))
         };
         host.satisfied(&*text("not *yet*"));
+        // The action looks as the question does, NULs in the page or not.
+        let change = host.drift(&*text("n*t"));
+        let script = change.actions[0].script.render().replace("n*t", "not *yet*");
+        assert!(host.run(&script, &[]).ok());
         assert_eq!(
             host.drift(&*text("n*t")).fields[0].before,
             Value::Text("it answers, without the text".into())

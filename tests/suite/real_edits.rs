@@ -34,13 +34,51 @@ fn a_line_is_replaced_added_and_removed() {
 
 #[test]
 fn bytes_that_are_no_text_and_windows_line_ends_stay() {
+    let block = r##"block = { path = "@/f", marker = "# {mark} cluster", content = "10.0.0.1 a" }"##;
+    let no_block = r##"block = { path = "@/f", marker = "# {mark} cluster", state = "absent" }"##;
+    let add = r#"line = { path = "@/f", line = "c", after = '^b' }"#;
+    let cases: &[(&str, &[u8], &[u8])] = &[
+        (r#"line = { path = "@/f", line = "y" }"#, b"caf\xe9 1\r\nx\r\n", b"caf\xe9 1\r\nx\r\ny\r\n"),
+        (add, b"a\r\nb\n\0", b"a\r\nb\nc\n\0"),
+        (add, b"a\nb\r\n\x80\xff\0\x0c\t", b"a\nb\r\nc\r\n\x80\xff\0\x0c\t"),
+        (add, b"\xef\xbb\xbfb", b"\xef\xbb\xbfb\nc\n"),
+        (
+            block,
+            b"x\r\n# BEGIN cluster \r\n\xe9\n# END cluster\ny",
+            b"x\r\n# BEGIN cluster \r\n10.0.0.1 a\r\n# END cluster\ny",
+        ),
+        (block, b"\n\n\r\n", b"\n\n\r\n# BEGIN cluster\r\n10.0.0.1 a\r\n# END cluster\r\n"),
+        (no_block, b"x\n\n# BEGIN cluster\r\n\0\n# END cluster", b"x\n\n"),
+        (
+            r#"line = { path = "@/f", match = '\\', state = "absent" }"#,
+            b"$(x)\r\n\\ \n`'\"%s\\\n\xe9",
+            b"$(x)\r\n\xe9",
+        ),
+    ];
     each_shell(|host| {
-        host.write("latin", b"caf\xe9 1\r\nx\r\n");
-        host.apply(r#"line = { path = "@/latin", line = "y" }"#);
-        assert_eq!(std::fs::read(host.at("latin")).unwrap(), b"caf\xe9 1\r\nx\r\ny\r\n");
-        host.write("mixed", b"a\r\nb\n\0");
-        host.apply(r#"line = { path = "@/mixed", line = "c", after = '^b$' }"#);
-        assert_eq!(std::fs::read(host.at("mixed")).unwrap(), b"a\r\nb\nc\n\0\n");
+        for (text, before, after) in cases {
+            host.write("f", before);
+            host.apply(text);
+            let bytes = std::fs::read(host.at("f")).unwrap();
+            assert_eq!(bytes.escape_ascii().to_string(), after.escape_ascii().to_string(), "{text}");
+        }
+        host.write("f", b"x\r\n# BEGIN cluster\r\n10.0.0.1 a\r\n# END cluster\r\ny\n");
+        assert_eq!(host.satisfied(&*host.step(block)), "lines 2 to 4");
+        for (bytes, why) in [
+            (&b"P\0o\0r\0t\0\n\0"[..], "is encoded in UTF-16"),
+            (b"\xfe\xff\0a", "is encoded in UTF-16"),
+            (b"a\rb\r", "a carriage return alone"),
+            (b"# BEGIN cluster\r\nx\n", "not one pair"),
+        ] {
+            host.write("f", bytes);
+            assert!(host.refused(&*host.step(block)).contains(why), "{bytes:?}");
+            assert_eq!(std::fs::read(host.at("f")).unwrap(), bytes);
+        }
+        let odd = r#"line = { path = "@/f", line = "Port 22", match = '^Port' }"#;
+        host.write("f", b"caf\xe9\nPort 1\n");
+        let change = host.drift(&*host.step(odd));
+        assert_eq!(change.fields[0].before, Value::Content("caf\\xE9\nPort 1\n".into()));
+        assert!(change.notes[0].contains("\\xNN"), "{:?}", change.notes);
     });
 }
 

@@ -53,6 +53,17 @@ pub fn turn(text: &str, release: Release, vault: &str) -> Result<String, NoAddre
     Ok(out)
 }
 
+/// As [`turn`], for text of any encoding: what is not UTF-8 is taken byte by byte, and comes out so.
+pub fn turn_bytes(text: &[u8], release: Release, vault: &str) -> Result<Vec<u8>, NoAddress> {
+    if let Ok(text) = std::str::from_utf8(text) {
+        return turn(text, release, vault).map(String::into_bytes);
+    }
+    let text: String = text.iter().map(|byte| char::from(*byte)).collect();
+    let vault: String = vault.bytes().map(char::from).collect();
+    let turned = turn(&text, release, &vault)?;
+    Ok(turned.chars().filter_map(|c| u8::try_from(c).ok()).collect())
+}
+
 /// The lines of each section, with their endings; what stands before the first one is one, too.
 fn sections(text: &str) -> Vec<Vec<&str>> {
     let mut sections: Vec<Vec<&str>> = vec![Vec::new()];
@@ -121,6 +132,18 @@ mod tests {
             );
             assert_eq!(turn(&turned, release, VAULT).unwrap(), turned, "a second time changes nothing");
         }
+    }
+
+    #[test]
+    fn leaves_bytes_that_are_no_text_and_line_ends_alone() {
+        let text = b"# caf\xe9 \xff\r\n[a]\r\nmirrorlist=http://mirrorlist.centos.org/\n#baseurl=http://mirror.centos.org/centos/7/os/\r\nname=\xc3\xa9\xe9";
+        let turned = turn_bytes(text, Release::Seven, VAULT).unwrap();
+        assert_eq!(
+            turned.escape_ascii().to_string(),
+            b"# caf\xe9 \xff\r\n[a]\r\n#mirrorlist=http://mirrorlist.centos.org/\nbaseurl=http://vault.centos.org/centos/7.9.2009/os/\r\nname=\xc3\xa9\xe9"
+                .escape_ascii()
+                .to_string()
+        );
     }
 
     #[test]

@@ -5,11 +5,13 @@
 
 use std::sync::Arc;
 
-use regex::bytes::Regex;
+use serde::Deserialize;
 
 use super::attributes::Attributes;
+use super::expression::Expression;
 use super::path::{self, CONTENT_LIMIT, Depth, Found, Query};
-use super::put::{self, Put};
+use super::put::Put;
+use super::text::{self, Lines, Spot};
 use crate::model::{FileContent, FileKind, FileState, Kind, Resource, State};
 use crate::probe::{CheckError, Readings};
 use crate::step::{Change, Invalid, Value, Verdict};
@@ -78,6 +80,7 @@ impl Edit<'_> {
             (FileKind::Absent, _) => Ok(Text::Missing(found)),
             (FileKind::File, FileContent::Bytes(bytes)) => {
                 let bytes = Arc::clone(bytes);
+                self.editable(&bytes)?;
                 Ok(Text::Known(found, bytes))
             }
             (FileKind::File, FileContent::Digest(_, size)) => Err(CheckError::refused(
@@ -96,8 +99,59 @@ impl Edit<'_> {
         }
     }
 
+    fn editable(&self, bytes: &[u8]) -> Result<(), CheckError> {
+        let Some(obstacle) = text::obstacle(bytes) else { return Ok(()) };
+        Err(CheckError::refused(
+            format!("{} {obstacle}: such a file is not edited line by line", self.path),
+            "convert it to UTF-8 with line feeds first, or send the whole of it with a `file` step"
+                .to_owned(),
+        ))
+    }
+
+    /// Refuses to look for `texts`, or to write them, in a file whose encoding is not known: only plain ASCII is the
+    /// same in all that are left.
+    pub fn plain<'t>(
+        &self,
+        bytes: &[u8],
+        texts: impl IntoIterator<Item = &'t str>,
+    ) -> Result<(), CheckError> {
+        let mut letters = texts.into_iter().flat_map(str::chars);
+        let Some(letter) = letters.find(|c| !c.is_ascii()) else { return Ok(()) };
+        if std::str::from_utf8(bytes).is_ok() {
+            return Ok(());
+        }
+        Err(CheckError::refused(
+            format!("{} is not UTF-8, so it is not known how `{letter}` is written in it", self.path),
+            "in a file of another encoding only plain ASCII can be edited; convert it to UTF-8 first"
+                .to_owned(),
+        ))
+    }
+
+    /// Refuses to go on where a line that is `meant` may be one of several that a carriage return ends.
+    pub fn certain(&self, lines: &Lines<'_>, meant: impl Fn(&[u8]) -> bool) -> Result<(), CheckError> {
+        let dubious =
+            |line: &[u8]| line.contains(&b'\r') && (meant(line) || line.split(|b| *b == b'\r').any(&meant));
+        let Some(n) = lines.texts().position(dubious) else { return Ok(()) };
+        Err(CheckError::refused(
+            format!(
+                "line {} of {} has a carriage return in it, so it may be several lines; it was not touched",
+                n + 1,
+                self.path
+            ),
+            "put its line ends right by hand".to_owned(),
+        ))
+    }
+
     /// The verdict that the content has to become `after`.
-    pub fn write(&self, summary: String, found: &Found, before: &Arc<[u8]>, after: Vec<u8>) -> Verdict {
+    pub fn write(
+        &self,
+        summary: String,
+        found: &Found,
+        before: &Arc<[u8]>,
+        after: Vec<u8>,
+    ) -> Result<Verdict, CheckError> {
+        // What would be left must be readable by the next run.
+        self.editable(&after)?;
         let after: Arc<[u8]> = after.into();
         let fresh = found.file.kind == FileKind::Absent;
         let mut file = if fresh { FileState::fresh(FileKind::File) } else { found.file.clone() };
@@ -115,12 +169,16 @@ impl Edit<'_> {
         };
         let action = put.action(format!("write {}", self.path));
         file.content = FileContent::Bytes(Arc::clone(&after));
-        let shown = if fresh { Value::Absent } else { put::show_bytes(before) };
-        let change = Change::new(summary)
-            .field("content", shown, put::show_bytes(&after))
+        let (old, odd) = text::readable(before);
+        let shown = if fresh { Value::Absent } else { Value::Content(old) };
+        let mut change = Change::new(summary)
+            .field("content", shown, Value::Content(text::readable(&after).0))
             .action(action)
             .expect(Resource::here(Kind::Path, self.path), State::File(file));
-        found.drift(self.path, change, false)
+        if odd > 0 {
+            change = change.note("bytes that are not UTF-8 text are shown as \\xNN; they stay as they are");
+        }
+        Ok(found.drift(self.path, change, false))
     }
 
     /// The verdict that something will be written once the file is there and can be read.
@@ -137,78 +195,75 @@ impl Edit<'_> {
     }
 }
 
-/// Lines of a file, without their ends, and what ends them.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Lines<'a> {
-    /// The lines, without `\n` or `\r\n`.
-    pub lines: Vec<&'a [u8]>,
-    end: &'static [u8],
-    ended: bool,
+/// Where a new line goes if no line matches the one it is to stand beside.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Otherwise {
+    /// Behind all lines.
+    End,
+    /// Before all lines.
+    Start,
 }
 
-impl<'a> Lines<'a> {
-    /// Takes a text apart. Where all of its lines end in `\r\n`, new ones do as well.
-    pub fn new(text: &'a [u8]) -> Self {
-        let ended = text.is_empty() || text.ends_with(b"\n");
-        let mut lines: Vec<&[u8]> = text.split(|b| *b == b'\n').collect();
-        let whole = lines.len() - 1;
-        // Only where all lines have it; otherwise a `\r` is a part of its line, and stays.
-        let windows = whole > 0 && lines[..whole].iter().all(|l| l.ends_with(b"\r"));
-        if ended {
-            lines.pop();
-        }
-        if windows {
-            for line in &mut lines {
-                *line = line.strip_suffix(b"\r").unwrap_or(line);
-            }
-        }
-        Self { lines, end: if windows { b"\r\n" } else { b"\n" }, ended }
-    }
-
-    /// Puts the text together again. A line that is new gets a line end, be it the last one.
-    pub fn join(&self, ended: bool) -> Vec<u8> {
-        let mut text = self.lines.join(self.end);
-        if !self.lines.is_empty() && (ended || self.ended) {
-            text.extend(self.end);
-        }
-        text
-    }
-
-    /// The position of a new line: after the last that matches `after`, before the first that matches
-    /// `before`, or the end. `Err` is the expression that matches nothing.
-    pub fn place<'r>(&self, after: Option<&'r Regex>, before: Option<&'r Regex>) -> Result<usize, &'r Regex> {
-        match (after, before) {
-            (Some(after), _) => {
-                self.lines.iter().rposition(|l| after.is_match(l)).map(|n| n + 1).ok_or(after)
-            }
-            (None, Some(before)) => self.lines.iter().position(|l| before.is_match(l)).ok_or(before),
-            (None, None) => Ok(self.lines.len()),
-        }
-    }
+/// Where new lines go: the keys `after`, `before` and `otherwise`.
+#[derive(Debug, Clone, Default)]
+pub struct Anchor {
+    after: Option<Expression>,
+    before: Option<Expression>,
+    otherwise: Option<Otherwise>,
 }
 
-/// The error that a line to stand beside is not there.
-pub fn no_anchor(path: &str, wanted: &Regex) -> CheckError {
-    CheckError::refused(
-        format!("no line of {path} matches `{wanted}`, so there is no place to put it"),
-        "correct `after` or `before`; without them it goes to the end".to_owned(),
-    )
-}
-
-/// Reads a regular expression of the user.
-pub fn regex(key: &str, text: Option<&str>, invalid: &mut Vec<Invalid>) -> Option<Regex> {
-    let text = text?;
-    match Regex::new(text) {
-        Ok(regex) => Some(regex),
-        Err(error) => {
-            // The first lines of the error draw the expression; the last says what is wrong.
-            let why = error.to_string();
-            let why = why.lines().last().unwrap_or_default().trim_start_matches("error: ").to_owned();
+impl Anchor {
+    /// Reads the keys.
+    pub fn read(
+        after: Option<&str>,
+        before: Option<&str>,
+        otherwise: Option<Otherwise>,
+        invalid: &mut Vec<Invalid>,
+    ) -> Self {
+        if after.is_some() && before.is_some() {
+            invalid.push(Invalid::new("before", "`after` and `before` exclude each other"));
+        }
+        if otherwise.is_some() && after.is_none() && before.is_none() {
             invalid.push(
-                Invalid::new(key, format!("not a regular expression: {why}"))
-                    .help("in TOML, write it in single quotes: '^#?Port\\b'"),
+                Invalid::new("otherwise", "`otherwise` needs `after` or `before`").help(
+                    "it says where a new line goes if none matches them; without them it goes to the end",
+                ),
             );
-            None
         }
+        Self {
+            after: Expression::read("after", after, invalid),
+            before: Expression::read("before", before, invalid),
+            otherwise,
+        }
+    }
+
+    /// The place of new lines: behind the last that matches `after`, before the first that matches `before`,
+    /// or the end.
+    pub fn spot(&self, path: &str, lines: &Lines<'_>) -> Result<Spot, CheckError> {
+        let (wanted, spot) = match (&self.after, &self.before) {
+            (Some(after), _) => {
+                (after, lines.texts().rposition(|l| after.is_match(l)).map(|n| Spot::Behind(n + 1)))
+            }
+            (None, Some(before)) => {
+                (before, lines.texts().position(|l| before.is_match(l)).map(Spot::Before))
+            }
+            (None, None) => return Ok(Spot::Behind(lines.len())),
+        };
+        match (spot, self.otherwise) {
+            (Some(spot), _) => Ok(spot),
+            (None, Some(Otherwise::End)) => Ok(Spot::Behind(lines.len())),
+            (None, Some(Otherwise::Start)) => Ok(Spot::Before(0)),
+            (None, None) => Err(CheckError::refused(
+                format!("no line of {path} matches `{}`, so there is no place to put it", wanted.as_str()),
+                "correct `after` or `before`; or set `otherwise = \"end\"`, then it goes to the end where no line matches"
+                    .to_owned(),
+            )),
+        }
+    }
+
+    /// The texts of its expressions.
+    pub fn texts(&self) -> impl Iterator<Item = &str> {
+        [&self.after, &self.before].into_iter().flatten().map(Expression::as_str)
     }
 }

@@ -87,7 +87,8 @@ impl Guards {
         script
     }
 
-    /// The question, if there is one. It prints a line `GUARD CODE` for each guard.
+    /// The question, if there is one. It prints a line `GUARD CODE` for each guard, and before that of `only_if`
+    /// a line `read 0` if the shell understood it.
     pub fn probe(&self) -> Option<Probe> {
         let mut script = Script::new();
         for (guard, path) in self.paths() {
@@ -108,7 +109,8 @@ impl Guards {
         }
         for (guard, code) in [("unless", &self.unless), ("only_if", &self.only_if)] {
             let Some(code) = code else { continue };
-            script = script.script(&bounded(code, ">/dev/null")).script(&sh!("echo {} $?\n", guard));
+            let asked = if guard == "only_if" { told(code) } else { bounded(code, ">/dev/null") };
+            script = script.script(&asked).script(&sh!("echo {} $?\n", guard));
         }
         (!script.is_empty()).then(|| Probe::new(script))
     }
@@ -146,7 +148,7 @@ impl Guards {
                 line.split_once(' ').and_then(|(guard, code)| Some((guard, code.parse::<i32>().ok()?)));
             codes.push(code.ok_or_else(unreadable)?);
         }
-        let mut codes = codes.into_iter();
+        let mut codes = codes.into_iter().peekable();
         let mut there = Vec::new();
         for (guard, path) in self.paths() {
             let now = match codes.next() {
@@ -175,6 +177,7 @@ impl Guards {
         }
         for (guard, code) in [("unless", &self.unless), ("only_if", &self.only_if)] {
             let Some(code) = code else { continue };
+            let understood = codes.next_if(|(name, _)| *name == "read").is_some();
             match codes.next() {
                 Some(("chdir", 1)) => {
                     let dir = self.chdir.as_deref().unwrap_or_default();
@@ -202,6 +205,22 @@ impl Guards {
                             then: Some(change),
                         });
                     }
+                    (_, 126) => {
+                        return Err(CheckError::refused(
+                            format!("`{guard}` cannot be run: {}", last_line(&answer.error_text())),
+                            "see whether it is executable, and for whom".to_owned(),
+                        ));
+                    }
+                    // A mistake in it must not pass for "nothing to do".
+                    ("only_if", rc) if rc != 0 && !understood => {
+                        return Err(CheckError::refused(
+                            format!(
+                                "the shell does not understand `only_if`: {}",
+                                last_line(&answer.error_text())
+                            ),
+                            "try it with `sh -n`".to_owned(),
+                        ));
+                    }
                     ("unless", 0) => {
                         return Ok(Verdict::satisfied(format!("`{}` succeeds", brief(code.trim()))));
                     }
@@ -224,8 +243,22 @@ impl Guards {
         change.always = true;
         if let Some(code) = &self.only_if {
             for action in &mut change.actions {
-                let asked = self.surroundings().script(&bounded(code, ">/dev/null"));
-                action.script = sh!("( {}) || exit 0\n{}", asked, action.script);
+                // Its output must begin with `read`, or the shell did not get as far as asking; 124 and 137 are the bound,
+                // 126 and 127 say that it cannot be run. None of that is the answer "no".
+                let asked = self.surroundings().script(&told(code));
+                action.script = sh!(
+                    r#"hw_said=$(mktemp) || exit 1
+( {}) >"$hw_said"; hw_rc=$?
+hw_read=; read -r hw_read <"$hw_said"; rm -f -- "$hw_said"
+case $hw_rc,$hw_read in
+  0,*) ;;
+  124,*|137,*|126,*|127,*|*,) echo "\`only_if\` cannot be asked (exit code $hw_rc)" >&2; exit 1 ;;
+  *) exit 0 ;;
+esac
+{}"#,
+                    asked,
+                    action.script
+                );
             }
         }
         change
@@ -271,14 +304,25 @@ impl Guards {
 /// everybody could read in the process list; the braces are read whole before anything in them runs. `redirection`
 /// says where its output goes.
 pub fn bounded(code: &str, redirection: &'static str) -> Script {
+    led("", code, redirection)
+}
+
+/// As [`bounded`], without output but for a line `read 0` once the shell has understood the code: a mistake in it and a
+/// command that says no may have the same exit code.
+fn told(code: &str) -> Script {
+    led("echo read 0 >&4; exec 4>&-\n", code, "4>&1 >/dev/null")
+}
+
+fn led(lead: &'static str, code: &str, redirection: &'static str) -> Script {
     let end = format!("HW_{}", &sha256(code.as_bytes())[..16]);
     let end_code = Script::new().user_code(&end);
     let code = Script::new().user_code(code);
     sh!(
-        "timeout -k 5 {} sh -s {} <<'{}'\n{ {}\n} </dev/null\n{}\n",
+        "timeout -k 5 {} sh -s {} <<'{}'\n{ {}{}\n} </dev/null\n{}\n",
         GUARD_TIMEOUT.as_secs(),
         Script::new().raw(redirection),
         end_code,
+        Script::new().raw(lead),
         code,
         end_code
     )

@@ -8,6 +8,7 @@ use sha2::{Digest as _, Sha256};
 
 use super::attributes::Attributes;
 use super::path::CONTENT_LIMIT;
+use super::text;
 use crate::model::{FileContent, FileState, Secret};
 use crate::sh;
 use crate::shell::Script;
@@ -214,15 +215,16 @@ pub fn show(content: &FileContent) -> Value {
     }
 }
 
-/// As [`show`], for content that is all there.
+/// As [`show`], for content that is all there. A few bytes that are no text do not hide the text around them.
 pub fn show_bytes(bytes: &[u8]) -> Value {
     let size = bytes.len() as u64;
-    match std::str::from_utf8(bytes) {
-        Ok(text) if !text.contains('\0') && size <= u64::from(CONTENT_LIMIT) => {
-            Value::Content(text.to_owned())
+    if size <= u64::from(CONTENT_LIMIT) {
+        let (text, odd) = text::readable(bytes);
+        if odd * 10 <= bytes.len() {
+            return Value::Content(text);
         }
-        _ => Value::Binary { sha256: sha256(bytes), size },
     }
+    Value::Binary { sha256: sha256(bytes), size }
 }
 
 /// Whether `content` is `bytes`, as far as it is known.

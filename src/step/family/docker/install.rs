@@ -2,8 +2,6 @@
 
 use std::collections::BTreeMap;
 
-use serde_json::{Map, Value};
-
 use crate::probe::{Answer, Probe};
 use crate::sh;
 
@@ -98,43 +96,6 @@ pub fn meets(installed: &str, wanted: &str) -> bool {
         .is_some_and(|rest| rest.is_empty() || rest.starts_with(['.', '-', '~', '+']))
 }
 
-/// Sets each key of `wanted` in `now`, tables key by key, and takes out `remove`; returns what changed, as
-/// `(key, before, after)`.
-pub fn merge(
-    now: &mut Map<String, Value>,
-    wanted: &Map<String, Value>,
-    remove: &[String],
-) -> Vec<(String, Option<Value>, Option<Value>)> {
-    let mut changed = Vec::new();
-    set(now, wanted, "", &mut changed);
-    for key in remove {
-        if let Some(old) = now.shift_remove(key) {
-            changed.push((key.clone(), Some(old), None));
-        }
-    }
-    changed
-}
-
-fn set(
-    now: &mut Map<String, Value>,
-    wanted: &Map<String, Value>,
-    prefix: &str,
-    changed: &mut Vec<(String, Option<Value>, Option<Value>)>,
-) {
-    for (key, value) in wanted {
-        match (now.get_mut(key), value) {
-            (Some(Value::Object(inner)), Value::Object(wanted)) => {
-                set(inner, wanted, &format!("{prefix}{key}."), changed);
-            }
-            (Some(old), _) if old == value => {}
-            (old, _) => {
-                changed.push((format!("{prefix}{key}"), old.map(|o| o.clone()), Some(value.clone())));
-                now.insert(key.clone(), value.clone());
-            }
-        }
-    }
-}
-
 /// A `.repo` file for Docker CE.
 pub fn yum_repository(os: &str, base: &str, channel: &str, gpgcheck: bool) -> String {
     // Docker has folders of its own for Fedora and RHEL; all else of the family uses that of CentOS.
@@ -169,21 +130,6 @@ pub fn mounts_drop_in(paths: &[String]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn merges_key_by_key_and_keeps_the_rest() {
-        let object = |text: &str| serde_json::from_str::<Map<String, Value>>(text).unwrap();
-        let mut now = object(r#"{"bip":"10.9.0.1/24","log-opts":{"tag":"x","max-size":"1m"},"debug":true}"#);
-        let wanted = object(r#"{"log-opts":{"max-size":"10m","max-file":"3"},"log-driver":"json-file"}"#);
-        let changed = merge(&mut now, &wanted, &["debug".into(), "none".into()]);
-        let keys: Vec<_> = changed.iter().map(|(k, ..)| k.as_str()).collect();
-        assert_eq!(keys, ["log-opts.max-size", "log-opts.max-file", "log-driver", "debug"]);
-        assert_eq!(
-            serde_json::to_string(&now).unwrap(),
-            r#"{"bip":"10.9.0.1/24","log-opts":{"tag":"x","max-size":"10m","max-file":"3"},"log-driver":"json-file"}"#
-        );
-        assert_eq!(merge(&mut now, &wanted, &[]), []);
-    }
 
     #[test]
     fn a_version_is_met_by_its_own_parts_only() {

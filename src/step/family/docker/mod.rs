@@ -5,6 +5,7 @@ use crate::probe::Readings;
 use crate::step::{Invalid, Verdict};
 
 pub mod api;
+pub mod daemon_json;
 pub mod image;
 pub mod install;
 pub mod spec;
