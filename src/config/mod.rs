@@ -5,12 +5,19 @@
 //! contacted, as far as they can be found without it.
 
 mod address;
+mod ansible;
+mod becomes;
+mod braces;
 pub mod document;
 mod environment;
+mod groups;
+mod hints;
 mod inventory;
 mod layer;
+mod limits;
 mod lint;
 mod load;
+mod misspelt;
 mod offline;
 mod pattern;
 mod playbook;
@@ -22,7 +29,7 @@ mod select;
 mod table;
 mod template;
 
-pub use environment::Environment;
+pub use environment::{Environment, too_large};
 pub use lint::{LINTS, Lint, lint};
 pub use load::{Loaded, MissingSecrets, Options, load, load_inventory};
 pub use secret::AGE_IDENTITY;

@@ -3,22 +3,27 @@
 //! Variables are rendered when they are first used, so that one may refer to others, and a secret is read only
 //! if something needs it.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::path::Path;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use minijinja::value::{Enumerator, Object, Serde};
 use minijinja::{Error, ErrorKind, Value};
 
+use super::ansible::{self, At};
+use super::becomes::Becomes;
+use super::braces;
 use super::document;
 use super::environment::Environment;
-use super::inventory::{Becomes, Fleet};
+use super::inventory::Fleet;
 use super::layer::Layer;
+use super::limits;
+use super::misspelt;
 use super::secret::{self, SecretStore};
 use super::table::{span, suggest};
 use super::template::{self, Compiled};
-use crate::diagnostic::{Diagnostic, Severity, Source};
+use crate::diagnostic::{Diagnostic, Identity, Severity, Source};
 use crate::model::value::{Node, Value as TomlValue};
 use crate::model::{Known, StepId, StepResult};
 
@@ -132,12 +137,18 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 pub(super) struct Log {
     /// Mistakes.
     pub diagnostics: Mutex<Vec<Diagnostic>>,
+    /// What tells them apart.
+    seen: Mutex<HashSet<Identity>>,
     /// Facts were needed and are not known.
     facts_wanted: AtomicBool,
     /// How often something was needed that is not known yet.
     touches: AtomicUsize,
     /// Results were needed and are not known.
     results_wanted: Mutex<BTreeSet<StepId>>,
+    /// How much has been rendered: see [`limits::WORK`].
+    work: AtomicU64,
+    /// How many variables are being rendered, one for the other, those of other hosts included.
+    depth: AtomicUsize,
 }
 
 /// The scope of one step on one host.
@@ -205,9 +216,8 @@ impl Scope {
 
     /// Adds a mistake.
     pub(super) fn report(&self, diagnostic: Diagnostic) {
-        let mut diagnostics = lock(&self.shared.log.diagnostics);
-        if !diagnostics.contains(&diagnostic) {
-            diagnostics.push(diagnostic);
+        if lock(&self.shared.log.seen).insert(diagnostic.identity()) {
+            lock(&self.shared.log.diagnostics).push(diagnostic);
         }
     }
 
@@ -299,7 +309,13 @@ impl Scope {
 
     fn evaluate(&self, source: &Arc<Source>, node: &Node, compiled: &Compiled) -> Result<Value, Failed> {
         let touches = self.touches();
+        // Nothing more is begun once it is too much.
+        let spent = self.charge(0);
         let (value, at, text) = match compiled {
+            Compiled::Expression(at, text, _) if spent.is_err() => {
+                (spent.map(Value::from), *at, text.as_str())
+            }
+            Compiled::Text(text) if spent.is_err() => (spent.map(Value::from), 0, text.source()),
             Compiled::Expression(at, text, expression) => {
                 let value = expression.eval(self.root());
                 let defined = |v: Value| {
@@ -307,9 +323,20 @@ impl Scope {
                 };
                 (value.and_then(defined), *at, text.as_str())
             }
-            Compiled::Text(template) => (template.render(self.root()).map(Value::from), 0, template.source()),
+            Compiled::Text(text) => (template::render(text, self.root()).map(Value::from), 0, text.source()),
         };
+        let value = value.and_then(|v| self.charge(v.as_str().map_or(0, str::len)).map(|()| v));
         value.map_err(|error| self.failure(&Code { source, node, at, text }, &error, touches))
+    }
+
+    /// Counts what was rendered, `bytes` of text. Variables that use others twice soon are too much.
+    fn charge(&self, bytes: usize) -> Result<(), Error> {
+        let cost = 1 + bytes as u64 / 64;
+        let before = self.shared.log.work.fetch_add(cost, Ordering::Relaxed);
+        if before + cost > limits::WORK || bytes > limits::TEXT {
+            return Err(ErrorKind::OutOfFuel.into());
+        }
+        Ok(())
     }
 
     /// Evaluates an expression written without braces (`when`); with braces will do as well.
@@ -326,8 +353,13 @@ impl Scope {
         if !template::is_template(text) && !text.contains("{#") {
             return Ok(text.to_owned());
         }
+        if let Some((missing, help)) = misspelt::first(text) {
+            let line = text.find(&missing).map_or(1, |at| text[..at].matches('\n').count() + 1);
+            let help = help.map(|h| format!(" ({h})")).unwrap_or_default();
+            return Err(format!("{name}:{line}: `{missing}` is not defined{help}"));
+        }
         let jinja = &self.shared.world.file_jinja;
-        let rendered = jinja.template_from_str(text).and_then(|t| t.render(self.root()));
+        let rendered = template::render_file(jinja, text, self.root());
         rendered.map_err(|error| {
             let line = error.line().map(|l| format!(":{l}")).unwrap_or_default();
             let (message, _, help) = self.explain(text, &error);
@@ -364,13 +396,19 @@ impl Scope {
                 (format!("`{what}` is not defined"), range, None)
             }
             ErrorKind::SyntaxError => {
-                (format!("the template cannot be read: {}", template::message(error)), range, None)
+                let help = Some(braces::help(code, range.as_ref()));
+                (format!("the template cannot be read: {}", template::message(error)), range, help)
             }
             ErrorKind::UnknownFilter => {
                 let name = range.as_ref().and_then(|r| code.get(r.clone())).unwrap_or_default();
                 let name = name.split('(').next().unwrap_or_default().trim();
-                let help = suggest(name, template::FILTERS);
+                let help = ansible::word(At::Filter, name).or_else(|| suggest(name, template::FILTERS));
                 (format!("there is no filter `{name}`"), range, help)
+            }
+            ErrorKind::UnknownFunction => {
+                let code = range.as_ref().and_then(|r| code.get(r.clone())).unwrap_or(code);
+                let name = code.split('(').next().unwrap_or_default().trim();
+                (template::message(error), range.clone(), ansible::word(At::Variable, name))
             }
             _ => (template::message(error), range, None),
         }
@@ -426,6 +464,11 @@ impl Scope {
                 let bare = so_far == part && self.shared.find(part).is_some();
                 let help = if bare {
                     Some(format!("write `vars.{part}`"))
+                } else if let Some(help) = Some(())
+                    .filter(|()| so_far == part)
+                    .and_then(|()| ansible::word(At::Variable, part).or_else(|| braces::foreign_word(part)))
+                {
+                    Some(help)
                 } else {
                     suggest(part, names.iter().map(String::as_str))
                 };
@@ -470,10 +513,18 @@ impl Scope {
             .rev()
             .find_map(|(i, layer)| layer.find(name).map(|node| (i, layer, node)))?;
         let touches = self.touches();
+        let depth = shared.log.depth.fetch_add(1, Ordering::Relaxed);
         lock(&shared.open).push((name.to_owned(), position));
         let outside_loop = Self { shared: Arc::clone(shared), item: None };
-        let value = outside_loop.definition(layer, node);
+        let value = if depth < limits::CHAIN {
+            outside_loop.definition(layer, node).and_then(|v| self.shallow(layer, node, v))
+        } else {
+            let message = format!("more than {} variables need one another in a row", limits::CHAIN);
+            self.report(Diagnostic::error(span(&layer.source, &node.span), message));
+            Err(Failed)
+        };
         lock(&shared.open).pop();
+        shared.log.depth.fetch_sub(1, Ordering::Relaxed);
         let value =
             value.unwrap_or_else(|Failed| Value::from(Error::new(ErrorKind::InvalidOperation, REPORTED)));
         if below.is_none() && self.touches() == touches {
@@ -494,6 +545,17 @@ impl Scope {
             );
         }
         Value::from(Error::new(ErrorKind::InvalidOperation, REPORTED))
+    }
+
+    /// Refuses a value that nests so deep that no other may be built around it.
+    fn shallow(&self, layer: &Layer, node: &Node, value: Value) -> Result<Value, Failed> {
+        let written = !matches!(node.value, TomlValue::String(_) | TomlValue::Array(_) | TomlValue::Table(_));
+        if written || !limits::too_deep(&value) {
+            return Ok(value);
+        }
+        let message = format!("the value nests deeper than {}, or is too large", limits::DEPTH);
+        self.report(Diagnostic::error(span(&layer.source, &node.span), message));
+        Err(Failed)
     }
 
     fn definition(&self, layer: &Layer, node: &Node) -> Result<Value, Failed> {
@@ -623,6 +685,10 @@ impl Object for Hosts {
     }
 }
 
+/// What templates see of a host.
+pub(super) const HOST_KEYS: [&str; 8] =
+    ["name", "address", "port", "user", "local", "groups", "become", "vars"];
+
 #[derive(Debug)]
 struct HostValue {
     scope: Scope,
@@ -658,7 +724,7 @@ impl Object for HostValue {
     }
 
     fn enumerate(self: &Arc<Self>) -> Enumerator {
-        names(&["name", "address", "port", "user", "local", "groups", "become", "vars"])
+        names(&HOST_KEYS)
     }
 }
 
