@@ -1,26 +1,42 @@
 //! Mistakes in the user's files: where, what, what was expected, and a hint; and how they are shown.
 
-use std::fmt;
+use std::collections::{HashMap, HashSet};
+use std::fmt::{self, Write as _};
 use std::ops::Range;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use annotate_snippets::{AnnotationKind, Group, Level, Origin, Renderer, Snippet};
 
 use crate::model::Place;
 
+/// Mistakes that are shown; of more only their number is told.
+pub const SHOWN: usize = 50;
+
+/// Once so many mistakes are known, no more hints are looked for: their cost grows with what they choose from.
+pub(crate) const MANY: usize = 2 * SHOWN;
+
 /// A text that diagnostics point into.
-#[derive(Debug, Default, PartialEq, Eq)]
+#[derive(Debug, Default)]
 pub struct Source {
     /// Path as the user gave it, for messages.
     pub name: Arc<str>,
     /// The whole text.
     pub text: String,
+    /// Where its lines start, once somebody asked.
+    lines: OnceLock<Vec<usize>>,
 }
+
+impl PartialEq for Source {
+    fn eq(&self, other: &Self) -> bool {
+        std::ptr::eq(self, other) || (self.name == other.name && self.text == other.text)
+    }
+}
+impl Eq for Source {}
 
 impl Source {
     /// Takes a text under the name by which messages call it.
     pub fn new(name: &str, text: impl Into<String>) -> Arc<Self> {
-        Arc::new(Self { name: name.into(), text: text.into() })
+        Arc::new(Self { name: name.into(), text: text.into(), lines: OnceLock::new() })
     }
 
     /// The line and column of a byte offset.
@@ -29,14 +45,15 @@ impl Source {
         while !self.text.is_char_boundary(offset) {
             offset -= 1;
         }
-        let before = &self.text[..offset];
-        let line_start = before.rfind('\n').map_or(0, |i| i + 1);
+        let lines = self.lines.get_or_init(|| {
+            std::iter::once(0).chain(self.text.match_indices('\n').map(|(i, _)| i + 1)).collect()
+        });
+        let line = lines.partition_point(|start| *start <= offset);
+        let before = &self.text[lines[line - 1]..offset];
+        // In a line that is no line of text any more, bytes will do.
+        let columns = if before.len() > 10_000 { before.len() } else { before.chars().count() };
         let count = |n: usize| u32::try_from(n).unwrap_or(u32::MAX);
-        Place {
-            file: Arc::clone(&self.name),
-            line: count(before.bytes().filter(|b| *b == b'\n').count() + 1),
-            column: count(before[line_start..].chars().count() + 1),
-        }
+        Place { file: Arc::clone(&self.name), line: count(line), column: count(columns + 1) }
     }
 }
 
@@ -56,7 +73,7 @@ impl fmt::Debug for Span {
 }
 
 /// How bad it is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Severity {
     /// It works, but is likely not what was meant. Named, and can be silenced on a step.
     Warning,
@@ -83,7 +100,15 @@ pub struct Diagnostic {
     pub help: Vec<String>,
 }
 
+/// What tells one diagnostic from another: what is said, and of which place.
+pub(crate) type Identity = (Severity, String, Option<(Arc<str>, usize, usize)>);
+
 impl Diagnostic {
+    pub(crate) fn identity(&self) -> Identity {
+        let place = |span: &Span| (Arc::clone(&span.source.name), span.range.start, span.range.end);
+        (self.severity, self.message.clone(), self.span.as_ref().map(place))
+    }
+
     /// An error at `span`.
     pub fn error(span: Option<Span>, message: impl Into<String>) -> Self {
         Self {
@@ -131,12 +156,36 @@ pub fn nearest<'a, S>(name: &str, candidates: impl IntoIterator<Item = &'a S>) -
 where
     S: AsRef<str> + 'a + ?Sized,
 {
+    if name.len() > 100 {
+        return None;
+    }
     candidates
         .into_iter()
+        .filter(|c| c.as_ref().len() <= 100)
+        .take(10_000)
         .map(|c| (strsim::jaro_winkler(name, c.as_ref()), c.as_ref()))
         .filter(|(score, _)| *score > 0.8)
         .max_by(|a, b| a.0.total_cmp(&b.0))
         .map(|(_, c)| c)
+}
+
+/// Names as a list, with an end.
+pub(crate) fn listed<'a>(names: impl IntoIterator<Item = &'a str>) -> String {
+    let mut names = names.into_iter();
+    let mut text = names.by_ref().take(SHOWN).collect::<Vec<_>>().join(", ");
+    match names.count() {
+        0 => text,
+        more => {
+            text.push_str(", and ");
+            text + &more.to_string() + " more"
+        }
+    }
+}
+
+/// Leaves out what was said before of the same place: a variable's mistake comes up in every step that uses it.
+pub(crate) fn distinct(diagnostics: &mut Vec<Diagnostic>) {
+    let mut seen = HashSet::new();
+    diagnostics.retain(|d| seen.insert(d.identity()));
 }
 
 /// Where and how diagnostics are shown.
@@ -156,32 +205,38 @@ impl Default for Style {
 
 /// Sorts by file and position; what has no place comes first. Files keep the order in which they first came up.
 pub fn sort(diagnostics: &mut [Diagnostic]) {
-    let mut files: Vec<Arc<str>> = Vec::new();
-    for diagnostic in diagnostics.iter() {
-        if let Some(span) = &diagnostic.span
-            && !files.contains(&span.source.name)
-        {
-            files.push(Arc::clone(&span.source.name));
-        }
+    let mut files: HashMap<Arc<str>, usize> = HashMap::new();
+    for span in diagnostics.iter().filter_map(|d| d.span.as_ref()) {
+        let next = files.len();
+        files.entry(Arc::clone(&span.source.name)).or_insert(next);
     }
-    diagnostics.sort_by_key(|d| {
-        d.span.as_ref().map(|s| (files.iter().position(|f| *f == s.source.name), s.range.start, s.range.end))
-    });
+    diagnostics.sort_by_key(|d| d.span.as_ref().map(|s| (files[&s.source.name], s.range.start, s.range.end)));
 }
 
 /// Shows diagnostics in the order given, each followed by an empty line, then how many there are.
 ///
-/// Returns an empty text for none.
+/// Of more than [`SHOWN`] the first are shown, errors before warnings. Returns an empty text for none.
 pub fn render(diagnostics: &[Diagnostic], style: Style) -> String {
     if diagnostics.is_empty() {
         return String::new();
     }
+    let errors = diagnostics.iter().filter(|d| d.severity == Severity::Error).count().min(SHOWN);
+    let mut left = (errors, SHOWN - errors);
     let mut out = String::new();
     for diagnostic in diagnostics {
+        let left = if diagnostic.severity == Severity::Error { &mut left.0 } else { &mut left.1 };
+        if *left == 0 {
+            continue;
+        }
+        *left -= 1;
         out.push_str(&render_one(diagnostic, style));
         out.push_str("\n\n");
     }
     out.push_str(&count(diagnostics));
+    if diagnostics.len() > SHOWN {
+        let more = diagnostics.len() - SHOWN;
+        write!(out, "; the first {SHOWN} are shown, and {more} more are not").expect("a text takes all");
+    }
     out.push('\n');
     out
 }

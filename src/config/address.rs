@@ -34,7 +34,7 @@ pub(crate) fn check_host(text: &str) -> Result<(), Wrong> {
         });
     }
     if let Some((host, port)) = text.rsplit_once(':')
-        && !host.contains(':')
+        && (!host.contains(':') || without_brackets(host).is_some())
         && port.bytes().all(|b| b.is_ascii_digit())
     {
         return Err(wrong(format!("{text:?} has a port in it"), &format!("write `port = {port}` beside it")));
@@ -49,10 +49,20 @@ pub(crate) fn check_host(text: &str) -> Result<(), Wrong> {
     if is_host_name(text) {
         return Ok(());
     }
+    if text.contains("{{") {
+        return Err(wrong(format!("{text:?} is not an address"), "templates are not rendered here"));
+    }
     Err(wrong(
         format!("{text:?} is not an address or host name"),
         "host names have letters, digits, `-` and `.`",
     ))
+}
+
+/// The address in an IPv6 address as it stands in a URL, `[2001:db8::1]`.
+pub(crate) fn without_brackets(text: &str) -> Option<&str> {
+    let inner = text.strip_prefix('[')?.strip_suffix(']')?;
+    let (ip, zone) = inner.split_once('%').unwrap_or((inner, "0"));
+    (ip.parse::<Ipv6Addr>().is_ok() && !zone.is_empty()).then_some(inner)
 }
 
 /// Whether `text` may be a host name: labels of letters, digits, `-` and `_`, up to 63 characters each.
@@ -154,6 +164,7 @@ mod tests {
             ("192.168.158.256", "256 is larger than 255"),
             ("192.168.158", "an IPv4 address has four numbers from 0 to 255 with dots between"),
             ("host:22", "write `port = 22` beside it"),
+            ("[fd00::1]:22", "write `port = 22` beside it"),
             ("root@host", "write the user \"root\" as `user = ...`"),
             ("-oProxyCommand=x", "it would be taken for an option of ssh"),
             ("", "write an IP address or a host name"),

@@ -1,19 +1,22 @@
 //! `inventory.toml`: hosts, groups, their variables and how to log in.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::address;
+use super::ansible;
+use super::becomes::{Becomes, becomes, wrong_user};
 use super::environment::Environment;
+use super::groups::{self, HostNames, Resolved};
 use super::layer::Layer;
 use super::lint;
-use super::pattern::{self, Names};
+use super::pattern::Names;
 use super::range;
 use super::secret::in_folder;
-use super::table::{Table, span, suggest};
-use crate::diagnostic::{Diagnostic, Source};
-use crate::model::value::{Key, Node};
+use super::table::{Silence, Table, silence, span, suggest_beside};
+use crate::diagnostic::{Diagnostic, Source, nearest};
+use crate::model::value::{Key, Node, Value};
 use crate::model::{Host, HostName, Login};
 
 /// The hosts and groups of an inventory, with the variables of each host, lowest precedence first.
@@ -42,15 +45,6 @@ pub(super) struct Group {
     pub hosts: Vec<usize>,
 }
 
-/// As whom a step acts on its host.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Becomes {
-    /// The user who logged in.
-    Login,
-    /// This one.
-    User(Arc<str>),
-}
-
 impl Names for Fleet {
     fn hosts(&self) -> Vec<&str> {
         self.hosts.iter().map(|h| h.name.as_str()).collect()
@@ -58,11 +52,14 @@ impl Names for Fleet {
     fn groups(&self) -> Vec<(&str, &[usize])> {
         self.groups.iter().map(|g| (&*g.name, g.hosts.as_slice())).collect()
     }
+    fn host(&self, name: &str) -> Option<usize> {
+        self.index.get(name).copied()
+    }
 }
 
 /// Connection settings that defaults, groups and hosts may all have.
 #[derive(Debug, Clone, Default)]
-struct Settings {
+pub(super) struct Settings {
     port: Option<u16>,
     user: Option<String>,
     ssh_config: Option<PathBuf>,
@@ -72,6 +69,17 @@ struct Settings {
 }
 
 impl Settings {
+    /// Whether the key is set.
+    pub(super) fn has(&self, key: &str) -> bool {
+        match key {
+            "port" => self.port.is_some(),
+            "user" => self.user.is_some(),
+            "ssh_config" => self.ssh_config.is_some(),
+            "become" => self.becomes.is_some(),
+            _ => false,
+        }
+    }
+
     fn over(mut self, lower: &Self) -> Self {
         self.port = self.port.or(lower.port);
         self.user = self.user.or_else(|| lower.user.clone());
@@ -82,28 +90,47 @@ impl Settings {
     }
 }
 
-struct RawGroup<'a> {
-    key: &'a Key,
-    members: Vec<(&'a str, &'a Node)>,
-    children: Vec<(&'a str, &'a Node)>,
-    settings: Settings,
-    layer: Arc<Layer>,
+/// A group as written.
+pub(super) struct RawGroup<'a> {
+    pub(super) key: &'a Key,
+    pub(super) node: &'a Node,
+    pub(super) members: Vec<(&'a str, &'a Node)>,
+    pub(super) children: Vec<(&'a str, &'a Node)>,
+    pub(super) settings: Settings,
+    pub(super) layer: Arc<Layer>,
+    pub(super) silence: Vec<Silence>,
 }
 
-struct RawHost {
-    name: HostName,
-    login: Login,
-    settings: Settings,
-    layer: Arc<Layer>,
-    key_start: usize,
-    address_span: std::ops::Range<usize>,
+/// A host as written.
+pub(super) struct RawHost {
+    pub(super) name: HostName,
+    pub(super) login: Login,
+    pub(super) settings: Settings,
+    pub(super) layer: Arc<Layer>,
+    pub(super) key_start: usize,
+    pub(super) address_span: std::ops::Range<usize>,
+    pub(super) silence: Arc<Vec<Silence>>,
 }
+
+/// Hosts that an inventory may have, so that a slip in a range is no long wait.
+const MOST: usize = 100_000;
 
 struct Reader<'a> {
     source: &'a Arc<Source>,
     folder: &'a Path,
     environment: &'a dyn Environment,
 }
+
+/// Tables of an inventory.
+const TOP: [&str; 3] = ["defaults", "hosts", "groups"];
+
+/// Keys of a host.
+const HOST_KEYS: [&str; 9] =
+    ["address", "port", "user", "ssh_config", "ssh_options", "become", "connection", "vars", "silence"];
+
+/// Keys of a group.
+const GROUP_KEYS: [&str; 9] =
+    ["hosts", "children", "port", "user", "ssh_config", "ssh_options", "become", "vars", "silence"];
 
 /// Reads an inventory.
 pub(super) fn parse(
@@ -118,8 +145,8 @@ pub(super) fn parse(
     let defaults = table.take("defaults");
     let hosts = table.named("hosts");
     let groups = table.named("groups");
-    let hosts_missing = table.rest().is_empty() && hosts.is_empty();
-    table.finish();
+    let hosts_missing = table.rest().is_empty() && root.entry("hosts").is_none_or(|(_, n)| is_empty(n));
+    reader.unknown_tables(table);
     if hosts_missing {
         out.push(
             Diagnostic::error(span(source, &(0..0)), "the inventory has no hosts")
@@ -128,25 +155,35 @@ pub(super) fn parse(
     }
 
     let mut forks = None;
+    let mut silence = Vec::new();
     let (default_settings, default_layer) = match defaults {
-        Some((_, node)) => reader.defaults(node, &mut forks, out),
+        Some((_, node)) => reader.defaults(node, &mut forks, &mut silence, out),
         None => (Settings::default(), Arc::default()),
     };
     let raw_hosts = reader.hosts(hosts, out);
     let raw_groups = reader.groups(groups, out);
-    let names: Vec<&str> = raw_hosts.iter().map(|h| h.name.as_str()).collect();
-    let (parents_first, members) = reader.resolve_groups(&raw_groups, &names, out);
-    reader.same_machine(&raw_hosts, &default_settings, out);
+    let names = HostNames::new(&raw_hosts);
+    reader.names_of_both(&raw_groups, &raw_hosts, &names, out);
+    let Resolved { counting, members, above } = groups::resolve(source, &raw_groups, &names, out);
 
     let mut fleet = Fleet { forks, ..Fleet::default() };
     let mut all = Vec::with_capacity(raw_hosts.len());
-    // Host by host its groups, parents first.
+    // Host by host its groups, those that count most last.
     let mut of_host: Vec<Vec<usize>> = vec![Vec::new(); raw_hosts.len()];
-    for &group in &parents_first {
+    for &group in &counting {
         for &host in &members[group] {
             of_host[host].push(group);
         }
     }
+    let silenced = |host: usize, lint: &str| {
+        let groups = of_host[host].iter().flat_map(|g| &raw_groups[*g].silence);
+        silence.iter().chain(groups).chain(&*raw_hosts[host].silence).any(|s| s.lint == lint)
+    };
+    reader.same_machine(&raw_hosts, &default_settings, &silenced, out);
+    groups::siblings(source, &raw_groups, &raw_hosts, &of_host, &above, &silenced, out);
+    // Hosts of the same groups have the same variables but for their own.
+    let mut shared: HashMap<Vec<*const Layer>, Arc<serde_json::Map<String, serde_json::Value>>> =
+        HashMap::new();
     for (position, host) in raw_hosts.into_iter().enumerate() {
         let mut settings = default_settings.clone();
         let mut layers = vec![Arc::clone(&default_layer)];
@@ -157,10 +194,13 @@ pub(super) fn parse(
         settings = host.settings.over(&settings);
         layers.push(host.layer);
         layers.retain(|l| !l.is_empty());
-        let mut vars = serde_json::Map::new();
-        for layer in &layers {
-            layer.add_to(&mut vars);
-        }
+        let vars = shared.entry(layers.iter().map(Arc::as_ptr).collect()).or_insert_with(|| {
+            let mut vars = serde_json::Map::new();
+            for layer in &layers {
+                layer.add_to(&mut vars);
+            }
+            Arc::new(vars)
+        });
         fleet.becomes.push(settings.becomes);
         fleet.index.insert(host.name.clone(), position);
         all.push(Arc::new(Host {
@@ -173,7 +213,7 @@ pub(super) fn parse(
             },
             name: host.name,
             groups: of_host[position].iter().map(|g| raw_groups[*g].key.name.as_str().into()).collect(),
-            vars: Arc::new(vars),
+            vars: Arc::clone(vars),
             place: source.place(host.key_start),
         }));
         fleet.layers.push(layers);
@@ -195,10 +235,13 @@ impl Reader<'_> {
         &self,
         node: &Node,
         forks: &mut Option<usize>,
+        silenced: &mut Vec<Silence>,
         out: &mut Vec<Diagnostic>,
     ) -> (Settings, Arc<Layer>) {
         let Some(mut table) = Table::new(self.source, node, out) else { return Default::default() };
         let settings = self.settings(&mut table);
+        *silenced = silence(self.source, &mut table);
+        lint::known(self.source, silenced, table.out());
         *forks = table.number("forks", 1, 10_000).and_then(|n| usize::try_from(n).ok());
         let layer = self.vars(&mut table);
         table.finish();
@@ -220,7 +263,15 @@ impl Reader<'_> {
         }
         Settings {
             port: table.number("port", 1, 65_535).and_then(|n| u16::try_from(n).ok()),
-            user: table.text("user").map(|(user, _)| user.to_owned()),
+            user: table.text("user").map(|(user, node)| {
+                if let Some(wrong) = wrong_user(user) {
+                    let at = span(self.source, &node.span);
+                    table
+                        .out()
+                        .push(Diagnostic::error(at, wrong.message).help(wrong.help.unwrap_or_default()));
+                }
+                user.to_owned()
+            }),
             ssh_config: table
                 .text("ssh_config")
                 .map(|(path, _)| in_folder(self.folder, path, self.environment)),
@@ -241,11 +292,18 @@ impl Reader<'_> {
         let mut seen: HashMap<String, usize> = HashMap::new();
         for (key, node) in entries {
             let Some(mut table) = Table::new(self.source, node, out) else { continue };
+            if self.dotted("hosts", key, &table) {
+                let dotted = self.dotted_name("hosts", key, node);
+                table.out().push(dotted);
+                continue;
+            }
             let settings = self.settings(&mut table);
             let address = table.text("address");
             let connection = table.text("connection");
             let layer = self.vars(&mut table);
-            table.finish();
+            let silence = Arc::new(silence(self.source, &mut table));
+            lint::known(self.source, &silence, table.out());
+            self.finish(table);
             let local = match connection {
                 Some(("local", _)) => true,
                 None | Some(("ssh", _)) => false,
@@ -259,6 +317,17 @@ impl Reader<'_> {
                 }
             };
             let fail = |range, message: String| Diagnostic::error(span(self.source, range), message);
+            if let Some(ip) =
+                address::without_brackets(&key.name).or(key.name.contains(':').then_some(&*key.name))
+                && address::check_host(ip).is_ok()
+            {
+                let message = format!("{:?} is an address; a host has a name as well", key.name);
+                out.push(
+                    fail(&key.span, message)
+                        .help(format!("write `[hosts.NAME]`, and below it `address = \"{ip}\"`")),
+                );
+                continue;
+            }
             let names = match range::expand(&key.name) {
                 Ok(names) => names,
                 Err(message) => {
@@ -269,7 +338,15 @@ impl Reader<'_> {
             let mut addresses = names.clone();
             let address_span = address.map_or(&key.span, |(_, n)| &n.span).clone();
             if let Some((text, node)) = address {
-                match range::expand(text) {
+                let expanded = match address::without_brackets(text) {
+                    Some(ip) => Ok(vec![ip.to_owned()]),
+                    // `[fd00::1]:22` is no range either; what is wrong with it is told below.
+                    None if text.starts_with('[') && text.matches(':').count() > 2 => {
+                        Ok(vec![text.to_owned()])
+                    }
+                    None => range::expand(text),
+                };
+                match expanded {
                     Ok(expanded) if expanded.len() == names.len() => addresses = expanded,
                     Ok(expanded) => {
                         let message = format!(
@@ -293,6 +370,11 @@ impl Reader<'_> {
                     }
                 }
             }
+            if hosts.len() + names.len() > MOST {
+                let message = format!("the inventory has more than {MOST} hosts");
+                out.push(fail(&key.span, message).label("with these"));
+                return hosts;
+            }
             for (name, address) in names.into_iter().zip(addresses) {
                 let name = match HostName::new(&name) {
                     Ok(name) => name,
@@ -301,6 +383,13 @@ impl Reader<'_> {
                         break;
                     }
                 };
+                if name.as_str() == "all" {
+                    out.push(
+                        fail(&key.span, "`all` is the group of every host and cannot name one".into())
+                            .help("give the host another name"),
+                    );
+                    continue;
+                }
                 if let Some(first) = seen.insert(name.as_str().to_owned(), key.span.start) {
                     out.push(
                         fail(&key.span, format!("the host {name} is there twice"))
@@ -322,6 +411,7 @@ impl Reader<'_> {
                     layer: Arc::clone(&layer),
                     key_start: key.span.start,
                     address_span: address_span.clone(),
+                    silence: Arc::clone(&silence),
                 });
             }
         }
@@ -343,126 +433,130 @@ impl Reader<'_> {
                 continue;
             }
             let Some(mut table) = Table::new(self.source, node, out) else { continue };
+            if self.dotted("groups", key, &table) {
+                let dotted = self.dotted_name("groups", key, node);
+                table.out().push(dotted);
+                continue;
+            }
             let settings = self.settings(&mut table);
             let layer = self.vars(&mut table);
             let members = table.texts("hosts");
             let children = table.texts("children");
-            table.finish();
-            groups.push(RawGroup { key, members, children, settings, layer });
+            let silence = silence(self.source, &mut table);
+            lint::known(self.source, &silence, table.out());
+            self.finish(table);
+            groups.push(RawGroup { key, node, members, children, settings, layer, silence });
         }
         groups
     }
 
-    /// Returns the groups in an order with parents before children, and the hosts of each group.
-    fn resolve_groups(
-        &self,
-        groups: &[RawGroup<'_>],
-        hosts: &[&str],
-        out: &mut Vec<Diagnostic>,
-    ) -> (Vec<usize>, Vec<BTreeSet<usize>>) {
-        let position: HashMap<&str, usize> =
-            groups.iter().enumerate().map(|(i, g)| (g.key.name.as_str(), i)).collect();
-        let mut children: Vec<Vec<usize>> = Vec::new();
-        for group in groups {
-            let mut known = Vec::new();
-            for (name, node) in &group.children {
-                if let Some(child) = position.get(name) {
-                    known.push(*child);
-                    continue;
-                }
-                let mut diagnostic = Diagnostic::error(
-                    span(self.source, &node.span),
-                    format!("no group `{name}` in the inventory"),
-                );
-                diagnostic.help.extend(if hosts.contains(name) {
-                    Some(format!("`{name}` is a host: hosts go to `hosts`"))
-                } else {
-                    suggest(name, position_names(groups))
-                });
-                out.push(diagnostic);
+    /// `[hosts.web.example.com]` is a table in a table in a table: the dots were meant to be part of the name.
+    fn dotted(&self, what: &str, key: &Key, table: &Table<'_, '_>) -> bool {
+        let written = self.source.text.get(..key.span.start).unwrap_or_default();
+        let header = written.trim_end().ends_with(&format!("[{what}."));
+        let keys = if what == "hosts" { &HOST_KEYS[..] } else { &GROUP_KEYS[..] };
+        let only = match table.rest().as_slice() {
+            [(inner, node)] if !keys.contains(&inner.name.as_str()) => {
+                matches!(node.value, Value::Table(_))
+                    && self.source.text.get(key.span.end..=key.span.end) == Some(".")
             }
-            children.push(known);
-        }
-        let mut walk = Walk {
-            children: &children,
-            state: vec![State::New; groups.len()],
-            order: Vec::new(),
-            cycle: None,
+            _ => false,
         };
-        for group in (0..groups.len()).rev() {
-            walk.visit(group, &mut Vec::new());
-        }
-        let (order, cycle) = (walk.order, walk.cycle);
-        if let Some(cycle) = cycle {
-            let names: Vec<_> = cycle.iter().map(|g| groups[*g].key.name.as_str()).collect();
-            let first = cycle[0];
-            out.push(
-                Diagnostic::error(
-                    span(self.source, &groups[first].key.span),
-                    format!("the groups {} contain one another", names.join(" > ")),
-                )
-                .label("is its own child")
-                .help("take one of them out of `children`"),
-            );
-        }
-        // Children come first in `order`; their hosts are complete when their parents are reached.
-        let mut members: Vec<BTreeSet<usize>> = vec![BTreeSet::new(); groups.len()];
-        // Names within `hosts` may be patterns over hosts and over the groups that are complete already.
-        for &group in &order {
-            let mut set: BTreeSet<usize> = BTreeSet::new();
-            for child in &children[group] {
-                set.extend(members[*child].iter().copied());
-            }
-            for (text, node) in &groups[group].members {
-                self.member(text, node, hosts, &position, &mut set, out);
-            }
-            members[group] = set;
-        }
-        (order.into_iter().rev().collect(), members)
+        header && only
     }
 
-    fn member(
+    fn dotted_name(&self, what: &str, key: &Key, node: &Node) -> Diagnostic {
+        let mut names = vec![key.name.as_str()];
+        let (mut inner, mut end) = (node, key.span.end);
+        while let Value::Table(entries) = &inner.value
+            && let [(key, next)] = entries.as_slice()
+            && matches!(next.value, Value::Table(_))
+            && self.source.text.get(end..=end) == Some(".")
+        {
+            names.push(&key.name);
+            (inner, end) = (next, key.span.end);
+        }
+        let name = names.join(".");
+        let message = format!("a name with dots stands in quotes: `{name}`");
+        Diagnostic::error(span(self.source, &(key.span.start..end)), message)
+            .help(format!("write `[{what}.\"{name}\"]`"))
+    }
+
+    /// `[web]` in place of `[groups.web]`.
+    fn unknown_tables(&self, mut table: Table<'_, '_>) {
+        let rest: Vec<_> =
+            table.rest().into_iter().map(|(k, n)| (k.clone(), matches!(n.value, Value::Table(_)))).collect();
+        for (key, is_table) in rest {
+            let message = format!("unknown key `{}`", key.name);
+            let mut found = Diagnostic::error(span(self.source, &key.span), message).label("not known here");
+            let near = nearest(&key.name, TOP);
+            found.help.extend(match near {
+                Some(near) => Some(format!("did you mean `{near}`?")),
+                None if is_table => {
+                    let name = &key.name;
+                    Some(format!("a group is written `[groups.{name}]`, a host `[hosts.{name}]`"))
+                }
+                None => suggest_beside(table.out(), &key.name, TOP),
+            });
+            table.out().push(found);
+        }
+    }
+
+    /// Reports what nobody asked for, with Ansible's words explained.
+    fn finish(&self, mut table: Table<'_, '_>) {
+        let rest: Vec<_> = table.rest().into_iter().map(|(k, _)| k.clone()).collect();
+        let known = table.known().to_vec();
+        for key in rest {
+            let found =
+                Diagnostic::error(span(self.source, &key.span), format!("unknown key `{}`", key.name));
+            let mut found = found.label("not known here");
+            found.help.extend(
+                ansible::word(ansible::At::Variable, &key.name)
+                    .or_else(|| suggest_beside(table.out(), &key.name, known.iter().copied())),
+            );
+            table.out().push(found);
+        }
+    }
+
+    /// A name that is both would mean one or the other, as the case may be: `--limit web` another host than meant.
+    fn names_of_both(
         &self,
-        text: &str,
-        node: &Node,
-        hosts: &[&str],
-        groups: &HashMap<&str, usize>,
-        set: &mut BTreeSet<usize>,
+        groups: &[RawGroup<'_>],
+        hosts: &[RawHost],
+        names: &HostNames<'_>,
         out: &mut Vec<Diagnostic>,
     ) {
-        struct HostsOnly<'a>(&'a [&'a str]);
-        impl Names for HostsOnly<'_> {
-            fn hosts(&self) -> Vec<&str> {
-                self.0.to_vec()
-            }
-            fn groups(&self) -> Vec<(&str, &[usize])> {
-                Vec::new()
-            }
-        }
-        let wrongs = match pattern::select(text, &HostsOnly(hosts)) {
-            Ok(found) => return set.extend(found),
-            Err(wrongs) => wrongs,
-        };
-        for wrong in wrongs {
-            let mut diagnostic = Diagnostic::error(
-                span(self.source, &super::document::within(self.source, node, &wrong.range)),
-                wrong.message.replace("host or group", "host"),
+        for group in groups {
+            let Some(host) = names.host(&group.key.name) else { continue };
+            let message = format!("`{}` is the name of a host and of a group", group.key.name);
+            out.push(
+                Diagnostic::error(span(self.source, &group.key.span), message)
+                    .label("the group")
+                    .related(
+                        span(self.source, &(hosts[host].key_start..hosts[host].key_start + 1)),
+                        "the host",
+                    )
+                    .help("give one of them another name: a pattern could mean either"),
             );
-            diagnostic.help.extend(if groups.contains_key(text) {
-                Some(format!("`{text}` is a group: groups go to `children`"))
-            } else {
-                wrong.help
-            });
-            out.push(diagnostic);
         }
     }
 
     /// Two hosts with one address and port are one machine: work on them would collide.
-    fn same_machine(&self, hosts: &[RawHost], defaults: &Settings, out: &mut Vec<Diagnostic>) {
-        let mut seen: HashMap<(&str, Option<u16>), &RawHost> = HashMap::new();
-        for host in hosts.iter().filter(|h| !h.login.local) {
+    fn same_machine(
+        &self,
+        hosts: &[RawHost],
+        defaults: &Settings,
+        silenced: &dyn Fn(usize, &str) -> bool,
+        out: &mut Vec<Diagnostic>,
+    ) {
+        let mut seen: HashMap<(&str, Option<u16>), (usize, &RawHost)> = HashMap::new();
+        for (position, host) in hosts.iter().enumerate().filter(|(_, h)| !h.login.local) {
             let port = host.settings.port.or(defaults.port);
-            if let Some(first) = seen.insert((&host.login.address, port), host) {
+            if let Some((other, first)) = seen.insert((&host.login.address, port), (position, host)) {
+                let name = lint::SAME_ADDRESS.name;
+                if silenced(position, name) || silenced(other, name) {
+                    continue;
+                }
                 out.push(
                     lint::SAME_ADDRESS.at(
                         self.source,
@@ -478,72 +572,6 @@ impl Reader<'_> {
     }
 }
 
-fn position_names<'a>(groups: &'a [RawGroup<'_>]) -> impl Iterator<Item = &'a str> {
-    groups.iter().map(|g| g.key.name.as_str())
-}
-
-/// `become = true`, `become = "postgres"`.
-pub(super) fn becomes(source: &Arc<Source>, table: &mut Table<'_, '_>) -> Option<Becomes> {
-    use crate::model::value::Value;
-    let (_, node) = table.take("become")?;
-    let becomes = becomes_of(node);
-    if becomes.is_none() {
-        let mut diagnostic = super::table::mismatch(source, node, "`true`, `false` or the name of a user");
-        if let Value::String(_) = node.value {
-            diagnostic.message = "the user's name is empty".into();
-        }
-        table.out().push(diagnostic);
-    }
-    becomes
-}
-
-/// What a value of `become` means.
-pub(super) fn becomes_of(node: &Node) -> Option<Becomes> {
-    use crate::model::value::Value;
-    match &node.value {
-        Value::Boolean(true) => Some(Becomes::User("root".into())),
-        Value::Boolean(false) => Some(Becomes::Login),
-        Value::String(user) if !user.is_empty() => Some(Becomes::User(user.as_str().into())),
-        _ => None,
-    }
-}
-
-#[derive(Clone, Copy, PartialEq)]
-enum State {
-    New,
-    Open,
-    Done,
-}
-
-/// Depth first over the groups; `order` has children before parents.
-struct Walk<'a> {
-    children: &'a [Vec<usize>],
-    state: Vec<State>,
-    order: Vec<usize>,
-    cycle: Option<Vec<usize>>,
-}
-
-impl Walk<'_> {
-    fn visit(&mut self, group: usize, path: &mut Vec<usize>) {
-        match self.state[group] {
-            State::Done => return,
-            State::Open => {
-                let start = path.iter().position(|g| *g == group).unwrap_or(0);
-                let mut cycle = path[start..].to_vec();
-                cycle.push(group);
-                self.cycle.get_or_insert(cycle);
-                return;
-            }
-            State::New => {}
-        }
-        self.state[group] = State::Open;
-        path.push(group);
-        // The last child first: reversed at the end, siblings stand in the order in which they are written.
-        for &child in self.children[group].iter().rev() {
-            self.visit(child, path);
-        }
-        path.pop();
-        self.state[group] = State::Done;
-        self.order.push(group);
-    }
+fn is_empty(node: &Node) -> bool {
+    matches!(&node.value, Value::Table(entries) if entries.is_empty())
 }

@@ -1,5 +1,6 @@
 //! One level of variables (`vars` of the defaults, a group, a host, a playbook, `--var`) as written.
 
+use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -18,12 +19,14 @@ pub(super) struct Layer {
     pub folder: PathBuf,
     /// The variables.
     pub vars: Vec<(Key, Node)>,
+    /// Where each is among them.
+    index: HashMap<String, usize>,
 }
 
 impl Layer {
     /// Takes the table `node`.
     pub(super) fn new(source: &Arc<Source>, folder: &Path, node: &Node, out: &mut Vec<Diagnostic>) -> Self {
-        let mut layer = Self { source: Arc::clone(source), folder: folder.to_owned(), vars: Vec::new() };
+        let mut layer = Self { source: Arc::clone(source), folder: folder.to_owned(), ..Self::default() };
         let Value::Table(entries) = &node.value else {
             out.push(mismatch(source, node, "a table"));
             return layer;
@@ -38,6 +41,8 @@ impl Layer {
                 );
                 continue;
             }
+            secret::mistakes(source, value, out);
+            layer.index.insert(key.name.clone(), layer.vars.len());
             layer.vars.push((key.clone(), value.clone()));
         }
         layer
@@ -50,7 +55,7 @@ impl Layer {
 
     /// The variable with this name.
     pub(super) fn find(&self, name: &str) -> Option<&Node> {
-        self.vars.iter().find(|(k, _)| k.name == name).map(|(_, n)| n)
+        self.index.get(name).map(|at| &self.vars[*at].1)
     }
 
     /// Adds the variables as JSON, secrets masked and templates as written.

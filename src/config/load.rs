@@ -16,7 +16,7 @@ use super::scope::{Scope, World};
 use super::secret::{SecretStore, in_folder};
 use super::select::Selection;
 use super::table::span;
-use super::{document, offline};
+use super::{document, hints, offline};
 use crate::diagnostic::{self, Diagnostic, Severity, Source};
 use crate::model::value::{Key, Node, Value};
 use crate::model::{Host, Known, Login, Play, Redactor, Run, StepId, StepSource};
@@ -57,6 +57,9 @@ pub enum MissingSecrets {
     /// A warning, and some text stands in for it: for `check`, which also runs where no secret is.
     Warning,
 }
+
+/// Bytes that an inventory or a playbook may have. Reading one takes some fifty times as much memory.
+const LARGEST: u64 = 8 << 20;
 
 /// What loading came to.
 #[derive(Debug)]
@@ -115,6 +118,7 @@ pub fn load_inventory(options: &Options, environment: &Arc<dyn Environment>) -> 
 
 impl Loader<'_> {
     fn finish(mut self, run: Option<Run>, forks: Option<usize>) -> Loaded {
+        diagnostic::distinct(&mut self.out);
         diagnostic::sort(&mut self.out);
         let failed = self.failed();
         for diagnostic in &mut self.out {
@@ -134,19 +138,27 @@ impl Loader<'_> {
     /// Reads a TOML file and reports what is malformed in it.
     fn document(&mut self, path: &Path, what: &str) -> Option<(Arc<Source>, Node)> {
         let name = path.display().to_string();
-        let read = self.environment.read(path).and_then(|bytes| {
-            String::from_utf8(bytes)
-                .map_err(|e| format!("not UTF-8 text at byte {}", e.utf8_error().valid_up_to()))
+        let mut encoding = None;
+        let read = self.environment.read_at_most(path, LARGEST).and_then(|bytes| {
+            // UTF-16 without its mark may well be UTF-8 with NUL bytes.
+            let text = String::from_utf8(bytes).map_err(std::string::FromUtf8Error::into_bytes);
+            let text = text.and_then(|t| if t.contains('\0') { Err(t.into_bytes()) } else { Ok(t) });
+            text.map_err(|bytes| {
+                let (why, help) = hints::not_utf8(&bytes);
+                encoding = help;
+                why
+            })
         });
         let text = match read {
             Ok(text) => text,
             Err(why) => {
                 let message = format!("cannot read the {what} {name}: {why}");
                 let mut diagnostic = Diagnostic::error(None, message);
-                if what == "inventory" {
-                    diagnostic =
-                        diagnostic.help("name it with `-i FILE`; `hostwright init` writes one to start from");
-                }
+                diagnostic.help.extend(match encoding {
+                    Some(help) => Some(help.to_owned()),
+                    None if what == "inventory" => Some("name it with `-i FILE`".to_owned()),
+                    None => None,
+                });
                 self.out.push(diagnostic);
                 return None;
             }
@@ -155,9 +167,7 @@ impl Loader<'_> {
         let (root, malformed) = document::parse(&source.text);
         // What stands in a malformed file may not be what was written: its other mistakes may be none.
         let found = !malformed.is_empty();
-        let mistakes =
-            malformed.into_iter().map(|m| Diagnostic::error(span(&source, &m.span), m.message)).collect();
-        offline::merge(&mut self.out, mistakes);
+        offline::merge(&mut self.out, hints::malformed(&source, what, malformed));
         (!found).then_some((source, root))
     }
 
@@ -209,7 +219,6 @@ impl Loader<'_> {
 
     /// `--var NAME=VALUE`.
     fn overrides(&mut self) -> Arc<Layer> {
-        let mut layer = Layer { source: Source::new("--var", ""), ..Layer::default() };
         // All of them make one text, so that messages can point into it.
         let mut text = String::new();
         let mut vars: Vec<(Key, Node)> = Vec::new();
@@ -240,10 +249,7 @@ impl Loader<'_> {
         }
         let source = Source::new("--var", text);
         let table = Node { span: 0..source.text.len(), value: Value::Table(vars) };
-        let parsed = Layer::new(&source, Path::new(""), &table, &mut self.out);
-        layer.vars = parsed.vars;
-        layer.source = source;
-        Arc::new(layer)
+        Arc::new(Layer::new(&source, Path::new(""), &table, &mut self.out))
     }
 
     fn world(&mut self, fleet: Fleet, playbooks: &[Playbook]) -> Arc<World> {
@@ -268,7 +274,7 @@ impl Loader<'_> {
     }
 
     fn command_line_pattern(&mut self, option: &str, pattern: &str, fleet: &Fleet) -> BTreeSet<usize> {
-        match pattern::select(pattern, fleet) {
+        match pattern::select(pattern, fleet, self.out.len()) {
             Ok(hosts) => hosts.into_iter().collect(),
             Err(wrongs) => {
                 for wrong in wrongs {
@@ -289,7 +295,7 @@ impl Loader<'_> {
     /// The hosts that a pattern in a playbook selects.
     fn pattern(&mut self, source: &Arc<Source>, node: &Node, fleet: &Fleet) -> BTreeSet<usize> {
         let Value::String(text) = &node.value else { return BTreeSet::new() };
-        match pattern::select(text, fleet) {
+        match pattern::select(text, fleet, self.out.len()) {
             Ok(hosts) => hosts.into_iter().collect(),
             Err(wrongs) => {
                 for wrong in wrongs {
@@ -317,7 +323,8 @@ impl Loader<'_> {
             let mut hosts = match &playbook.hosts {
                 Some(node) => {
                     let hosts = self.pattern(&source, node, fleet);
-                    if hosts.is_empty() && !self.failed() {
+                    let silenced = playbook.silence.iter().any(|s| s.lint == lint::NO_HOSTS.name);
+                    if hosts.is_empty() && !silenced && !self.failed() {
                         let diagnostic =
                             lint::NO_HOSTS.at(&source, &node.span, "no host matches this pattern");
                         self.out.push(diagnostic.label("the playbook does nothing"));

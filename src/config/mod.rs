@@ -5,13 +5,20 @@
 //! contacted, as far as they can be found without it.
 
 mod address;
+mod ansible;
+mod becomes;
+mod braces;
 pub mod document;
 mod environment;
+mod groups;
+mod hints;
 mod inventory;
 mod layer;
+mod limits;
 mod lint;
 mod load;
 mod masks;
+mod misspelt;
 mod offline;
 mod pattern;
 mod playbook;
@@ -24,7 +31,7 @@ mod select;
 mod table;
 mod template;
 
-pub use environment::Environment;
+pub use environment::{Environment, too_large};
 pub use lint::{LINTS, Lint, lint};
 pub use load::{Loaded, MissingSecrets, Options, load, load_inventory};
 pub use secret::AGE_IDENTITY;

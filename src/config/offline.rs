@@ -1,14 +1,15 @@
 //! The offline check: every step on every host it is for, as far as it goes without asking a host.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 
+use super::misspelt;
 use super::resolve::{Attempt, PlayScope, SourceStep};
 use super::results::elsewhere;
 use super::scope::World;
 use super::table::{span, suggest};
 use super::template::Uses;
-use crate::diagnostic::{Diagnostic, Span};
+use crate::diagnostic::{Diagnostic, Identity, distinct};
 use crate::model::value::{Node, Value};
 use crate::model::{Host, Instance, Known, ResultOf};
 
@@ -79,33 +80,34 @@ fn statically(
     step: &SourceStep,
     out: &mut Vec<Diagnostic>,
 ) -> (bool, BTreeSet<ResultOf>) {
-    let jinja = super::template::texts();
-    let mut uses = Uses::default();
+    let (mut uses, mut fresh) = (Uses::default(), Vec::new());
     let raw = &step.raw;
     for node in raw.name.iter().chain(&raw.each).chain([&raw.common, &raw.body]) {
-        uses.add_node(jinja, node);
+        misspelt::gather(world, &play.source, node, false, (&mut uses, &mut fresh), out);
     }
     for node in &raw.when {
         if let Value::String(text) = &node.value {
-            uses.add(jinja, text, !super::template::is_template(text));
+            let expression = !super::template::is_template(text);
+            misspelt::gather(world, &play.source, node, expression, (&mut uses, &mut fresh), out);
         }
     }
     // Variables, and the variables that these use.
     let mut followed: BTreeSet<String> = BTreeSet::new();
-    loop {
-        let names: Vec<String> =
-            uses.below("vars").filter(|n| !followed.contains(*n)).map(str::to_owned).collect();
-        if names.is_empty() {
-            break;
+    while let Some(path) = fresh.pop() {
+        let mut parts = path.split('.');
+        let (Some("vars"), Some(name)) = (parts.next(), parts.next()) else { continue };
+        if !followed.insert(name.to_owned()) {
+            continue;
         }
-        for name in names {
-            let inventory = step.hosts.iter().flat_map(|h| &world.fleet.layers[*h]);
-            for layer in inventory.chain(&play.layers) {
-                if let Some(node) = layer.find(&name) {
-                    uses.add_node(jinja, node);
-                }
+        let inventory = step.hosts.iter().flat_map(|h| &world.fleet.layers[*h]);
+        let mut looked = BTreeSet::new();
+        for layer in inventory.chain(&play.layers) {
+            // Most hosts share theirs.
+            if looked.insert(Arc::as_ptr(layer))
+                && let Some(node) = layer.find(name)
+            {
+                misspelt::gather(world, &layer.source, node, false, (&mut uses, &mut fresh), out);
             }
-            followed.insert(name);
         }
     }
     let mut results = BTreeSet::new();
@@ -154,7 +156,8 @@ fn until(play: &PlayScope, step: &SourceStep, out: &mut Vec<Diagnostic>) {
     let Some(node) = &step.raw.until else { return };
     let Value::String(text) = &node.value else { return };
     let at = span(&play.source, &node.span);
-    let expression = match super::template::texts().compile_expression(text) {
+    let bounded = super::template::bounded(text, true, super::template::Part::Text);
+    let expression = match bounded.and_then(|()| super::template::texts().compile_expression(text)) {
         Ok(expression) => expression,
         Err(error) => {
             let message = format!("the expression cannot be read: {}", super::template::message(&error));
@@ -173,17 +176,31 @@ fn until(play: &PlayScope, step: &SourceStep, out: &mut Vec<Diagnostic>) {
 /// The mistakes of one step, each with the hosts on which it came up.
 #[derive(Default)]
 struct Found {
-    mistakes: Vec<(Diagnostic, Vec<String>)>,
+    mistakes: Vec<(Diagnostic, Hosts)>,
+    /// Where in `mistakes` each is.
+    index: HashMap<Identity, usize>,
     hosts: usize,
+}
+
+/// Hosts with one mistake: how many, and the names of the first.
+#[derive(Default)]
+struct Hosts {
+    count: usize,
+    first: Vec<String>,
 }
 
 impl Found {
     fn take(&mut self, host: &Host, attempt: &Attempt) {
         self.hosts += 1;
         for diagnostic in &attempt.diagnostics {
-            match self.mistakes.iter_mut().find(|(d, _)| d == diagnostic) {
-                Some((_, hosts)) => hosts.push(host.name.to_string()),
-                None => self.mistakes.push((diagnostic.clone(), vec![host.name.to_string()])),
+            let at = *self.index.entry(diagnostic.identity()).or_insert(self.mistakes.len());
+            if at == self.mistakes.len() {
+                self.mistakes.push((diagnostic.clone(), Hosts::default()));
+            }
+            let hosts = &mut self.mistakes[at].1;
+            hosts.count += 1;
+            if hosts.first.len() < 3 {
+                hosts.first.push(host.name.to_string());
             }
         }
     }
@@ -192,11 +209,11 @@ impl Found {
         let all = self.hosts;
         let found = self.mistakes.into_iter().map(|(mut diagnostic, hosts)| {
             // What is wrong on every host is wrong in the text; no host need be named.
-            let on = match hosts.len() {
+            let on = match hosts.count {
                 n if n == all => return diagnostic,
-                1 => format!("on {}", hosts[0]),
-                n if n <= 3 => format!("on {}", hosts.join(", ")),
-                n => format!("on {n} of {all} hosts ({}, ...)", hosts[..2].join(", ")),
+                1 => format!("on {}", hosts.first[0]),
+                n if n <= 3 => format!("on {}", hosts.first.join(", ")),
+                n => format!("on {n} of {all} hosts ({}, ...)", hosts.first[..2].join(", ")),
             };
             diagnostic.label =
                 if diagnostic.label.is_empty() { on } else { format!("{}, {on}", diagnostic.label) };
@@ -206,15 +223,13 @@ impl Found {
     }
 }
 
-/// Adds what is not there yet: a variable's mistake comes up in every step that uses it.
+/// Adds mistakes, of which some may be there already. They are left out at the end, and whenever there are
+/// many: a look through all that is known for each would take too long.
 pub(super) fn merge(out: &mut Vec<Diagnostic>, found: Vec<Diagnostic>) {
-    let same = |a: &Diagnostic, b: &Diagnostic| {
-        let at = |s: &Option<Span>| s.as_ref().map(|s| (s.source.name.clone(), s.range.clone()));
-        a.severity == b.severity && a.message == b.message && at(&a.span) == at(&b.span)
-    };
-    for diagnostic in found {
-        if !out.iter().any(|d| same(d, &diagnostic)) {
-            out.push(diagnostic);
-        }
+    const SWEEP: usize = 4096;
+    let before = out.len();
+    out.extend(found);
+    if before / SWEEP != out.len() / SWEEP {
+        distinct(out);
     }
 }

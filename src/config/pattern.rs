@@ -5,7 +5,7 @@
 
 use std::collections::BTreeSet;
 
-use crate::diagnostic::nearest;
+use crate::diagnostic::{MANY, listed, nearest};
 
 /// What patterns select from: hosts in inventory order, groups with the positions of their hosts.
 pub(super) trait Names {
@@ -13,6 +13,14 @@ pub(super) trait Names {
     fn hosts(&self) -> Vec<&str>;
     /// The groups, each with the positions of its hosts, ascending.
     fn groups(&self) -> Vec<(&str, &[usize])>;
+    /// The position of the host with this name.
+    fn host(&self, name: &str) -> Option<usize> {
+        self.hosts().iter().position(|h| *h == name)
+    }
+    /// The positions of the hosts of the group with this name.
+    fn group(&self, name: &str) -> Option<&[usize]> {
+        self.groups().into_iter().find(|(group, _)| *group == name).map(|(_, hosts)| hosts)
+    }
 }
 
 /// A pattern that selects nothing for it names what is not there, or cannot be read.
@@ -26,16 +34,21 @@ pub(super) struct Wrong {
     pub range: std::ops::Range<usize>,
 }
 
-/// Returns the positions of the hosts that `pattern` selects, ascending.
-pub(super) fn select(pattern: &str, names: &dyn Names) -> Result<Vec<usize>, Vec<Wrong>> {
+/// Returns the positions of the hosts that `pattern` selects, ascending. Where many mistakes were `told` already, no
+/// near names are looked for.
+pub(super) fn select(pattern: &str, names: &dyn Names, told: usize) -> Result<Vec<usize>, Vec<Wrong>> {
     let (mut union, mut intersections, mut excluded) = (None, Vec::new(), BTreeSet::new());
     let mut wrong = Vec::new();
     for (at, term) in terms(pattern) {
+        // A text with more than that is none that a person wrote.
+        if wrong.len() > MANY {
+            break;
+        }
         let (sign, name) = match term.as_bytes() {
             [b'&' | b'!', ..] => (term.as_bytes()[0], term[1..].trim()),
             _ => (b' ', term),
         };
-        let hosts = match one(name, names) {
+        let hosts = match one(name, names, told + wrong.len()) {
             Ok(hosts) => hosts,
             Err((message, help)) => {
                 wrong.push(Wrong { message, help, range: at..at + term.len() });
@@ -97,7 +110,7 @@ fn terms(pattern: &str) -> Vec<(usize, &str)> {
 
 type Refusal = (String, Option<String>);
 
-fn one(term: &str, names: &dyn Names) -> Result<BTreeSet<usize>, Refusal> {
+fn one(term: &str, names: &dyn Names, told: usize) -> Result<BTreeSet<usize>, Refusal> {
     if term.starts_with('~') {
         return Err((
             "regular expressions are not supported in patterns".into(),
@@ -115,17 +128,17 @@ fn one(term: &str, names: &dyn Names) -> Result<BTreeSet<usize>, Refusal> {
         }
         if let Ok(expanded) = super::range::expand(term) {
             return expanded.iter().try_fold(BTreeSet::new(), |mut all, name| {
-                all.extend(exact(name, names).ok_or_else(|| unknown(name, names))?);
+                all.extend(exact(name, names).ok_or_else(|| unknown(name, names, told))?);
                 Ok(all)
             });
         }
-        return Err(unknown(name, names));
+        return Err(unknown(name, names, told));
     }
     if let Some(found) = exact(name, names) {
         return Ok(found.into_iter().collect());
     }
     if !name.contains(['*', '?']) {
-        return Err(unknown(name, names));
+        return Err(unknown(name, names, told));
     }
     let mut found: BTreeSet<_> =
         names.hosts().iter().enumerate().filter(|(_, h)| glob(name, h)).map(|(i, _)| i).collect();
@@ -141,20 +154,20 @@ fn one(term: &str, names: &dyn Names) -> Result<BTreeSet<usize>, Refusal> {
 }
 
 fn exact(name: &str, names: &dyn Names) -> Option<Vec<usize>> {
-    let hosts = names.hosts();
     if matches!(name, "all" | "*") {
-        return Some((0..hosts.len()).collect());
+        return Some((0..names.hosts().len()).collect());
     }
-    if let Some((_, hosts)) = names.groups().into_iter().find(|(group, _)| *group == name) {
-        return Some(hosts.to_vec());
+    match names.group(name) {
+        Some(hosts) => Some(hosts.to_vec()),
+        None => names.host(name).map(|i| vec![i]),
     }
-    if matches!(name, "localhost") && !hosts.contains(&"localhost") {
-        return None;
-    }
-    hosts.iter().position(|h| *h == name).map(|i| vec![i])
 }
 
-fn unknown(name: &str, names: &dyn Names) -> Refusal {
+fn unknown(name: &str, names: &dyn Names, told: usize) -> Refusal {
+    let message = format!("no host or group `{name:.100}` in the inventory");
+    if told > MANY {
+        return (message, None);
+    }
     let hosts = names.hosts();
     let groups = names.groups();
     let known: Vec<&str> = groups.iter().map(|(g, _)| *g).chain(hosts.iter().copied()).collect();
@@ -162,12 +175,9 @@ fn unknown(name: &str, names: &dyn Names) -> Refusal {
     let help = match near {
         Some(near) => Some(format!("did you mean `{near}`?")),
         None if groups.is_empty() => None,
-        None => Some(format!(
-            "groups of the inventory: {}",
-            groups.iter().map(|(g, _)| *g).collect::<Vec<_>>().join(", ")
-        )),
+        None => Some(format!("groups of the inventory: {}", listed(groups.iter().map(|(g, _)| *g)))),
     };
-    (format!("no host or group `{name}` in the inventory"), help)
+    (message, help)
 }
 
 /// `[0]`, `[-1]`, `[1:3]` (both ends included, as Ansible has it), `[1:]`.
@@ -237,7 +247,7 @@ mod tests {
     }
 
     fn names(pattern: &str) -> String {
-        match select(pattern, &Sample) {
+        match select(pattern, &Sample, 0) {
             Ok(hosts) => hosts.iter().map(|h| Sample.hosts()[*h]).collect::<Vec<_>>().join(" "),
             Err(wrong) => {
                 let text = |w: &Wrong| {
@@ -300,7 +310,7 @@ mod tests {
     proptest::proptest! {
         #[test]
         fn no_text_makes_it_panic(pattern in "[a-z0-9:,!&~*?\\[\\]é -]{0,30}") {
-            let _ = select(&pattern, &Sample);
+            let _ = select(&pattern, &Sample, 0);
         }
     }
 }

@@ -4,10 +4,11 @@ use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use super::inventory::{Becomes, becomes};
+use super::ansible::{self, At};
+use super::becomes::{Becomes, becomes};
 use super::layer::Layer;
-use super::table::{Table, mismatch, span, suggest};
-use crate::diagnostic::{Diagnostic, Source};
+use super::table::{Silence, Table, mismatch, silence, span, suggest_beside};
+use crate::diagnostic::{Diagnostic, MANY, Source, nearest};
 use crate::model::Batch;
 use crate::model::value::{Key, Node, Value};
 use crate::step::{self, KindInfo};
@@ -37,6 +38,8 @@ pub(super) struct Playbook {
     pub tags: Vec<String>,
     /// Its variables.
     pub vars: Arc<Layer>,
+    /// Lints not to report on it and its steps.
+    pub silence: Vec<Silence>,
     /// Its steps in order.
     pub steps: Vec<RawStep>,
 }
@@ -68,8 +71,8 @@ pub(super) struct RawStep {
     pub handler: bool,
     /// An expression over `result`.
     pub until: Option<Node>,
-    /// Lints not to report on it: name, range of the name, reason.
-    pub silence: Vec<(String, Range<usize>, String)>,
+    /// Lints not to report on it, those of the playbook included.
+    pub silence: Vec<Silence>,
     /// The remaining common keys, as a table to be rendered and read for each host.
     pub common: Node,
     /// The kind.
@@ -79,6 +82,29 @@ pub(super) struct RawStep {
     /// The kind's table, the short form made long.
     pub body: Node,
 }
+
+/// The common keys of a step.
+pub(super) const STEP_KEYS: [&str; 19] = [
+    "name",
+    "id",
+    "hosts",
+    "when",
+    "each",
+    "tags",
+    "register",
+    "notify",
+    "handler",
+    "until",
+    "silence",
+    "become",
+    "timeout",
+    "retries",
+    "retry_delay",
+    "on_failure",
+    "disruptive",
+    "provides",
+    "needs",
+];
 
 /// Keys of a step that are rendered for each host.
 pub(super) const RENDERED: [&str; 8] =
@@ -94,8 +120,8 @@ pub(super) fn parse(
     let folder = path.parent().unwrap_or(Path::new("")).to_owned();
     let mut table = Table::new(source, root, out)?;
     let title = table.text("title").map(|(_, node)| node.clone());
-    let hosts = table.text("hosts").map(|(_, node)| node.clone());
-    let hosts_given = hosts.is_some() || table.rest().iter().any(|(k, _)| k.name == "hosts");
+    let hosts_given = root.entry("hosts").is_some();
+    let hosts = pattern_of_hosts(source, &mut table);
     let becomes = becomes(source, &mut table);
     let serial = batches(source, &mut table);
     let barrier_span = table.rest().iter().find(|(k, _)| k.name == "barrier").map(|(k, _)| k.span.clone());
@@ -117,8 +143,9 @@ pub(super) fn parse(
         Some((_, node)) => Arc::new(Layer::new(source, &folder, node, table.out())),
         None => Arc::default(),
     };
+    let silence = silence(source, &mut table);
     let step_node = table.take("step").map(|(_, n)| n.clone());
-    report_unknown(source, table);
+    let steps_meant = report_unknown(source, table);
     if !hosts_given {
         out.push(
             Diagnostic::error(span(source, &(0..0)), "the playbook does not say for which hosts it is")
@@ -129,7 +156,10 @@ pub(super) fn parse(
     match step_node.as_ref().map(|n| &n.value) {
         Some(Value::Array(tables)) => {
             for node in tables {
-                steps.extend(step(source, node, out));
+                if let Some(mut step) = step(source, node, out) {
+                    step.silence.extend(silence.iter().cloned());
+                    steps.push(step);
+                }
             }
         }
         Some(_) => {
@@ -138,6 +168,7 @@ pub(super) fn parse(
                 mismatch(source, node, "an array of tables").help("write `[[step]]` with double brackets"),
             );
         }
+        None if steps_meant => {}
         None => out.push(
             Diagnostic::error(span(source, &(0..0)), "the playbook has no steps").help("write `[[step]]`"),
         ),
@@ -156,25 +187,56 @@ pub(super) fn parse(
         max_failures,
         tags,
         vars,
+        silence,
         steps,
     })
 }
 
-/// A kind written at the top of a playbook, or `[step]`-less keys, deserve a better hint than a near name.
-fn report_unknown(source: &Arc<Source>, mut table: Table<'_, '_>) {
+/// Takes `hosts`, a pattern.
+fn pattern_of_hosts(source: &Arc<Source>, table: &mut Table<'_, '_>) -> Option<Node> {
+    let (_, node) = table.take("hosts")?;
+    match &node.value {
+        Value::String(_) => return Some(node.clone()),
+        Value::Array(items) => {
+            let names: Vec<&str> = items
+                .iter()
+                .filter_map(|n| if let Value::String(name) = &n.value { Some(name.as_str()) } else { None })
+                .collect();
+            let help = format!("write the names as one text: \"{}\"", names.join(","));
+            table.out().push(mismatch(source, node, "a string").help(help));
+        }
+        _ => table.out().push(mismatch(source, node, "a string")),
+    }
+    None
+}
+
+/// A kind written at the top of a playbook, or `[step]`-less keys, deserve a better hint than a near name. Returns
+/// whether steps are there under another name.
+fn report_unknown(source: &Arc<Source>, mut table: Table<'_, '_>) -> bool {
     let rest: Vec<_> = table.rest().into_iter().map(|(k, _)| k.clone()).collect();
     let known = table.known().to_vec();
+    let mut steps_meant = false;
     for key in rest {
         let mut diagnostic =
             Diagnostic::error(span(source, &key.span), format!("unknown key `{}` in a playbook", key.name))
                 .label("not known here");
-        diagnostic.help.extend(if step::kind(&key.name).is_some() {
+        let theirs = ansible::word(At::Play, &key.name);
+        let steps = ["steps", "Step", "Steps", "task", "play", "plays"].contains(&key.name.as_str());
+        steps_meant |= steps || ["tasks", "pre_tasks", "roles"].contains(&key.name.as_str());
+        diagnostic.help.extend(if steps {
+            Some("each step begins with `[[step]]`".to_owned())
+        } else if theirs.is_some() {
+            theirs
+        } else if step::kind(&key.name).is_some() {
             Some(format!("`{}` is a kind of step: write it below `[[step]]`", key.name))
+        } else if STEP_KEYS.contains(&key.name.as_str()) {
+            Some(format!("`{}` belongs to a step: write it below `[[step]]`", key.name))
         } else {
-            suggest(&key.name, known.iter().copied())
+            suggest_beside(table.out(), &key.name, known.iter().copied())
         });
         table.out().push(diagnostic);
     }
+    steps_meant
 }
 
 fn batches(source: &Arc<Source>, table: &mut Table<'_, '_>) -> Vec<Batch> {
@@ -209,7 +271,7 @@ fn step(source: &Arc<Source>, node: &Node, out: &mut Vec<Diagnostic>) -> Option<
     let mut table = Table::new(source, node, out)?;
     let name = table.text("name").map(|(_, n)| n.clone());
     let given_id = table.text("id").map(|(text, n)| (text.to_owned(), n.span.clone()));
-    let hosts = table.text("hosts").map(|(_, n)| n.clone());
+    let hosts = pattern_of_hosts(source, &mut table);
     let when = conditions(source, &mut table);
     let each = table.take("each").map(|(_, n)| n.clone());
     let tags = table.texts("tags").into_iter().map(|(t, _)| t.to_owned()).collect();
@@ -217,22 +279,7 @@ fn step(source: &Arc<Source>, node: &Node, out: &mut Vec<Diagnostic>) -> Option<
     let notify = table.texts("notify").into_iter().map(|(t, n)| (t.to_owned(), n.span.clone())).collect();
     let handler = table.flag("handler").unwrap_or_default();
     let until = table.text("until").map(|(_, n)| n.clone());
-    let mut silence = Vec::new();
-    for (key, reason) in table.named("silence") {
-        match &reason.value {
-            Value::String(text) if !text.trim().is_empty() => {
-                silence.push((key.name.clone(), key.span.clone(), text.clone()));
-            }
-            _ => table.out().push(
-                Diagnostic::error(
-                    span(source, &reason.span),
-                    format!("`{}` is silenced without a reason", key.name),
-                )
-                .label("expected the reason, as text")
-                .help(format!("write `silence = {{ \"{}\" = \"why it is right here\" }}`", key.name)),
-            ),
-        }
-    }
+    let silence = silence(source, &mut table);
     let common: Vec<(Key, Node)> = RENDERED.iter().filter_map(|k| table.take(k)).cloned().collect();
     for (text, range) in given_id.iter().chain(&register) {
         if !is_id(text) {
@@ -250,24 +297,16 @@ fn step(source: &Arc<Source>, node: &Node, out: &mut Vec<Diagnostic>) -> Option<
     let others: Vec<_> = rest.iter().filter(|(k, _)| step::kind(&k.name).is_none()).collect();
     let out = table.out();
     let head = head(source, node);
-    for (key, _) in &others {
-        let all = step::KINDS.iter().map(|k| k.name).chain(known.iter().copied());
-        let near = crate::diagnostic::nearest(&key.name, all);
-        let message = match kinds.len() {
-            0 if others.len() == 1 => format!("unknown kind of step `{}`", key.name),
-            _ => format!("unknown key `{}` in a step", key.name),
-        };
-        let help = match near {
-            Some(near) => format!("did you mean `{near}`?"),
-            None if kinds.is_empty() => {
-                format!(
-                    "kinds of step: {}",
-                    step::KINDS.iter().map(|k| k.name).collect::<Vec<_>>().join(", ")
-                )
-            }
-            None => format!("parameters of `{}` go into its own table", kinds[0].0.name),
-        };
-        out.push(Diagnostic::error(span(source, &key.span), message).label("not known here").help(help));
+    for (key, value) in &others {
+        let found = unknown(
+            out.len(),
+            key,
+            value,
+            &known,
+            kinds.first().map(|(k, ..)| k.name.as_str()),
+            others.len(),
+        );
+        out.push(Diagnostic { span: span(source, &key.span), ..found });
     }
     let &(key, value, kind) = match kinds.as_slice() {
         [one] => one,
@@ -290,13 +329,20 @@ fn step(source: &Arc<Source>, node: &Node, out: &mut Vec<Diagnostic>) -> Option<
             return None;
         }
     };
+    if let Value::Array(_) = value.value
+        && source.text.get(value.span.clone()).is_some_and(|t| t.starts_with("[["))
+    {
+        let help = format!("write `[step.{}]`, with single brackets", kind.name);
+        out.push(mismatch(source, value, "a table").help(help));
+        return None;
+    }
     let body = match (&value.value, kind.shorthand) {
         (Value::Table(_), _) => (*value).clone(),
         (_, Some(short)) => Node::wrapped(short, (*value).clone()),
         (_, None) => {
-            out.push(
-                mismatch(source, value, "a table").help(format!("see `hostwright explain {}`", kind.name)),
-            );
+            let help = ansible::word(At::Task, kind.name).filter(|_| matches!(value.value, Value::Array(_)));
+            let help = help.unwrap_or_else(|| format!("see `hostwright explain {}`", kind.name));
+            out.push(mismatch(source, value, "a table").help(help));
             return None;
         }
     };
@@ -320,6 +366,46 @@ fn step(source: &Arc<Source>, node: &Node, out: &mut Vec<Diagnostic>) -> Option<
         kind_span: key.span.clone(),
         body,
     })
+}
+
+/// The mistake of a key that no step has.
+fn unknown(
+    told: usize,
+    key: &Key,
+    value: &Node,
+    known: &[&'static str],
+    kind: Option<&str>,
+    others: usize,
+) -> Diagnostic {
+    // `ansible.builtin.copy = { ... }` is a table in a table in a table.
+    let (mut name, mut inner) = (key.name.clone(), value);
+    while ["ansible", "community"].contains(&key.name.as_str())
+        && name.matches('.').count() < 2
+        && let Value::Table(entries) = &inner.value
+        && let [(next, below)] = entries.as_slice()
+    {
+        name = format!("{name}.{}", next.name);
+        inner = below;
+    }
+    let theirs = ansible::word(At::Task, &name);
+    let module = ansible::word(At::Module, &name);
+    let message = match kind {
+        _ if module.is_some() && theirs.is_none() => format!("unknown kind of step `{name}`"),
+        None if others == 1 => format!("unknown kind of step `{name}`"),
+        _ => format!("unknown key `{name}` in a step"),
+    };
+    let near = || {
+        let all = step::KINDS.iter().map(|k| k.name).chain(known.iter().copied());
+        if told > MANY { None } else { nearest(&name, all) }
+    };
+    let help = theirs.or(module).unwrap_or_else(|| match (near(), kind) {
+        (Some(near), _) => format!("did you mean `{near}`?"),
+        (None, None) => {
+            format!("kinds of step: {}", step::KINDS.iter().map(|k| k.name).collect::<Vec<_>>().join(", "))
+        }
+        (None, Some(kind)) => format!("parameters of `{kind}` go into its own table"),
+    });
+    Diagnostic::error(None, message).label("not known here").help(help)
 }
 
 fn conditions(source: &Arc<Source>, table: &mut Table<'_, '_>) -> Vec<Node> {
@@ -354,6 +440,8 @@ fn head(source: &Source, node: &Node) -> Range<usize> {
 fn name_steps(steps: &mut [RawStep]) {
     let mut taken: std::collections::BTreeSet<String> =
         steps.iter().filter_map(|s| s.given_id.as_ref().map(|(id, _)| id.clone())).collect();
+    // The number that a name last had, so that a thousand steps of one name are not counted through each time.
+    let mut last: std::collections::HashMap<String, usize> = std::collections::HashMap::new();
     for (position, step) in steps.iter_mut().enumerate() {
         if step.given_id.is_some() {
             continue;
@@ -364,10 +452,10 @@ fn name_steps(steps: &mut [RawStep]) {
         });
         let base = slug.filter(|s| !s.is_empty()).unwrap_or_else(|| format!("step-{}", position + 1));
         let mut id = base.clone();
-        let mut n = 2;
+        let n = last.entry(base.clone()).or_insert(1);
         while !taken.insert(id.clone()) {
+            *n += 1;
             id = format!("{base}-{n}");
-            n += 1;
         }
         step.id = id;
     }

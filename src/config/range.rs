@@ -3,16 +3,38 @@
 /// More names than that from one entry are taken for a mistake.
 const MOST: usize = 100_000;
 
+/// Digits that the number of a range may have, leading zeros included.
+const WIDEST: usize = 20;
+
+/// Text that is longer is neither a name nor an address.
+const LONGEST: usize = 1000;
+
 /// Expands every range in `text`, the leftmost one slowest. Text without one is returned alone.
 pub(super) fn expand(text: &str) -> Result<Vec<String>, String> {
-    let Some((head, rest)) = text.split_once('[') else { return Ok(vec![text.to_owned()]) };
-    let (inner, tail) = rest.split_once(']').ok_or_else(|| format!("the `[` in {text:?} is not closed"))?;
-    let turns = range(inner)?;
-    let tails = expand(tail)?;
-    if turns.len().saturating_mul(tails.len()) > MOST {
-        return Err(format!("{text:?} stands for more than {MOST} names"));
+    if text.len() > LONGEST {
+        return Err(format!(
+            "{:?}... is longer than {LONGEST} characters",
+            text.chars().take(20).collect::<String>()
+        ));
     }
-    Ok(turns.iter().flat_map(|turn| tails.iter().map(move |t| format!("{head}{turn}{t}"))).collect())
+    let mut names = vec![String::new()];
+    let mut rest = text;
+    while let Some((head, after)) = rest.split_once('[') {
+        let (inner, tail) =
+            after.split_once(']').ok_or_else(|| format!("the `[` in {text:?} is not closed"))?;
+        let turns = range(inner)?;
+        if turns.len().saturating_mul(names.len()) > MOST {
+            return Err(format!("{text:?} stands for more than {MOST} names"));
+        }
+        names = names.iter().flat_map(|n| turns.iter().map(move |turn| format!("{n}{head}{turn}"))).collect();
+        rest = tail;
+    }
+    if !rest.is_empty() {
+        for name in &mut names {
+            name.push_str(rest);
+        }
+    }
+    Ok(names)
 }
 
 fn range(inner: &str) -> Result<Vec<String>, String> {
@@ -29,6 +51,9 @@ fn range(inner: &str) -> Result<Vec<String>, String> {
     let (from, to, text): (usize, usize, Box<dyn Fn(usize) -> String>) = if digits(first) && digits(last) {
         // `[01:20]` keeps its leading zeros, as wide as the first number is written.
         let width = if first.starts_with('0') { first.len() } else { 0 };
+        if first.len().max(last.len()) > WIDEST {
+            return Err(format!("the numbers of a range have up to {WIDEST} digits"));
+        }
         let number = |s: &str| s.parse().map_err(|_| wrong());
         (number(first)?, number(last)?, Box::new(move |n| format!("{n:0width$}")))
     } else {
@@ -69,6 +94,14 @@ mod tests {
 
     #[test]
     fn refuses_what_is_no_range() {
+        let zeros = format!("n[1:1{}]", "0".repeat(900));
+        let many = format!("n{}", "[1:1]".repeat(20_000));
+        let wide = format!("n[{}1:2]", "0".repeat(900));
+        for text in
+            [&zeros, &many, &wide, "n[1:100000000]", "n[1:18446744073709551615]", "n[1:99999][1:99999]"]
+        {
+            assert!(expand(text).is_err(), "{text:.40}");
+        }
         for text in ["n[1:", "n[1]", "n[2:1]", "n[a:3]", "n[1:2:0]", "n[1:9999999]", "n[1:2:3:4]", "n[:]"] {
             assert!(expand(text).is_err(), "{text}");
         }

@@ -10,12 +10,13 @@ use minijinja::Value as Jinja;
 use minijinja::value::Serde;
 use serde::Deserialize;
 
-use super::inventory::{Becomes, becomes_of};
+use super::ansible::{self, At};
+use super::becomes::{self, Becomes, becomes_of};
 use super::layer::Layer;
-use super::playbook::RawStep;
-use super::results::At;
+use super::playbook::{RawStep, STEP_KEYS};
+use super::results::Turn;
 use super::scope::{Failed, Scope, World};
-use super::table::{mismatch, span, suggest};
+use super::table::{mismatch, quotes, span, suggest};
 use super::{masks, template};
 use crate::diagnostic::{Diagnostic, Severity, Source};
 use crate::model::value::{Node, Value, one_or_many, optional_duration};
@@ -152,8 +153,8 @@ const UNTIL_RETRIES: u32 = 3;
 
 impl SourceStep {
     /// Its place in the run.
-    pub(super) fn at(&self) -> At {
-        At { play: self.play.number, index: self.index, handler: self.raw.handler }
+    pub(super) fn at(&self) -> Turn {
+        Turn { play: self.play.number, index: self.index, handler: self.raw.handler }
     }
 
     fn waits(&self, attempt: &Attempt, host: &Host) -> Diagnostic {
@@ -343,20 +344,20 @@ impl SourceStep {
             && let Some(at) = entries.iter().position(|(k, _)| k.name == "become")
         {
             let (_, value) = entries.remove(at);
-            becomes = becomes_of(&value);
-            if becomes.is_none() {
-                scope.report(mismatch(source, &value, "`true`, `false` or the name of a user"));
-                return Err(Failed);
-            }
+            becomes = match becomes_of(&value) {
+                Ok(becomes) => Some(becomes),
+                Err(wrong) => {
+                    scope.report(becomes::mistake(source, &value, wrong));
+                    return Err(Failed);
+                }
+            };
         }
         match Common::deserialize(&node) {
             Ok(common) => Ok((common, becomes)),
             Err(error) => {
                 let at = error.span.clone().unwrap_or(node.span);
-                let mut diagnostic = Diagnostic::error(
-                    span(source, &at),
-                    error.message.replace("expected u32", "expected a number"),
-                );
+                let mut diagnostic = Diagnostic::error(span(source, &at), error.message.clone());
+                diagnostic.help.extend(error.quotes.map(|q| quotes(source, &at, q)));
                 if let Some(unknown) = &error.unknown {
                     diagnostic.help.extend(suggest(unknown, error.expected.iter().copied()));
                 }
@@ -394,7 +395,15 @@ impl SourceStep {
             }
             let mut diagnostic = Diagnostic::error(span(&self.play.source, &problem.span), problem.message)
                 .label(problem.label);
-            diagnostic.help.extend(problem.help);
+            let unknown = problem.unknown.as_deref().unwrap_or_default();
+            diagnostic.help.extend(match problem.quotes {
+                Some(q) => Some(quotes(&self.play.source, &problem.span, q)),
+                None if STEP_KEYS.contains(&unknown) => Some(format!(
+                    "`{unknown}` belongs to the step, not to `{kind}`: write it beside `{kind}`, above a table `[step.{kind}]`",
+                    kind = self.raw.kind.name,
+                )),
+                None => ansible::word(At::Task, unknown).or(problem.help),
+            });
             scope.report(diagnostic);
         }
         Err(Failed)

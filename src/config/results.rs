@@ -45,7 +45,7 @@ pub(super) struct StepEntry {
 
 /// The place in the run of the step whose template asks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct At {
+pub(super) struct Turn {
     /// The playbook, by its position in the run.
     pub play: usize,
     /// The step, by its position in the playbook.
@@ -117,7 +117,7 @@ impl StepIndex {
         &self,
         play: usize,
         entry: &StepEntry,
-        at: At,
+        at: Turn,
         host: usize,
         host_name: &str,
     ) -> Option<Absent> {

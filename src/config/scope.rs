@@ -3,25 +3,33 @@
 //! Variables are rendered when they are first used, so that one may refer to others, and a secret is read only
 //! if something needs it.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+mod names;
+
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::path::Path;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
-use minijinja::value::{Enumerator, Object, Serde, ValueKind};
+use minijinja::value::{Serde, ValueKind};
 use minijinja::{Error, ErrorKind, Value};
 
+use super::ansible::{self, At};
+use super::braces;
 use super::document;
 use super::environment::Environment;
-use super::inventory::{Becomes, Fleet};
+use super::inventory::Fleet;
 use super::layer::Layer;
-use super::results::{Absent, At, Playbooks, StepIndex, Steps};
+use super::limits;
+use super::misspelt;
+use super::results::{Absent, StepIndex, Turn};
 use super::secret::{self, SecretStore};
 use super::table::{span, suggest};
 use super::template::{self, Compiled};
-use crate::diagnostic::{Diagnostic, Severity, Source};
+use crate::diagnostic::{Diagnostic, Identity, Severity, Source};
 use crate::model::value::{Node, Value as TomlValue};
 use crate::model::{Known, MASK, ResultOf, Secret, StepResult};
+
+pub(super) use names::HOST_KEYS;
 
 /// What all scopes of a run share.
 #[derive(Debug)]
@@ -114,6 +122,8 @@ pub(super) struct Pass {
     secrets: AtomicUsize,
     /// Mistakes.
     pub diagnostics: Mutex<Vec<Diagnostic>>,
+    /// What tells them apart.
+    seen: Mutex<HashSet<Identity>>,
     /// Facts were needed and are not known.
     facts_wanted: AtomicBool,
     /// How often something was needed that is not known yet.
@@ -122,6 +132,10 @@ pub(super) struct Pass {
     results_wanted: Mutex<BTreeSet<ResultOf>>,
     /// What is asked for and cannot be there, by its path.
     absent: Mutex<BTreeMap<String, Absent>>,
+    /// How much has been rendered: see [`limits::WORK`].
+    work: AtomicU64,
+    /// How many variables are being rendered, one for the other, those of other hosts included.
+    depth: AtomicUsize,
 }
 
 /// The scope of one step on one host.
@@ -141,7 +155,7 @@ struct Shared {
     facts_known: bool,
     results: BTreeMap<ResultOf, StepResult>,
     /// The step whose templates are rendered; a title is no step's.
-    at: Option<At>,
+    at: Option<Turn>,
     pass: Arc<Pass>,
     /// Variables that were rendered before, and whether a secret went into them.
     memo: Mutex<HashMap<String, (Value, bool)>>,
@@ -169,7 +183,7 @@ impl Scope {
         host: usize,
         extra: &[Arc<Layer>],
         known: &Known,
-        at: Option<At>,
+        at: Option<Turn>,
     ) -> Self {
         Self::with_log(world, host, extra, known, at, Arc::default())
     }
@@ -179,7 +193,7 @@ impl Scope {
         host: usize,
         extra: &[Arc<Layer>],
         known: &Known,
-        at: Option<At>,
+        at: Option<Turn>,
         pass: Arc<Pass>,
     ) -> Self {
         let mut layers = world.fleet.layers[host].clone();
@@ -234,9 +248,8 @@ impl Scope {
 
     /// Adds a mistake.
     pub(super) fn report(&self, diagnostic: Diagnostic) {
-        let mut diagnostics = lock(&self.shared.pass.diagnostics);
-        if !diagnostics.contains(&diagnostic) {
-            diagnostics.push(diagnostic);
+        if lock(&self.shared.pass.seen).insert(diagnostic.identity()) {
+            lock(&self.shared.pass.diagnostics).push(diagnostic);
         }
     }
 
@@ -256,7 +269,7 @@ impl Scope {
     }
 
     /// The step whose templates are rendered.
-    pub(super) fn at(&self) -> Option<At> {
+    pub(super) fn at(&self) -> Option<Turn> {
         self.shared.at
     }
 
@@ -359,7 +372,13 @@ impl Scope {
 
     fn evaluate(&self, source: &Arc<Source>, node: &Node, compiled: &Compiled) -> Result<Value, Failed> {
         let touches = self.touches();
+        // Nothing more is begun once it is too much.
+        let spent = self.charge(0);
         let (value, at, text) = match compiled {
+            Compiled::Expression(at, text, _) if spent.is_err() => {
+                (spent.map(Value::from), *at, text.as_str())
+            }
+            Compiled::Text(text) if spent.is_err() => (spent.map(Value::from), 0, text.source()),
             Compiled::Expression(at, text, expression) => {
                 let value = expression.eval(self.root());
                 let defined = |v: Value| {
@@ -367,17 +386,28 @@ impl Scope {
                 };
                 (value.and_then(defined), *at, text.as_str())
             }
-            Compiled::Surrounded(at, text, expression, template) => {
+            Compiled::Surrounded(at, code, expression, text) => {
                 let structured =
                     |v: &Value| matches!(v.kind(), ValueKind::Seq | ValueKind::Map | ValueKind::Iterable);
                 match expression.eval(self.root()) {
-                    Ok(value) if structured(&value) => (Ok(value), *at, text.as_str()),
-                    _ => (template.render(self.root()).map(Value::from), 0, template.source()),
+                    Ok(value) if structured(&value) => (Ok(value), *at, code.as_str()),
+                    _ => (template::render(text, self.root()).map(Value::from), 0, text.source()),
                 }
             }
-            Compiled::Text(template) => (template.render(self.root()).map(Value::from), 0, template.source()),
+            Compiled::Text(text) => (template::render(text, self.root()).map(Value::from), 0, text.source()),
         };
+        let value = value.and_then(|v| self.charge(v.as_str().map_or(0, str::len)).map(|()| v));
         value.map_err(|error| self.failure(&Code { source, node, at, text }, &error, touches))
+    }
+
+    /// Counts what was rendered, `bytes` of text. Variables that use others twice soon are too much.
+    fn charge(&self, bytes: usize) -> Result<(), Error> {
+        let cost = 1 + bytes as u64 / 64;
+        let before = self.shared.pass.work.fetch_add(cost, Ordering::Relaxed);
+        if before + cost > limits::WORK || bytes > limits::TEXT {
+            return Err(ErrorKind::OutOfFuel.into());
+        }
+        Ok(())
     }
 
     /// Evaluates an expression written without braces (`when`); with braces will do as well.
@@ -394,8 +424,13 @@ impl Scope {
         if !template::is_template(text) && !text.contains("{#") {
             return Ok(text.to_owned());
         }
+        if let Some((missing, help)) = misspelt::first(text) {
+            let line = text.find(&missing).map_or(1, |at| text[..at].matches('\n').count() + 1);
+            let help = help.map(|h| format!(" ({h})")).unwrap_or_default();
+            return Err(format!("{name}:{line}: `{missing}` is not defined{help}"));
+        }
         let jinja = &self.shared.world.file_jinja;
-        let rendered = jinja.template_from_str(text).and_then(|t| t.render(self.root()));
+        let rendered = template::render_file(jinja, text, self.root());
         rendered.map_err(|error| {
             let line = error.line().map(|l| format!(":{l}")).unwrap_or_default();
             let (message, _, help) = self.explain(text, &error);
@@ -434,13 +469,19 @@ impl Scope {
                 not_defined(what, range, absent)
             }
             ErrorKind::SyntaxError => {
-                (format!("the template cannot be read: {}", template::message(error)), range, None)
+                let help = Some(braces::help(code, range.as_ref()));
+                (format!("the template cannot be read: {}", template::message(error)), range, help)
             }
             ErrorKind::UnknownFilter => {
                 let name = range.as_ref().and_then(|r| code.get(r.clone())).unwrap_or_default();
                 let name = name.split('(').next().unwrap_or_default().trim();
-                let help = suggest(name, template::FILTERS);
+                let help = ansible::word(At::Filter, name).or_else(|| suggest(name, template::FILTERS));
                 (format!("there is no filter `{name}`"), range, help)
+            }
+            ErrorKind::UnknownFunction => {
+                let code = range.as_ref().and_then(|r| code.get(r.clone())).unwrap_or(code);
+                let name = code.split('(').next().unwrap_or_default().trim();
+                (template::message(error), range.clone(), ansible::word(At::Variable, name))
             }
             // Other errors quote the values that they do not like.
             kind if self.secrets() > 0 => {
@@ -503,6 +544,11 @@ impl Scope {
                 let bare = so_far == part && self.shared.find(part).is_some();
                 let help = if bare {
                     Some(format!("write `vars.{part}`"))
+                } else if let Some(help) = Some(())
+                    .filter(|()| so_far == part)
+                    .and_then(|()| ansible::word(At::Variable, part).or_else(|| braces::foreign_word(part)))
+                {
+                    Some(help)
                 } else {
                     suggest(part, names.iter().map(String::as_str))
                 };
@@ -514,7 +560,7 @@ impl Scope {
     }
 
     fn root(&self) -> Value {
-        Value::from_object(Root(self.clone()))
+        Value::from_object(names::Root(self.clone()))
     }
 
     /// Renders the definition of a variable at one layer.
@@ -550,10 +596,18 @@ impl Scope {
             .rev()
             .find_map(|(i, layer)| layer.find(name).map(|node| (i, layer, node)))?;
         let (touches, secrets) = (self.touches(), self.secrets());
+        let depth = shared.pass.depth.fetch_add(1, Ordering::Relaxed);
         lock(&shared.open).push((name.to_owned(), position));
         let outside_loop = Self { shared: Arc::clone(shared), item: None };
-        let value = outside_loop.definition(layer, node);
+        let value = if depth < limits::CHAIN {
+            outside_loop.definition(layer, node).and_then(|v| self.shallow(layer, node, v))
+        } else {
+            let message = format!("more than {} variables need one another in a row", limits::CHAIN);
+            self.report(Diagnostic::error(span(&layer.source, &node.span), message));
+            Err(Failed)
+        };
         lock(&shared.open).pop();
+        shared.pass.depth.fetch_sub(1, Ordering::Relaxed);
         let value =
             value.unwrap_or_else(|Failed| Value::from(Error::new(ErrorKind::InvalidOperation, REPORTED)));
         if below.is_none() && self.touches() == touches {
@@ -575,6 +629,17 @@ impl Scope {
             );
         }
         Value::from(Error::new(ErrorKind::InvalidOperation, REPORTED))
+    }
+
+    /// Refuses a value that nests so deep that no other may be built around it.
+    fn shallow(&self, layer: &Layer, node: &Node, value: Value) -> Result<Value, Failed> {
+        let written = !matches!(node.value, TomlValue::String(_) | TomlValue::Array(_) | TomlValue::Table(_));
+        if written || !limits::too_deep(&value) {
+            return Ok(value);
+        }
+        let message = format!("the value nests deeper than {}, or is too large", limits::DEPTH);
+        self.report(Diagnostic::error(span(&layer.source, &node.span), message));
+        Err(Failed)
     }
 
     fn definition(&self, layer: &Layer, node: &Node) -> Result<Value, Failed> {
@@ -623,7 +688,7 @@ impl Scope {
     }
 
     fn host_value(&self, host: usize, own: bool) -> Value {
-        Value::from_object(HostValue { scope: self.clone(), host, own })
+        Value::from_object(names::HostValue { scope: self.clone(), host, own })
     }
 }
 
@@ -654,131 +719,5 @@ fn has_cause(error: &Error, detail: &str) -> bool {
 impl Shared {
     fn find(&self, name: &str) -> Option<&Node> {
         self.layers.iter().rev().find_map(|l| l.find(name))
-    }
-}
-
-fn names(names: &[&'static str]) -> Enumerator {
-    Enumerator::Values(names.iter().map(|n| Value::from(*n)).collect())
-}
-
-fn texts(names: impl IntoIterator<Item = String>) -> Enumerator {
-    Enumerator::Values(names.into_iter().map(Value::from).collect())
-}
-
-/// The scope itself.
-#[derive(Debug)]
-struct Root(Scope);
-
-impl Object for Root {
-    fn get_value(self: &Arc<Self>, key: &Value) -> Option<Value> {
-        let scope = &self.0;
-        match key.as_str()? {
-            "vars" => Some(Value::from_object(Vars(scope.clone()))),
-            "host" => Some(scope.host_value(scope.shared.host, true)),
-            "hosts" => Some(Value::from_object(Hosts(scope.clone()))),
-            "groups" => Some(scope.shared.world.groups.clone()),
-            "facts" if scope.shared.facts_known => Some(scope.shared.facts.clone()),
-            "facts" => Some(Value::from_object(NoFacts(scope.clone()))),
-            name @ ("steps" | "playbooks") if scope.at().is_none() => {
-                scope.is_absent(name.to_owned(), Absent::for_all());
-                None
-            }
-            "steps" => {
-                let play = scope.at()?.play;
-                Some(Value::from_object(Steps { scope: scope.clone(), play, prefix: "steps".into() }))
-            }
-            "playbooks" => Some(Value::from_object(Playbooks(scope.clone()))),
-            "item" => scope.item.clone(),
-            _ => None,
-        }
-    }
-
-    fn enumerate(self: &Arc<Self>) -> Enumerator {
-        names(&["vars", "host", "hosts", "groups", "facts", "steps", "playbooks", "item"])
-    }
-}
-
-#[derive(Debug)]
-struct Vars(Scope);
-
-impl Object for Vars {
-    fn get_value(self: &Arc<Self>, key: &Value) -> Option<Value> {
-        self.0.variable(key.as_str()?)
-    }
-
-    fn enumerate(self: &Arc<Self>) -> Enumerator {
-        let all: BTreeSet<String> =
-            self.0.shared.layers.iter().flat_map(|l| l.vars.iter().map(|(k, _)| k.name.clone())).collect();
-        texts(all)
-    }
-}
-
-#[derive(Debug)]
-struct Hosts(Scope);
-
-impl Object for Hosts {
-    fn get_value(self: &Arc<Self>, key: &Value) -> Option<Value> {
-        let fleet = &self.0.shared.world.fleet;
-        let name = crate::model::HostName::new(key.as_str()?).ok()?;
-        fleet.index.get(&name).map(|i| self.0.host_value(*i, false))
-    }
-
-    fn enumerate(self: &Arc<Self>) -> Enumerator {
-        texts(self.0.shared.world.fleet.hosts.iter().map(|h| h.name.to_string()))
-    }
-}
-
-#[derive(Debug)]
-struct HostValue {
-    scope: Scope,
-    host: usize,
-    /// It is `host`, not one of `hosts`.
-    own: bool,
-}
-
-impl Object for HostValue {
-    fn get_value(self: &Arc<Self>, key: &Value) -> Option<Value> {
-        let world = &self.scope.shared.world;
-        let host = &world.fleet.hosts[self.host];
-        match key.as_str()? {
-            "name" => Some(host.name.as_str().into()),
-            "address" => Some(host.login.address.as_str().into()),
-            "port" => Some(host.login.port.map_or(Value::from(()), Value::from)),
-            "user" => Some(host.login.user.as_deref().map_or(Value::from(()), Value::from)),
-            "local" => Some(host.login.local.into()),
-            "groups" => Some(host.groups.iter().map(|g| Value::from(&**g)).collect()),
-            "become" => Some(match &world.fleet.becomes[self.host] {
-                Some(Becomes::User(user)) => Value::from(&**user),
-                Some(Becomes::Login) | None => Value::from(false),
-            }),
-            "vars" if self.own => Some(Value::from_object(Vars(self.scope.clone()))),
-            // In `hosts`, every host has the variables of the inventory alone, whoever asks.
-            "vars" => {
-                let pass = Arc::clone(&self.scope.shared.pass);
-                let other = Scope::with_log(world, self.host, &[], &Known::default(), None, pass);
-                Some(Value::from_object(Vars(other)))
-            }
-            _ => None,
-        }
-    }
-
-    fn enumerate(self: &Arc<Self>) -> Enumerator {
-        names(&["name", "address", "port", "user", "local", "groups", "become", "vars"])
-    }
-}
-
-/// Facts before they are asked for: whoever looks must wait.
-#[derive(Debug)]
-struct NoFacts(Scope);
-
-impl Object for NoFacts {
-    fn get_value(self: &Arc<Self>, _: &Value) -> Option<Value> {
-        self.0.want_facts();
-        Some(Value::from(Error::new(ErrorKind::InvalidOperation, "the facts of the host are not known yet")))
-    }
-
-    fn enumerate(self: &Arc<Self>) -> Enumerator {
-        self.0.want_facts();
-        Enumerator::Empty
     }
 }

@@ -2,15 +2,21 @@
 
 use std::collections::HashMap;
 use std::io::Read as _;
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use super::environment::Environment;
-use crate::model::value::{Node, Value};
+use super::table::{describe, span};
+use crate::diagnostic::{Diagnostic, Source, nearest};
+use crate::model::value::{Key, Node, Value};
 use crate::model::{Redactor, Secret};
 
 /// The environment variable that names the identity file for age-encrypted secrets.
 pub const AGE_IDENTITY: &str = "HOSTWRIGHT_AGE_IDENTITY";
+
+/// Bytes that the file of a secret may have.
+const LARGEST: u64 = 1 << 20;
 
 /// Where a secret comes from.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -46,6 +52,84 @@ pub(super) fn source(node: &Node) -> Option<SecretSource> {
         },
         [_, _] => Some(SecretSource::Age(text("age")?, Some(text("identity")?))),
         _ => None,
+    }
+}
+
+/// Where a secret may come from, and what may stand beside `age`.
+const KEYS: [&str; 5] = ["env", "file", "command", "age", "identity"];
+
+/// What is taken for a key of a secret that does not exist, although it is none of [`KEYS`] misspelled.
+const OPTIONS: [&str; 12] = [
+    "default", "optional", "required", "trim", "strip", "encoding", "decode", "base64", "chdir", "shell",
+    "timeout", "args",
+];
+
+/// Reports tables that were meant to say where a secret comes from and would be taken for plain values: with two
+/// sources, a misspelled key, or a value that cannot be one.
+pub(super) fn mistakes(origin: &Arc<Source>, node: &Node, out: &mut Vec<Diagnostic>) {
+    let entries = match &node.value {
+        Value::Array(items) => return items.iter().for_each(|item| mistakes(origin, item, out)),
+        Value::Table(entries) => entries,
+        _ => return,
+    };
+    if source(node).is_some() {
+        return;
+    }
+    match mistaken(entries) {
+        Some((at, message, help)) => {
+            out.push(Diagnostic::error(span(origin, &at), message).help(help));
+        }
+        None => entries.iter().for_each(|(_, inner)| mistakes(origin, inner, out)),
+    }
+}
+
+fn mistaken(entries: &[(Key, Node)]) -> Option<(Range<usize>, String, String)> {
+    let help = "a secret is { env = \"NAME\" }, { file = \"PATH\" }, { command = [\"PROGRAM\", \"ARGUMENT\"] } or \
+                { age = \"FILE\", identity = \"FILE\" }";
+    let sources: Vec<_> = entries.iter().filter(|(k, _)| KEYS[..4].contains(&k.name.as_str())).collect();
+    let others: Vec<_> = entries.iter().filter(|(k, _)| !KEYS.contains(&k.name.as_str())).collect();
+    let near = |name: &str| nearest(name, KEYS);
+    let meant = |(key, _): &&(Key, Node)| near(&key.name).is_some() || OPTIONS.contains(&key.name.as_str());
+    // A value that only a secret has: `{ env = "DB_PASSWORD", x = 1 }`, but not `{ env = "production", x = 1 }`.
+    let telling = sources.iter().any(|(key, node)| match (&*key.name, &node.value) {
+        ("env", Value::String(name)) => {
+            name.len() > 2 && name.bytes().all(|b| b.is_ascii_uppercase() || b.is_ascii_digit() || b == b'_')
+        }
+        ("age", Value::String(path)) => Path::new(path).extension().is_some_and(|e| e == "age"),
+        _ => false,
+    });
+    if let [wrong, ..] = others.as_slice() {
+        if sources.is_empty() || !(telling || others.iter().all(meant)) {
+            return None;
+        }
+        let wrong = others.iter().find(|o| meant(o)).unwrap_or(wrong);
+        let help = near(&wrong.0.name)
+            .map_or_else(|| help.to_owned(), |near| format!("did you mean `{near}`? {help}"));
+        return Some((wrong.0.span.clone(), format!("a secret has no key `{}`", wrong.0.name), help));
+    }
+    match sources.as_slice() {
+        [] if entries.is_empty() => None,
+        [] => Some((entries[0].0.span.clone(), "`identity` stands beside `age`".into(), help.into())),
+        [_, (second, _), ..] => Some((
+            second.span.clone(),
+            "a secret comes from one place, this one from two".into(),
+            help.into(),
+        )),
+        [(key, value)] if entries.len() == 1 => {
+            let wanted = match key.name.as_str() {
+                "command" => "the program and its arguments, as an array of texts",
+                "env" => "the name of a variable, as text",
+                _ => "the path of a file, as text",
+            };
+            Some((value.span.clone(), format!("expected {wanted}, found {}", describe(value)), help.into()))
+        }
+        [(key, _)] if key.name != "age" => {
+            let at = entries.iter().find(|(k, _)| k.name == "identity").map_or(&key.span, |(k, _)| &k.span);
+            Some((at.clone(), "`identity` stands beside `age` alone".into(), help.into()))
+        }
+        [(_, value)] => {
+            Some((value.span.clone(), "`age` and `identity` are paths of files, as text".into(), help.into()))
+        }
     }
 }
 
@@ -121,7 +205,7 @@ impl SecretStore {
         let read = |path: &str, help: &str| {
             let path = in_folder(folder, path, &*self.environment);
             self.environment
-                .read(&path)
+                .read_at_most(&path, LARGEST)
                 .map_err(|e| unread(format!("cannot read {}: {e}", path.display()), help))
         };
         let bytes = match source {

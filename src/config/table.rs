@@ -3,8 +3,8 @@
 use std::ops::Range;
 use std::sync::Arc;
 
-use crate::diagnostic::{Diagnostic, Source, Span, nearest};
-use crate::model::value::{Key, Node, Value};
+use crate::diagnostic::{Diagnostic, MANY, Source, Span, listed, nearest};
+use crate::model::value::{Key, Node, Quotes, Value};
 
 /// The range of `range` in `source`, in the form that diagnostics take.
 #[expect(clippy::unnecessary_wraps, reason = "some diagnostics have no place")]
@@ -18,8 +18,17 @@ pub(super) fn suggest<'a>(name: &str, known: impl IntoIterator<Item = &'a str>) 
     match nearest(name, known.iter().copied()) {
         Some(near) => Some(format!("did you mean `{near}`?")),
         None if known.is_empty() => None,
-        None => Some(format!("known here: {}", known.join(", "))),
+        None => Some(format!("known here: {}", listed(known))),
     }
+}
+
+/// As [`suggest`], but not where so much is wrong already that nobody would read it.
+pub(super) fn suggest_beside<'a>(
+    told: &[Diagnostic],
+    name: &str,
+    known: impl IntoIterator<Item = &'a str>,
+) -> Option<String> {
+    if told.len() > MANY { None } else { suggest(name, known) }
 }
 
 /// What a value is, for "found ...".
@@ -39,6 +48,61 @@ pub(super) fn describe(node: &Node) -> String {
 pub(super) fn mismatch(source: &Arc<Source>, node: &Node, expected: &str) -> Diagnostic {
     let message = format!("expected {expected}, found {}", describe(node));
     Diagnostic::error(span(source, &node.span), message).label(format!("expected {expected}"))
+}
+
+/// How to write what was meant: with quotes or without.
+pub(super) fn quotes(source: &Source, at: &Range<usize>, quotes: Quotes) -> String {
+    let written = source.text.get(at.clone()).unwrap_or_default();
+    let bare = written.trim_matches(['"', '\'']);
+    if super::template::is_template(written) {
+        return match quotes {
+            Quotes::Wanted => "the template gives no text: add `| string` in it".into(),
+            Quotes::Unwanted => {
+                "the template gives a text: use a value of the right type, or add `| int` or `| bool`, \
+                                 and write nothing beside the braces"
+                    .into()
+            }
+        };
+    }
+    match quotes {
+        // TOML knows 0o644, people and hosts know 0644.
+        Quotes::Wanted => format!("write it in quotes: \"{}\"", bare.replacen("0o", "0", 1)),
+        Quotes::Unwanted => match bare.to_ascii_lowercase().as_str() {
+            "true" | "yes" | "on" | "y" | "1" => "write `true`, without quotes".into(),
+            "false" | "no" | "off" | "n" | "0" => "write `false`, without quotes".into(),
+            _ => format!("write it without quotes: {bare}"),
+        },
+    }
+}
+
+/// A lint that is silenced, with a reason.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Silence {
+    /// Its name.
+    pub lint: String,
+    /// Where that stands.
+    pub span: Range<usize>,
+}
+
+/// Takes `silence = { "LINT" = "reason" }`.
+pub(super) fn silence(source: &Arc<Source>, table: &mut Table<'_, '_>) -> Vec<Silence> {
+    let mut silence = Vec::new();
+    for (key, reason) in table.named("silence") {
+        match &reason.value {
+            Value::String(text) if !text.trim().is_empty() => {
+                silence.push(Silence { lint: key.name.clone(), span: key.span.clone() });
+            }
+            _ => table.out().push(
+                Diagnostic::error(
+                    span(source, &reason.span),
+                    format!("`{}` is silenced without a reason", key.name),
+                )
+                .label("expected the reason, as text")
+                .help(format!("write `silence = {{ \"{}\" = \"why it is right here\" }}`", key.name)),
+            ),
+        }
+    }
+    silence
 }
 
 /// A table whose entries are taken one by one; what is left at the end is unknown.
@@ -71,7 +135,12 @@ impl<'a, 'o> Table<'a, 'o> {
         if let Value::String(text) = &node.value {
             return Some((text, node));
         }
-        self.out.push(mismatch(self.source, node, "a string"));
+        let mut mistake = mismatch(self.source, node, "a string");
+        if matches!(node.value, Value::Integer(_) | Value::Float(_) | Value::Boolean(_) | Value::Datetime(_))
+        {
+            mistake.help.push(quotes(self.source, &node.span, Quotes::Wanted));
+        }
+        self.out.push(mistake);
         None
     }
 
@@ -81,7 +150,11 @@ impl<'a, 'o> Table<'a, 'o> {
         if let Value::Boolean(flag) = node.value {
             return Some(flag);
         }
-        self.out.push(mismatch(self.source, node, "`true` or `false`"));
+        let mut mistake = mismatch(self.source, node, "`true` or `false`");
+        if let Value::String(_) = node.value {
+            mistake.help.push(quotes(self.source, &node.span, Quotes::Unwanted));
+        }
+        self.out.push(mistake);
         None
     }
 
@@ -90,7 +163,13 @@ impl<'a, 'o> Table<'a, 'o> {
         let (_, node) = self.take(key)?;
         match node.value {
             Value::Integer(n) if (min..=max).contains(&n) => return Some(n),
-            _ => self.out.push(mismatch(self.source, node, &format!("a number from {min} to {max}"))),
+            _ => {
+                let mut mistake = mismatch(self.source, node, &format!("a number from {min} to {max}"));
+                if matches!(&node.value, Value::String(text) if text.parse::<i64>().is_ok()) {
+                    mistake.help.push(quotes(self.source, &node.span, Quotes::Unwanted));
+                }
+                self.out.push(mistake);
+            }
         }
         None
     }
@@ -120,7 +199,11 @@ impl<'a, 'o> Table<'a, 'o> {
         if let Value::Table(entries) = &node.value {
             return entries;
         }
-        self.out.push(mismatch(self.source, node, "a table"));
+        let mut mistake = mismatch(self.source, node, "a table");
+        if let Value::Array(_) = node.value {
+            mistake = mistake.help(format!("write `[{key}.NAME]`, with single brackets, for each"));
+        }
+        self.out.push(mistake);
         &[]
     }
 
@@ -139,7 +222,7 @@ impl<'a, 'o> Table<'a, 'o> {
         for (key, _) in self.rest() {
             let mut diagnostic =
                 Diagnostic::error(span(self.source, &key.span), format!("unknown key `{}`", key.name));
-            diagnostic.help.extend(suggest(&key.name, self.asked.iter().copied()));
+            diagnostic.help.extend(suggest_beside(self.out, &key.name, self.asked.iter().copied()));
             self.out.push(diagnostic.label("not known here"));
         }
     }

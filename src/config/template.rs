@@ -13,6 +13,7 @@ use minijinja::{
 use sha2::{Digest as _, Sha256};
 
 use super::address::Network;
+use super::limits::{self, Excess};
 use crate::model::value::{Key, Node, Value as TomlValue};
 
 /// Macros that call themselves deeper than this are taken for ones that never end.
@@ -34,6 +35,11 @@ pub(super) fn environment(part: Part) -> Environment<'static> {
     env.set_auto_escape_callback(|_| AutoEscape::None);
     env.set_debug(true);
     env.set_recursion_limit(RECURSION);
+    env.set_fuel(Some(limits::FUEL));
+    // It would print all variables, secrets among them.
+    env.add_function("debug", || -> Result<String, Error> {
+        Err(invalid("`debug()` is not here: it would show all variables, and the secrets among them".into()))
+    });
     // As Ansible: a block tag takes its line break with it, and a file keeps its last one.
     let mut syntax = SyntaxConfig::builder();
     syntax.trim_blocks(true).keep_trailing_newline(true);
@@ -47,14 +53,14 @@ pub(super) fn environment(part: Part) -> Environment<'static> {
         ValueKind::None => Err(invalid("the value is none and cannot stand in a text".into())),
         _ => minijinja::escape_formatter(out, state, value),
     });
-    env.add_filter("quote", |value: &Value| crate::shell::quote(&text(value)));
+    env.add_filter("quote", |value: &Value| text(value).map(|t| crate::shell::quote(&t)));
     env.add_filter("b64encode", |value: &Value| {
-        base64::engine::general_purpose::STANDARD.encode(text(value).as_bytes())
+        text(value).map(|t| base64::engine::general_purpose::STANDARD.encode(t.as_bytes()))
     });
     env.add_filter("b64decode", b64decode);
     env.add_filter("sha256", |value: &Value| {
-        let digest = Sha256::digest(text(value).as_bytes());
-        digest.iter().fold(String::new(), |hex, byte| format!("{hex}{byte:02x}"))
+        let digest = Sha256::digest(text(value)?.as_bytes());
+        Ok::<_, Error>(digest.iter().fold(String::new(), |hex, byte| format!("{hex}{byte:02x}")))
     });
     env.add_filter("network", network);
     env.add_filter("to_json", to_json);
@@ -67,8 +73,9 @@ pub(super) fn environment(part: Part) -> Environment<'static> {
     env
 }
 
-fn text(value: &Value) -> String {
-    value.as_str().map_or_else(|| value.to_string(), str::to_owned)
+fn text(value: &Value) -> Result<String, Error> {
+    limits::weigh(value)?;
+    Ok(value.as_str().map_or_else(|| value.to_string(), str::to_owned))
 }
 
 fn invalid(message: String) -> Error {
@@ -97,6 +104,7 @@ fn network(value: &str, prefix: Option<u8>) -> Result<String, Error> {
 fn to_json(value: &Value, options: Kwargs) -> Result<String, Error> {
     let indent: Option<usize> = options.get("indent")?;
     options.assert_all_used()?;
+    limits::weigh(value)?;
     let json =
         if indent.is_some() { serde_json::to_string_pretty(value) } else { serde_json::to_string(value) };
     json.map_err(|e| invalid(format!("cannot be written as JSON: {e}")))
@@ -111,6 +119,57 @@ pub(super) fn texts() -> &'static Environment<'static> {
         env.set_loader(|text| Ok(Some(text.to_owned())));
         env
     })
+}
+
+/// The environment of a text that has a `namespace`: with less to spend.
+fn with_namespace(part: Part) -> &'static Environment<'static> {
+    static BOTH: OnceLock<[Environment<'static>; 2]> = OnceLock::new();
+    let [texts, files] = BOTH.get_or_init(|| {
+        [Part::Text, Part::File].map(|part| {
+            let mut env = environment(part);
+            env.set_fuel(Some(limits::NAMESPACE_FUEL));
+            // An error would keep the variables, and with them what is too deep to be dropped elsewhere.
+            env.set_debug(false);
+            env.set_loader(|text| Ok(Some(text.to_owned())));
+            env
+        })
+    });
+    if part == Part::Text { texts } else { files }
+}
+
+/// Refuses what the engine could not bear.
+pub(super) fn bounded(text: &str, expression: bool, part: Part) -> Result<(), Error> {
+    limits::check(text, expression, part).map_err(|Excess { at, message }| {
+        match text.get(at).map(str::trim).unwrap_or_default() {
+            "" => invalid(message),
+            at => invalid(format!("{message}, at `{}`", at.chars().take(20).collect::<String>())),
+        }
+    })
+}
+
+/// Renders a template in a file.
+pub(super) fn render_file(env: &Environment<'static>, text: &str, root: Value) -> Result<String, Error> {
+    bounded(text, false, Part::File)?;
+    let env = if limits::has_namespace(text) { with_namespace(Part::File) } else { env };
+    render(&env.template_from_str(text)?, root)
+}
+
+/// Renders a template, within bounds.
+pub(super) fn render(template: &Template<'_, '_>, root: Value) -> Result<String, Error> {
+    let text = if limits::has_namespace(template.source()) {
+        std::thread::scope(|scope| {
+            let thread = std::thread::Builder::new().stack_size(limits::NAMESPACE_STACK);
+            let rendered = thread.spawn_scoped(scope, || template.render(root));
+            let rendered = rendered.map_err(|e| invalid(format!("no thread to render it: {e}")))?;
+            rendered.join().unwrap_or_else(|_| Err(invalid("the template cannot be rendered".into())))
+        })
+    } else {
+        template.render(root)
+    }?;
+    if text.len() > limits::TEXT {
+        return Err(Error::from(ErrorKind::OutOfFuel));
+    }
+    Ok(text)
 }
 
 /// A string of a playbook, ready to be rendered for one host after the other.
@@ -136,6 +195,7 @@ impl std::fmt::Debug for Compiled {
 impl Compiled {
     /// Compiles a string.
     pub(super) fn text(text: &str) -> Result<Self, Error> {
+        bounded(text, false, Part::Text)?;
         match sole_expression(texts(), text) {
             Some((at, code)) => {
                 let expression = texts().compile_expression_owned(code.to_owned())?;
@@ -144,12 +204,16 @@ impl Compiled {
                 }
                 Ok(Self::Surrounded(at, code.to_owned(), expression, texts().get_template(text)?))
             }
+            None if limits::has_namespace(text) => {
+                with_namespace(Part::Text).get_template(text).map(Self::Text)
+            }
             None => texts().get_template(text).map(Self::Text),
         }
     }
 
     /// Compiles an expression written without braces.
     pub(super) fn expression(text: &str) -> Result<Self, Error> {
+        bounded(text, !is_template(text), Part::Text)?;
         let (at, code) = sole_expression(texts(), text).unwrap_or((0, text));
         Ok(Self::Expression(at, code.to_owned(), texts().compile_expression_owned(code.to_owned())?))
     }
@@ -161,7 +225,9 @@ impl Compiled {
 /// What is wrong with the expression, a lower-case fragment: a key that `result` does not have, for example.
 pub fn until_holds(expression: &str, result: &crate::model::StepResult) -> Result<bool, String> {
     let scope = Value::from_pairs([("result", Value::from(Serde(result)))]);
-    let compiled = texts().compile_expression(expression).map_err(|e| message(&e))?;
+    let compiled =
+        bounded(expression, true, Part::Text).and_then(|()| texts().compile_expression(expression));
+    let compiled = compiled.map_err(|e| message(&e))?;
     match compiled.eval(scope) {
         Ok(value) if value.is_undefined() => Err(format!("`{expression}` is not defined")),
         Ok(value) => Ok(value.is_true()),
@@ -198,6 +264,9 @@ pub(super) struct Uses {
 impl Uses {
     /// Adds what a template (or, with `expression`, an expression) uses. Text that cannot be read adds nothing.
     pub(super) fn add(&mut self, env: &Environment<'_>, text: &str, expression: bool) {
+        if bounded(text, expression, Part::Text).is_err() {
+            return;
+        }
         let found = if expression {
             env.compile_expression(text).map(|e| e.undeclared_variables(true)).ok()
         } else if is_template(text) {
@@ -223,27 +292,9 @@ impl Uses {
         }
     }
 
-    /// Adds what all strings in `node` use.
-    pub(super) fn add_node(&mut self, env: &Environment<'_>, node: &Node) {
-        match &node.value {
-            TomlValue::String(text) => self.add(env, text, false),
-            TomlValue::Array(items) => items.iter().for_each(|n| self.add_node(env, n)),
-            TomlValue::Table(entries) => entries.iter().for_each(|(_, n)| self.add_node(env, n)),
-            _ => {}
-        }
-    }
-
     /// Whether `root` or anything below it is used.
     pub(super) fn uses(&self, root: &str) -> bool {
         self.paths.iter().any(|p| p.split('.').next() == Some(root))
-    }
-
-    /// The names used directly below `root`.
-    pub(super) fn below<'a>(&'a self, root: &'a str) -> impl Iterator<Item = &'a str> {
-        self.paths.iter().filter_map(move |p| {
-            let mut parts = p.split('.');
-            (parts.next() == Some(root)).then(|| parts.next()).flatten()
-        })
     }
 }
 
@@ -303,6 +354,7 @@ pub(super) fn to_node(value: &Value, span: &Range<usize>) -> Result<Option<Node>
     if value.is_undefined() || value.is_none() {
         return Ok(None);
     }
+    limits::weigh(value).map_err(|e| message(&e))?;
     let json = serde_json::to_value(value).map_err(|e| e.to_string())?;
     Ok(json_node(&json, span))
 }
@@ -332,6 +384,12 @@ pub(super) fn json_node(json: &serde_json::Value, span: &Range<usize>) -> Option
 
 /// The message of a template error with its causes, on one line.
 pub(super) fn message(error: &Error) -> String {
+    if error.kind() == ErrorKind::OutOfFuel {
+        return format!(
+            "the template is too much: it does not come to an end, or makes more than {} MB of text",
+            limits::TEXT >> 20
+        );
+    }
     let own = match error.detail() {
         Some(detail) => detail.to_owned(),
         None => error.kind().to_string(),

@@ -117,6 +117,17 @@ pub struct Error {
     pub expected: &'static [&'static str],
     /// The key or variant that is not known.
     pub unknown: Option<String>,
+    /// It would fit with quotes, or without them.
+    pub quotes: Option<Quotes>,
+}
+
+/// What is to be done with the quotes of a value.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Quotes {
+    /// They are missing.
+    Wanted,
+    /// They are there and must not be.
+    Unwanted,
 }
 
 impl Error {
@@ -126,7 +137,7 @@ impl Error {
     }
 
     fn plain(message: String) -> Self {
-        Self { message, span: None, expected: &[], unknown: None }
+        Self { message, span: None, expected: &[], unknown: None, quotes: None }
     }
 }
 
@@ -153,11 +164,44 @@ impl de::Error for Error {
     }
 
     fn invalid_type(unexp: de::Unexpected<'_>, exp: &dyn de::Expected) -> Self {
-        Self::plain(format!("expected {exp}, found {}", words(&unexp)))
+        let wanted = wanted(exp);
+        let flag = wanted == "`true` or `false`";
+        let number = wanted.contains("number");
+        let quotes = match unexp {
+            de::Unexpected::Str(text) if number && text.trim().parse::<f64>().is_ok() => {
+                Some(Quotes::Unwanted)
+            }
+            de::Unexpected::Str(text) if flag => {
+                let text = text.to_ascii_lowercase();
+                ["true", "yes", "on", "y", "1", "false", "no", "off", "n", "0"]
+                    .contains(&text.as_str())
+                    .then_some(Quotes::Unwanted)
+            }
+            de::Unexpected::Signed(_) | de::Unexpected::Float(_) | de::Unexpected::Bool(_)
+                if wanted.starts_with("a string") =>
+            {
+                Some(Quotes::Wanted)
+            }
+            _ => None,
+        };
+        Self { quotes, ..Self::plain(format!("expected {wanted}, found {}", words(&unexp))) }
     }
 
     fn invalid_value(unexp: de::Unexpected<'_>, exp: &dyn de::Expected) -> Self {
-        Self::plain(format!("expected {exp}, found {}", words(&unexp)))
+        Self::plain(format!("expected {}, found {}", wanted(exp), words(&unexp)))
+    }
+}
+
+/// What a type is called by people who do not write Rust.
+fn wanted(exp: &dyn de::Expected) -> String {
+    match exp.to_string().as_str() {
+        "a boolean" => "`true` or `false`".into(),
+        "u8" => format!("a number from 0 to {}", u8::MAX),
+        "u16" => format!("a number from 0 to {}", u16::MAX),
+        "u32" | "u64" | "usize" => "a number from 0 up".into(),
+        "i8" | "i16" | "i32" | "i64" | "isize" => "a whole number".into(),
+        "f32" | "f64" => "a number".into(),
+        other => other.to_owned(),
     }
 }
 

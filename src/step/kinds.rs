@@ -6,7 +6,7 @@ use std::sync::Arc;
 use serde::de::DeserializeOwned;
 
 use super::Step;
-use crate::model::value::{self, Key, Node, Value};
+use crate::model::value::{self, Key, Node, Quotes, Value};
 use crate::model::{Host, HostName};
 
 /// What `explain` shows of a kind and how its table is read.
@@ -74,6 +74,10 @@ pub struct Problem {
     pub label: String,
     /// What to do.
     pub help: Option<String>,
+    /// It is right but for its quotes.
+    pub quotes: Option<Quotes>,
+    /// The key that is not known.
+    pub unknown: Option<String>,
 }
 
 /// A mistake that a kind finds in its own parameters, by the path of the key (`clients[0]`).
@@ -110,6 +114,9 @@ pub trait Validate {
     }
 }
 
+/// Mistakes in one table of which one more says nothing new.
+const MOST: usize = 50;
+
 /// Reads `node` as `T`, reporting every mistake: after each one, the entry at fault is put aside.
 fn parse<T: DeserializeOwned + Validate + Step + 'static>(
     node: &Node,
@@ -127,7 +134,8 @@ fn parse<T: DeserializeOwned + Validate + Step + 'static>(
                 if problems.is_empty() || put_aside {
                     problems.push(problem(&error, span));
                 }
-                if !put_aside {
+                // Each mistake means to read it all once more.
+                if !put_aside || problems.len() >= MOST {
                     break None;
                 }
             }
@@ -141,6 +149,8 @@ fn parse<T: DeserializeOwned + Validate + Step + 'static>(
             message: invalid.message,
             label: String::new(),
             help: invalid.help,
+            quotes: None,
+            unknown: None,
         }));
     }
     match read {
@@ -156,7 +166,14 @@ fn problem(error: &value::Error, span: Range<usize>) -> Problem {
         (None, []) => None,
         (None, known) => Some(format!("known here: {}", known.join(", "))),
     };
-    Problem { span, message: error.message.clone(), label: String::new(), help }
+    Problem {
+        span,
+        message: error.message.clone(),
+        label: String::new(),
+        help,
+        quotes: error.quotes,
+        unknown: error.unknown.clone(),
+    }
 }
 
 /// Removes the innermost table entry whose key or value lies at `span`; returns whether there was one.

@@ -358,6 +358,23 @@ fn the_example_inventory_is_the_one_the_playbooks_are_written_for() {
 
 proptest::proptest! {
     #![proptest_config(proptest::prelude::ProptestConfig::with_cases(200))]
+    #[test]
+    fn no_change_of_the_bundled_files_makes_checking_panic((inventory, playbook) in mutated()) {
+        let files = BTreeMap::from([
+            ("inventory.toml".to_owned(), inventory),
+            ("a.toml".to_owned(), playbook),
+        ]);
+        let environment: Arc<dyn Environment> = Arc::new(Memory { files, ..Memory::default() });
+        let options = Options {
+            inventory: "inventory.toml".into(),
+            playbooks: vec!["a.toml".into()],
+            missing_secrets: MissingSecrets::Warning,
+            ..Options::default()
+        };
+        let loaded = load(&options, &environment);
+        diagnostic::render(&loaded.diagnostics, diagnostic::Style { colour: true, width: 60 });
+    }
+
     /// Pieces of real files in any order, and arbitrary text: mistakes are told, never a panic.
     #[test]
     fn no_text_makes_loading_or_rendering_panic(
@@ -386,6 +403,41 @@ proptest::proptest! {
     }
 }
 
+/// The files that users start from, with some bytes gone, doubled or changed: mistakes are told, never a panic.
+fn mutated() -> impl proptest::strategy::Strategy<Value = (Vec<u8>, Vec<u8>)> {
+    use proptest::prelude::*;
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let inventory = std::fs::read(root.join("inventory.example.toml")).unwrap();
+    let mut playbooks: Vec<_> = std::fs::read_dir(root.join("playbooks"))
+        .unwrap()
+        .map(|e| e.unwrap().path())
+        .filter(|p| p.extension().is_some_and(|e| e == "toml"))
+        .collect();
+    playbooks.sort();
+    let playbooks: Vec<Vec<u8>> = playbooks.iter().map(|p| std::fs::read(p).unwrap()).collect();
+    let piece = prop_oneof![
+        proptest::collection::vec(any::<u8>(), 0..4),
+        "[\\[\\]{}\"'=.%|#\n -]{1,6}".prop_map(String::into_bytes),
+        Just(b"{{ vars.a }}".to_vec()),
+        Just(b"[1:3]".to_vec()),
+    ];
+    let edit = (any::<prop::sample::Index>(), 0usize..40, piece, any::<bool>());
+    let edits = || proptest::collection::vec(edit.clone(), 0..4);
+    let mutate = |mut bytes: Vec<u8>, edits: Vec<(prop::sample::Index, usize, Vec<u8>, bool)>| {
+        for (at, length, piece, repeat) in edits {
+            let start = at.index(bytes.len().max(1)).min(bytes.len());
+            let end = (start + length).min(bytes.len());
+            let gone = bytes[start..end].to_vec();
+            let put = if repeat { [&gone[..], &piece[..], &gone[..]].concat() } else { piece };
+            bytes.splice(start..end, put);
+        }
+        bytes
+    };
+    (0..playbooks.len(), edits(), edits()).prop_map(move |(which, first, second)| {
+        (mutate(inventory.clone(), first), mutate(playbooks[which].clone(), second))
+    })
+}
+
 fn pieces() -> impl proptest::strategy::Strategy<Value = String> {
     use proptest::prelude::*;
     let piece = prop_oneof![
@@ -400,4 +452,261 @@ fn pieces() -> impl proptest::strategy::Strategy<Value = String> {
         "\\PC{0,20}\n",
     ];
     proptest::collection::vec(piece, 0..8).prop_map(|pieces| pieces.concat())
+}
+
+/// Input that is made to be too much: told as a mistake, in bounded work, on the stack that a thread has.
+#[test]
+fn too_much_is_a_mistake_and_no_crash() {
+    let nested = |open: &str, inner: &str, close: &str| {
+        format!("{}{inner}{}", open.repeat(20_000), close.repeat(20_000))
+    };
+    let query = |text: &str| format!("hosts = \"nfs-01\"\n[[step]]\nquery = '''{text}'''\n");
+    let vars = |vars: &str, used: &str| {
+        format!("hosts = \"nfs-01\"\n[vars]\n{vars}\n[[step]]\nquery = \"{used}\"\n")
+    };
+    let chain = |n: usize, link: &dyn Fn(usize) -> String| {
+        (1..n).fold("a0 = 'xxxxxxxxxx'\n".to_owned(), |text, i| format!("{text}a{i} = {}\n", link(i - 1)))
+    };
+    let deep = "operators and brackets within one another";
+    let too_much = "the template is too much";
+    let cases = [
+        ("TOML arrays", format!("hosts = {}", nested("[", "", "]")), "nest deeper than"),
+        ("TOML tables", format!("hosts = {}", nested("{a=", "1", "}")), "nest deeper than"),
+        ("dotted keys", format!("{}b = 1", "a.".repeat(20_000)), "nest deeper than"),
+        ("headers", format!("[{}b]", "a.".repeat(20_000)), "nest deeper than"),
+        ("parentheses", query(&format!("{{{{ {} }}}}", nested("(", "1", ")"))), deep),
+        ("unary operators", query(&format!("{{{{ {}1 }}}}", "-".repeat(20_000))), deep),
+        ("not", query(&format!("x {{{{ {}1 }}}}", "not ".repeat(20_000))), deep),
+        (
+            "when",
+            format!("hosts = \"nfs-01\"\n[[step]]\nquery = 'a'\nwhen = '{}1'\n", "not ".repeat(20_000)),
+            deep,
+        ),
+        (
+            "until",
+            format!("hosts = \"nfs-01\"\n[[step]]\ncommand = 'a'\nuntil = '{}1'\n", "not ".repeat(20_000)),
+            deep,
+        ),
+        (
+            "a pattern",
+            format!("hosts = \"{}\"\n[[step]]\nquery = 'a'", "nfs[".repeat(20_000)),
+            "no host or group",
+        ),
+        ("a text", query("{{ 'x' * 1000000000 }}"), too_much),
+        ("a list", query("{{ [1] * 1000000000 }}"), "too large"),
+        ("lists in lists", query("{{ [[[[1] * 1000] * 1000] * 1000] * 1000 }}"), too_much),
+        ("as JSON", query("{{ ([[[1] * 1000] * 1000] * 1000) | to_json }}"), too_much),
+        ("a range", query("{{ range(1000000000) }}"), "too many elements"),
+        (
+            "loops in loops",
+            query(
+                "{% for a in range(9999) %}{% for b in range(9999) %}{% for c in range(9999) %}x{% endfor %}{% endfor %}{% endfor %}",
+            ),
+            too_much,
+        ),
+        ("a wide indent", query("{{ 'x\ny' | indent(1000000000) }}"), too_much),
+        ("JSON with a wide indent", query("{{ [1] | to_json(indent=1000000000) }}"), ""),
+        ("a wide join", query("{{ range(9999) | join('x' * 1000000) }}"), too_much),
+        ("a wide format", query("{{ '%1000000000d' | format(1) }}"), too_much),
+        (
+            "a namespace that nests",
+            query(
+                "{% set ns = namespace(x=[]) %}{% for a in range(9999) %}{% for b in range(9999) %}{% set ns.x = [ns.x] %}{% endfor %}{% endfor %}{{ ns.x }}",
+            ),
+            too_much,
+        ),
+        ("set that nests", query(&"{% set x = [x] %}".repeat(20_000)), "lists and tables"),
+        (
+            "a doubled text",
+            query(&format!("{{% set a = 'xxxx' %}}{}{{{{ a }}}}", "{% set a = a ~ a %}".repeat(40))),
+            too_much,
+        ),
+        (
+            "variables that double",
+            vars(&chain(32, &|i| format!("'{{{{ vars.a{i} }}}}{{{{ vars.a{i} }}}}'")), "{{ vars.a31 }}"),
+            too_much,
+        ),
+        (
+            "a long chain",
+            vars(&chain(20_000, &|i| format!("'{{{{ vars.a{i} }}}}'")), "{{ vars.a19999 }}"),
+            "more than 32 variables need one another in a row",
+        ),
+        (
+            "a circle through another host",
+            vars("x = 1", "{{ hosts['worker-01'].vars.round }}"),
+            "more than 32 variables need one another in a row",
+        ),
+        (
+            "values in values",
+            vars(&chain(30, &|i| format!("'{{{{ [[[[[vars.a{i}]]]]] }}}}'")), "{{ vars.a29 }}"),
+            "nests deeper than 64",
+        ),
+        ("debug", query("{{ debug() }}"), "`debug()` is not here"),
+        ("include", query("{% include 'x' %}"), "unknown statement include"),
+    ];
+    let round = "[hosts.nfs-01]\naddress = \"10.0.0.1\"\n[hosts.worker-01]\naddress = \"10.0.0.2\"\n\
+                 vars = { round = \"{{ hosts['worker-01'].vars.round }}{{ hosts['worker-01'].vars.round }}\" }\n";
+    let mut failures = String::new();
+    for (what, playbook, message) in cases {
+        let shown = told(round, playbook.as_bytes());
+        if !shown.contains(message) || shown.len() > 100_000 {
+            writeln!(failures, "{what}: {message:?} is not in\n{shown:.1000}").unwrap();
+        }
+    }
+    assert!(failures.is_empty(), "{failures}");
+}
+
+#[test]
+fn text_in_another_encoding_is_told_and_line_ends_do_not_matter() {
+    let play = "hosts = \"a\"\n[[step]]\nquery = \"x\"\n";
+    let utf16 = |text: &str| -> Vec<u8> {
+        [0xfe_ffu16].into_iter().chain(text.encode_utf16()).flat_map(u16::to_be_bytes).collect()
+    };
+    let latin = [play.as_bytes(), b"# caf\xe9\n"].concat();
+    for (bytes, message) in [
+        (format!("\u{feff}{}", play.replace('\n', "\r\n")).into_bytes(), ""),
+        (play.replace(" = ", "\t=\t").into_bytes(), ""),
+        (utf16(play), "it is UTF-16\n |\n = help: save it as UTF-8"),
+        (utf16(play)[2..].to_vec(), "it is UTF-16"),
+        (latin, "it is not UTF-8 text, first in line 4"),
+        (play.replace('\n', "\r").into_bytes(), "the lines end in CR alone"),
+        (play.replace(" = ", "\u{a0}= ").into_bytes(), "an invisible character (U+00A0) stands here"),
+        (vec![b'#'; 9 << 20], "it is larger than 8 MB"),
+    ] {
+        let shown = told("[hosts.a]\naddress = \"10.0.0.1\"\n", &bytes);
+        let good = if message.is_empty() { shown.is_empty() } else { shown.contains(message) };
+        assert!(good, "{message:?} is not in\n{shown}");
+    }
+}
+
+fn told(inventory: &str, playbook: &[u8]) -> String {
+    let files = BTreeMap::from([
+        ("inventory.toml".to_owned(), inventory.as_bytes().to_vec()),
+        ("a.toml".to_owned(), playbook.to_vec()),
+    ]);
+    let environment: Arc<dyn Environment> = Arc::new(Memory { files, ..Memory::default() });
+    let options = Options {
+        inventory: "inventory.toml".into(),
+        playbooks: vec!["a.toml".into()],
+        ..Options::default()
+    };
+    let loaded = load(&options, &environment);
+    diagnostic::render(&loaded.diagnostics, diagnostic::Style::default())
+}
+
+/// The count is told, the first fifty are shown, and none costs more for the others: each of these would take
+/// minutes if the mistakes were compared with one another, or with all names.
+#[test]
+fn of_many_mistakes_the_first_are_shown() {
+    let many = 5_000;
+    let lines = |line: &dyn Fn(usize) -> String| (0..many).map(line).collect::<String>();
+    let hosts = "[hosts.a]\naddress = \"10.0.0.1\"\n";
+    let play = "hosts = \"a\"\n[[step]]\nquery = 'x'\n";
+    let named = "hosts = \"a\"\n[[step]]\nquery = 'x'\n[step.silence]\n";
+    let cases = [
+        ("malformed lines", hosts.to_owned(), lines(&|i| format!("key{i} = word\n")), many),
+        ("unknown keys", hosts.to_owned(), format!("{play}{}", lines(&|i| format!("key{i} = 1\n"))), many),
+        (
+            "unknown keys of the playbook",
+            hosts.to_owned(),
+            format!("{}{play}", lines(&|i| format!("key{i} = 1\n"))),
+            many,
+        ),
+        (
+            "steps",
+            hosts.to_owned(),
+            format!("hosts = \"a\"\n{}", lines(&|i| format!("[[step]]\nkind{i} = 1\n"))),
+            many,
+        ),
+        (
+            "templates",
+            hosts.to_owned(),
+            format!(
+                "hosts = \"a\"\n[[step]]\npackage = [\n{}]\n",
+                lines(&|i| format!("'{{{{ vars.a{i} }}}}',\n"))
+            ),
+            many,
+        ),
+        (
+            "templates in steps",
+            hosts.to_owned(),
+            format!(
+                "hosts = \"a\"\n{}",
+                lines(&|i| if i < 2000 {
+                    format!("[[step]]\nquery = '{{{{ vars.a{i} }}}}'\n")
+                } else {
+                    String::new()
+                })
+            ),
+            2000,
+        ),
+        (
+            "silenced lints",
+            hosts.to_owned(),
+            format!("{named}{}", lines(&|i| format!("lint{i} = 'why'\n"))),
+            many,
+        ),
+        (
+            "unknown groups",
+            hosts.to_owned(),
+            format!("hosts = \"{}a\"\n[[step]]\nquery = 'x'", lines(&|i| format!("group{i},"))),
+            101,
+        ),
+        (
+            "unknown members",
+            format!("{hosts}[groups.g]\nhosts = [{}]\n", lines(&|i| format!("\"host{i}\", "))),
+            play.to_owned(),
+            many,
+        ),
+        (
+            "groups that are hosts",
+            format!("{}{}", lines(&|i| format!("[hosts.h{i}]\n")), lines(&|i| format!("[groups.h{i}]\n"))),
+            play.to_owned(),
+            many + 1,
+        ),
+        (
+            "hosts twice",
+            format!(
+                "{}{}",
+                lines(&|i| format!("[hosts.\"h[{i}:{i}]\"]\naddress = \"10.0.0.[1:1]\"\n")),
+                lines(&|i| format!("[hosts.h{i}]\n"))
+            ),
+            play.to_owned(),
+            many + 1,
+        ),
+        (
+            "one name",
+            hosts.to_owned(),
+            format!("hosts = \"a\"\n{}x", "[[step]]\nname = 'same'\nquery = 'x'\n".repeat(many)),
+            1,
+        ),
+        (
+            "handlers",
+            hosts.to_owned(),
+            format!(
+                "hosts = \"a\"\n{}",
+                lines(&|i| format!(
+                    "[[step]]\nid = 'a{i}'\nhandler = true\nnotify = 'b{i}'\nservice = 'x'\n"
+                ))
+            ),
+            2 * many,
+        ),
+    ];
+    for (what, inventory, playbook, wanted) in cases {
+        let shown = told(&inventory, playbook.as_bytes());
+        let last = shown.lines().last().unwrap_or_default();
+        let shown_errors =
+            shown.lines().filter(|l| l.starts_with("error") || l.starts_with("warning")).count();
+        let count: usize = last
+            .split(['e', 'w'])
+            .flat_map(|words| words.split(", "))
+            .filter_map(|word| word.trim().split(' ').next()?.parse::<usize>().ok())
+            .sum();
+        assert!(shown_errors <= 50, "{what}: {shown_errors} are shown");
+        assert!(count >= wanted, "{what}: {last}");
+        assert!(shown.len() < 200_000, "{what}: {} bytes", shown.len());
+        if wanted > 50 {
+            assert!(last.contains("; the first 50 are shown, and "), "{what}: {last}");
+        }
+    }
 }

@@ -12,7 +12,7 @@ use std::sync::Arc;
 
 use super::offline::{Resolved, merge};
 use super::playbook::{Playbook, RawStep};
-use super::table::{span, suggest};
+use super::table::{Silence, span, suggest};
 use crate::diagnostic::{Diagnostic, Severity, Source};
 
 /// What `explain` shows of a lint.
@@ -42,6 +42,17 @@ pub(super) const SAME_ADDRESS: Lint = Lint {
           would be worked on at the same time and get in each other's way. Mostly one address is misspelled.",
 };
 
+/// Two groups side by side that set the same.
+pub(super) const SIBLING_GROUPS: Lint = Lint {
+    name: "sibling-groups",
+    severity: Severity::Warning,
+    doc: "Two groups of a host set the same variable or setting to different values, and neither is above the other. \
+          The rule is: a child counts more than its parents; of groups that lie equally deep, the one that is \
+          written later in the inventory counts, whatever the order in which a parent lists them. Whoever reads \
+          the inventory will hardly think of it: set the variable for the host, or in a group that is a child of \
+          both, or silence the lint in one of the groups.",
+};
+
 /// A playbook for nobody.
 pub(super) const NO_HOSTS: Lint = Lint {
     name: "no-hosts",
@@ -50,7 +61,8 @@ pub(super) const NO_HOSTS: Lint = Lint {
           that is empty), so that the playbook does nothing.",
 };
 
-/// Every lint, by name. All but those on the inventory and `no-hosts` can be silenced on a step.
+/// Every lint, by name. Those on the inventory are silenced in its defaults, at a host or a group, `no-hosts` in
+/// the playbook, all others on a step or in its playbook.
 pub const LINTS: &[Lint] = &[
     ADDRESS_INVALID,
     commands::ALWAYS_RUNS,
@@ -71,6 +83,7 @@ pub const LINTS: &[Lint] = &[
     commands::SECRET_IN_COMMAND,
     docker::SERVICE_ON_DRAINED,
     swarm::SEVERAL_SWARMS,
+    SIBLING_GROUPS,
     docker::TWO_WRITERS,
     commands::UNGUARDED_COMMAND,
     steps::UNNOTIFIED_HANDLER,
@@ -97,24 +110,29 @@ impl Lint {
 
 /// Adds what a lint found in a step, unless the step silences it.
 fn report(out: &mut Vec<Diagnostic>, step: &RawStep, found: Diagnostic) {
-    let silenced = step.silence.iter().any(|(name, ..)| Some(name.as_str()) == found.lint);
+    // What the playbook silences was given to its steps.
+    let silenced = step.silence.iter().any(|s| Some(s.lint.as_str()) == found.lint);
     if !silenced {
         merge(out, vec![found]);
+    }
+}
+
+/// Reports silenced lints that there are not.
+pub(super) fn known(source: &Arc<Source>, silence: &[Silence], out: &mut Vec<Diagnostic>) {
+    for silenced in silence.iter().filter(|s| lint(&s.lint).is_none()) {
+        let at = span(source, &silenced.span);
+        let mut diagnostic = Diagnostic::error(at, format!("there is no lint `{}`", silenced.lint));
+        diagnostic.help.extend(suggest(&silenced.lint, LINTS.iter().map(|l| l.name)));
+        out.push(diagnostic);
     }
 }
 
 /// Lints on playbooks as written.
 pub(super) fn written(playbooks: &[Playbook], out: &mut Vec<Diagnostic>) {
     for playbook in playbooks {
+        known(&playbook.source, &playbook.silence, out);
         for step in &playbook.steps {
-            for (name, range, _) in &step.silence {
-                if lint(name).is_none() {
-                    let at = span(&playbook.source, range);
-                    let mut diagnostic = Diagnostic::error(at, format!("there is no lint `{name}`"));
-                    diagnostic.help.extend(suggest(name, LINTS.iter().map(|l| l.name)));
-                    out.push(diagnostic);
-                }
-            }
+            known(&playbook.source, &step.silence, out);
         }
         steps::check(playbook, out);
         commands::check(playbook, out);

@@ -1,10 +1,10 @@
 //! Ids and handlers.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap, HashSet};
 
 use super::{Lint, report};
 use crate::config::playbook::Playbook;
-use crate::config::table::{span, suggest};
+use crate::config::table::{span, suggest_beside};
 use crate::diagnostic::{Diagnostic, Severity};
 
 pub(super) const DUPLICATE_ID: Lint = Lint {
@@ -51,23 +51,25 @@ pub(super) fn check(playbook: &Playbook, out: &mut Vec<Diagnostic>) {
         }
     }
     let handlers = || playbook.steps.iter().filter(|s| s.handler);
+    let ids: HashMap<&str, bool> = playbook.steps.iter().map(|s| (s.id.as_str(), s.handler)).collect();
     for step in &playbook.steps {
         for (id, range) in &step.notify {
-            if handlers().any(|h| h.id == *id) {
+            if ids.get(id.as_str()) == Some(&true) {
                 continue;
             }
             let mut found = NOTIFY_WITHOUT_HANDLER.at(source, range, format!("no handler has the id `{id}`"));
-            found.help.extend(if playbook.steps.iter().any(|s| s.id == *id) {
+            found.help.extend(if ids.contains_key(id.as_str()) {
                 Some(format!("the step `{id}` is no handler: give it `handler = true`"))
             } else {
-                suggest(id, handlers().map(|h| h.id.as_str()))
+                suggest_beside(out, id, handlers().map(|h| h.id.as_str()))
             });
             report(out, step, found);
         }
     }
+    let notified: HashSet<&str> =
+        playbook.steps.iter().flat_map(|s| s.notify.iter().map(|(id, _)| id.as_str())).collect();
     for handler in handlers() {
-        let notified = playbook.steps.iter().any(|s| s.notify.iter().any(|(id, _)| *id == handler.id));
-        if !notified {
+        if !notified.contains(handler.id.as_str()) {
             let message = format!("no step notifies the handler `{}`", handler.id);
             let found = UNNOTIFIED_HANDLER
                 .at(source, &handler.head, message)
