@@ -308,6 +308,7 @@ fn root_is_led_nowhere() {
         let (code, said) = ns.hostwright(&["apply", "--yes", "--allow-disruptive"], &step);
         done += usize::from(code == 0);
         moved += usize::from(said.contains("was changed under way") || said.contains("is a symbolic link"));
+        assert!(!said.contains("may still be mounted"), "{said}");
         let victim =
             ns.run("stat -c '%a %U' /srv/victim /srv/victim/m | tr '\\n' ' '; ls -A /srv/victim/m/n");
         assert_eq!(victim, "700 root 700 root here\n", "after {step}\n{said}");

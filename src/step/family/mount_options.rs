@@ -216,6 +216,14 @@ impl Table<'_> {
         self.top.fstype == "nfs4" || self.value("vers").is_some_and(|v| v.starts_with('4'))
     }
 
+    /// Whether the file system is known to keep the flags of its superblock: NFS drops `lazytime`, others any.
+    fn is_plain(&self) -> bool {
+        matches!(
+            self.top.fstype.as_str(),
+            "ext2" | "ext3" | "ext4" | "xfs" | "btrfs" | "f2fs" | "tmpfs" | "vfat"
+        )
+    }
+
     /// What an option claims; nothing if the kernel never shows it.
     fn claims(&self, option: &str, all: &[String]) -> Vec<Claim> {
         let claim = |about: &str, expects: Expects, cure: Cure| Claim { about: about.into(), expects, cure };
@@ -225,8 +233,19 @@ impl Table<'_> {
         if is_fstab_only(option) {
             return Vec::new();
         }
+        let noac = self.top.fstype.starts_with("nfs") && all.iter().any(|o| o == "noac");
         if let Some(mut claims) = vfs(option) {
             claims.retain(|c| !self.bind || matches!(c.expects, Expects::Flag(..) | Expects::Readonly(_)));
+            for claim in &mut claims {
+                let Expects::Word(word, on) = &claim.expects else { continue };
+                let kept = match word.as_str() {
+                    "sync" => self.is_plain() || (self.top.fstype.starts_with("nfs") && (*on || !noac)),
+                    _ => self.is_plain(),
+                };
+                if !kept {
+                    claim.expects = Expects::Perhaps(option.to_owned());
+                }
+            }
             return claims;
         }
         if self.bind {
@@ -235,7 +254,7 @@ impl Table<'_> {
         }
         let (key, value) = option.split_once('=').map_or((option, None), |(k, v)| (k, Some(v)));
         // `noac` makes zeros of these (nfs(5)).
-        if key.starts_with("ac") && all.iter().any(|o| o == "noac") && self.top.fstype.starts_with("nfs") {
+        if key.starts_with("ac") && noac {
             return Vec::new();
         }
         let rows: Vec<&Row> = rows(&self.top.fstype, self.is_nfs4())
@@ -375,9 +394,10 @@ impl Table<'_> {
             Form::Text => Some(unquoted(wanted) == unquoted(now)),
             Form::NoCase => Some(unquoted(wanted).eq_ignore_ascii_case(&unquoted(now))),
             Form::Number => Some(number(wanted)? == number(now)?),
-            // Zero asks for the default.
+            // Zero asks for the default, and shows as either.
             Form::NumberOr(default) => {
-                Some(number(wanted).map(|n| if n == 0 { default } else { n })? == number(now)?)
+                let (wanted, now) = (number(wanted)?, number(now)?);
+                Some(wanted == now || (wanted == 0 && now == default))
             }
             Form::Octal => Some(octal(wanted)? == octal(now)?),
             // What is negotiated with the server is at most what was asked for; below its least, the kernel

@@ -79,6 +79,8 @@ fn nfs_folds_some_options_into_others() {
             ("actimeo=60,acregmin=3,acdirmin=30", "held; held; held"),
             ("noac", "ac Anew"),
             ("noac,actimeo=9", "ac Anew; unseen"),
+            ("lazytime,dirsync", "unseen; unseen"),
+            ("retrans=0,async", "held; held"),
             ("ac", "held"),
             ("lookupcache=all", "held"),
             ("lookupcache=positive", "lookupcache=all Anew"),
@@ -128,7 +130,21 @@ fn nfs_folds_some_options_into_others() {
             ("port=2050", "held"),
             ("port=2049", "port=2050 Anew"),
             ("mountvers=3", "unseen"),
+            ("retrans=3", "held"),
             ("async", "held"),
+        ],
+    );
+}
+
+#[test]
+fn noac_brings_others_along() {
+    let line = "1 2 0:28 / /x rw,relatime - nfs4 a:/srv/m rw,sync,vers=4.2,rsize=262144,wsize=262144,namlen=255,acregmin=0,acregmax=0,acdirmin=0,acdirmax=0,hard,noac,nordirplus,nosharecache,noresvport,proto=tcp,timeo=6000,retrans=0,sec=sys,clientaddr=10.0.0.2,local_lock=none,addr=10.0.0.1";
+    check(
+        line,
+        &[
+            ("noac,actimeo=30,async", "held; unseen; unseen"),
+            ("noac,sync,noresvport,nosharecache,nordirplus", "held; held; held; held; held"),
+            ("timeo=9000,retrans=0", "held; held"),
         ],
     );
 }

@@ -16,6 +16,9 @@ use crate::step::Action;
 /// - `hw_top`, `hw_flags`: type and flags of what is mounted there, if anything is.
 /// - `hw_into DIR`: goes there part by part, makes what is missing if `hw_make` is set, and fails where a name leads
 ///   elsewhere than to itself. A folder that is moved away meanwhile shows, for its path is asked of the kernel.
+/// - `hw_drop IDS [ELSE]`: unmounts the mount that the current folder is the root of, if it is one of these; kernels before
+///   3.15 do not tell, then it counts as `ELSE`. Its name in the folder around it is sure: nobody can rename a mount
+///   point.
 /// - `hw_ours`: whether root alone may change what the names above the mount point mean. If so, a path is as good as
 ///   an opened folder, and mount(8) may see to helpers and its own records as ever.
 fn prelude(path: &str) -> Script {
@@ -26,10 +29,19 @@ hw_look() {
   hw_e=$hw_e hw_k=$1 awk '{}
 END {
   t = over(ENVIRON["hw_e"], ""); if (at[t] != ENVIRON["hw_e"]) exit
-  split(line[t], w, " "); print ENVIRON["hw_k"] == "flags" ? w[6] : type[t]
+  split(line[t], w, " "); k = ENVIRON["hw_k"]; print k == "flags" ? w[6] : k == "id" ? id[t] : type[t]
 }' /proc/self/mountinfo
 }
 hw_top() { hw_look type; }
+hw_id() {
+  while read -r hw_k hw_v; do [ "$hw_k" != mnt_id: ] || echo "$hw_v"; done </proc/self/fdinfo/9
+} 9<.
+hw_drop() {
+  hw_v=$(hw_id)
+  case " $1 " in *" ${hw_v:-${2:--}} "*) ;; *) echo "$PWD is not what is to be unmounted" >&2; return 1 ;; esac
+  hw_c=${PWD##*/}
+  cd -P .. && timeout -k 5 30 umount -i -c -- "./$hw_c"
+}
 hw_flags() { hw_look flags; }
 hw_moved() {
   echo "$p was changed under way: $1" >&2
@@ -143,12 +155,15 @@ else
   fi
   code=$?
   if [ "$code" = 0 ] && [ -z "$(hw_top)" ]; then
-    hw_b=$hw_before hw_t=$t awk 'BEGIN { n = split(ENVIRON["hw_b"], b, "\n"); for (i = 1; i <= n; i++) old[b[i]] = 1 }
-      !($1 in old) { for (i = 7; i < NF && $i != "-"; i++); if (index($(i + 1), ENVIRON["hw_t"]) == 1) print $5 }' /proc/self/mountinfo |
-      while read -r hw_o; do
-        timeout -k 5 30 umount -i -c -- "$(printf '%b' "$(printf '%s' "$hw_o" | sed 's/\\\([0-7][0-7][0-7]\)/\\0\1/g')")"
+    hw_new=$(hw_b=$hw_before hw_t=$t awk 'BEGIN { n = split(ENVIRON["hw_b"], b, "\n"); for (i = 1; i <= n; i++) old[b[i]] = 1 }
+      !($1 in old) { for (i = 7; i < NF && $i != "-"; i++); if (ENVIRON["hw_t"] ~ /^(none|auto|bind)$/ || index($(i + 1), ENVIRON["hw_t"]) == 1) print $1, $5 }' /proc/self/mountinfo)
+    hw_ids=$(printf '%s\n' "$hw_new" | sed 's/ .*//' | tr '\n' ' ')
+    ( cd -P -- "../${p##*/}" && hw_drop "$hw_ids" ) >/dev/null 2>&1 ||
+      printf '%s\n' "$hw_new" | while read -r hw_o hw_o; do
+        hw_o=$(printf '%b' "$(printf '%s' "$hw_o" | sed 's/\\\([0-7][0-7][0-7]\)/\\0\1/g')")
+        ( cd -P -- "$hw_o" && hw_drop "$hw_ids" ) 2>&1 || echo "it may still be mounted on $hw_o" >&2
       done
-    hw_moved "what was mounted came to be elsewhere, and was unmounted there"
+    hw_moved "what was mounted came to be elsewhere, and is unmounted there"
   fi
 fi
 {}[ -z "$said" ] || printf '%s\n' "$said" >&2
@@ -218,9 +233,9 @@ pub fn unmount(path: &str) -> Action {
     let script = sh!(
         r#"{}hw_off() {
   if hw_ours; then timeout -k 5 30 umount -- "$p" 2>&1; return; fi
-  # Nobody can rename a mount point, so its name in the opened folder is sure.
-  hw_into "${p%/*}/" 2>&1
-  timeout -k 5 30 umount -i -c -- "./${p##*/}" 2>&1
+  hw_into "$p" 2>&1
+  hw_o=$(hw_look id)
+  hw_drop "$hw_o" "$hw_o" 2>&1
 }
 n=0
 while :; do

@@ -581,11 +581,26 @@ mod tests {
         assert!(parse_mountinfo("218 29 0:52 / /mnt rw shared:1 nfs4 x rw").is_none());
     }
 
+    /// What every shell there is says to the probe, which must be the same.
     fn ask(asked: &Asked<'_>) -> String {
-        let out =
-            std::process::Command::new("sh").arg("-c").arg(probe(asked).script.render()).output().unwrap();
-        assert!(out.status.success(), "{out:?}");
-        String::from_utf8(out.stdout).unwrap()
+        let mut said: Vec<String> = Vec::new();
+        for shell in [&["dash"][..], &["bash"], &["busybox", "sh"]] {
+            let script = probe(asked).script.render();
+            let mut command = std::process::Command::new(shell[0]);
+            match command.args(&shell[1..]).arg("-c").arg(script).output() {
+                Ok(out) => {
+                    assert!(out.status.success() && out.stderr.is_empty(), "{shell:?}: {out:?}");
+                    let text = String::from_utf8(out.stdout).unwrap();
+                    // Processes come and go.
+                    let lines = text.split_inclusive('\n');
+                    said.push(lines.filter(|l| !l.starts_with("USER ") && !l.starts_with("BUSY ")).collect());
+                }
+                Err(error) => assert_eq!(error.kind(), std::io::ErrorKind::NotFound),
+            }
+        }
+        said.dedup();
+        assert_eq!(said.len(), 1, "the shells differ: {said:#?}");
+        said.remove(0)
     }
 
     #[test]
@@ -607,9 +622,79 @@ mod tests {
 
         let dir = tempfile::tempdir().unwrap();
         std::fs::create_dir(dir.path().join("a b")).unwrap();
+        std::os::unix::fs::symlink("a b", dir.path().join("li\\n k")).unwrap();
         let at = dir.path().to_str().unwrap();
+        let [none, behind, bound] = ["none", "li\\n k/x", "li\\n k"].map(|name| format!("{at}/{name}"));
         let answer = ask(&asked(at, false));
-        assert!(answer.contains("\nDIR 7") && answer.ends_with("HAS a b\n"), "{answer}");
-        assert!(ask(&asked(&format!("{at}/none"), false)).ends_with("DIR absent\n"));
+        assert!(answer.contains("\nDIR 7") && answer.contains("HAS a b\n"), "{answer}");
+        assert!(ask(&asked(&none, false)).ends_with("DIR absent\n"));
+        let link = ask(&asked(&behind, false));
+        assert_eq!(link, format!("LINK {at}/li\\n k\nTO a b\nREAL {at}/a b/x\n"));
+        let bind = ask(&Asked { bound: Some(&bound), ..asked(at, false) });
+        assert!(bind.contains(&format!("BOUND {at}/a\\040b\n")) && bind.contains("\nSOURCE "), "{bind}");
+    }
+
+    /// The mounts that the path is on, as every awk there is sees them in this mountinfo.
+    fn over(mountinfo: &str, path: &str) -> String {
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join("mountinfo");
+        std::fs::write(&file, mountinfo).unwrap();
+        let program = format!("{OVER}END {{ t = over(ENVIRON[\"hw_e\"], \"\"); print src[t] chain }}");
+        let mut said: Vec<String> = Vec::new();
+        for awk in [&["mawk"][..], &["gawk"], &["original-awk"], &["busybox", "awk"]] {
+            let mut command = std::process::Command::new(awk[0]);
+            if let Ok(out) = command.args(&awk[1..]).arg(&program).arg(&file).env("hw_e", path).output() {
+                assert!(out.status.success(), "{awk:?}: {out:?}");
+                said.push(String::from_utf8(out.stdout).unwrap());
+            }
+        }
+        said.dedup();
+        assert_eq!(said.len(), 1, "the awks differ: {said:?}");
+        said.remove(0).trim().to_owned()
+    }
+
+    #[test]
+    fn a_path_leads_to_what_is_not_hidden() {
+        // Not in the order in which they lie above each other.
+        let mounts = "30 20 0:5 / /srv/a rw - tmpfs top rw
+20 1 0:4 / /srv/a rw - tmpfs under rw
+1 0 8:1 / / rw - ext4 root rw
+40 1 0:6 / /mnt/in rw - tmpfs hidden rw
+41 1 0:7 / /mnt rw - tmpfs cover rw
+50 41 0:8 / /mnt/b\\040c rw - nfs4 srv:/x rw
+";
+        for (path, leads) in [
+            ("/srv/a", "top 2 1"),
+            ("/srv/a/x", "top"),
+            ("/srv/ab", "root"),
+            ("/mnt/in", "cover"),
+            ("/mnt", "cover 5"),
+            ("/mnt/b\\040c", "srv:/x 6"),
+            ("/mnt/b\\040cd", "cover"),
+        ] {
+            assert_eq!(over(mounts, path), leads, "{path}");
+        }
+        // In a chroot that is no mount point the root is not in the list.
+        assert_eq!(
+            over("30 20 0:5 / /srv rw - tmpfs t rw\n31 30 0:5 / /srv/x rw - tmpfs u rw\n", "/srv/x"),
+            "u 2"
+        );
+        assert_eq!(over("30 20 0:5 / /srv rw - tmpfs t rw\n", "/opt"), "");
+    }
+
+    #[test]
+    fn tags_name_files_of_devices() {
+        for (source, file) in [
+            ("/dev/sda1", "/dev/sda1"),
+            (
+                "UUID=46FA9D2E-52CD-4D4E-A5C4-2F8F6A8E3A11",
+                "/dev/disk/by-uuid/46fa9d2e-52cd-4d4e-a5c4-2f8f6a8e3a11",
+            ),
+            ("UUID=1A2B-3C4D", "/dev/disk/by-uuid/1A2B-3C4D"),
+            ("LABEL=\"my disk/1\"", "/dev/disk/by-label/my\\x20disk\\x2f1"),
+            ("PARTLABEL=EFI", "/dev/disk/by-partlabel/EFI"),
+        ] {
+            assert_eq!(device_path(source), file);
+        }
     }
 }
