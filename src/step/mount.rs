@@ -1,18 +1,19 @@
 //! `mount`: a file system that is mounted now, and at boot.
 
-use std::time::Duration;
+use std::net::Ipv4Addr;
 
 use serde::Deserialize;
 
-use super::family::fstab::{self, FSTAB, Fstab, FstabLine};
+use super::family::fstab::{self, FSTAB, Fstab, FstabLine, Point};
+use super::family::mount_options::{self, Cure, Facts, Judged};
+use super::family::mounting::{self, What};
 use super::family::mounts::{self, Alive, Asked, Mounted, Seen};
 use super::family::path::{self, CONTENT_LIMIT, Depth};
+use super::family::sources::{TAGS, address, normal_source, same_server, split_remote};
 use super::{Action, Change, Context, Invalid, Step, Validate, Value, Verdict};
 use crate::model::value::one_or_many;
 use crate::model::{Kind, Resource, State};
 use crate::probe::{CheckError, Probe, Readings};
-use crate::sh;
-use crate::shell::Script;
 
 /// A mounted file system.
 #[derive(Debug, Clone, Deserialize)]
@@ -29,9 +30,12 @@ pub struct Mount {
     guard: Option<bool>,
     #[serde(default)]
     state: Wanted,
-    /// Other ways in which the server of `source` may be called: its address in the inventory.
+    /// Ways in which the server of `source` may be called: its address in the inventory too.
     #[serde(skip)]
     server_names: Vec<String>,
+    /// The options are the user's own, not the default.
+    #[serde(skip)]
+    own_options: bool,
 }
 
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
@@ -62,9 +66,11 @@ const AUTOMOUNT: &str = "x-systemd.automount";
 impl Validate for Mount {
     fn validate(&mut self, context: &Context<'_>) -> Vec<Invalid> {
         let mut invalid = Vec::new();
-        let trimmed = self.path.trim_end_matches('/').len();
-        self.path.truncate(trimmed);
-        if !self.path.starts_with('/') || self.path.split('/').any(|part| part == "..") {
+        // As the kernel would write it, or it would be compared in vain.
+        let absolute = self.path.starts_with('/');
+        let parts: Vec<&str> = self.path.split('/').filter(|part| !part.is_empty() && *part != ".").collect();
+        self.path = if absolute { format!("/{}", parts.join("/")) } else { parts.join("/") };
+        if !absolute || self.path.contains(['\n', '\0']) || self.path == "/" || parts_up(&self.path) {
             invalid.push(
                 Invalid::new("path", "the mount point is not an absolute path below /")
                     .help("write it without `..`, as in \"/mnt/nfs_file\""),
@@ -107,7 +113,8 @@ impl Mount {
             return;
         };
         let numeric = server.chars().all(|c| c.is_ascii_digit() || c == '.');
-        if numeric && server.parse::<std::net::Ipv4Addr>().is_err() {
+        let six = server.contains(':');
+        if (numeric && server.parse::<Ipv4Addr>().is_err()) || (six && address(server).is_none()) {
             invalid.push(Invalid::new("source", format!("{server:?} is not an IP address")));
         }
         self.server_names = vec![server.to_owned()];
@@ -126,19 +133,24 @@ impl Mount {
             self.options = Some(defaults.iter().map(|o| (*o).to_owned()).collect());
             return;
         };
+        self.own_options = true;
         let mut read: Vec<String> = Vec::new();
         for (n, text) in options.iter().enumerate() {
-            for option in text.split(',').map(str::trim) {
+            for option in mount_options::split(text).iter().map(|o| o.trim()) {
                 let at = format!("options[{n}]");
                 let key = option.split_once('=').map_or(option, |(k, _)| k);
                 let other = |pair: &[&str]| {
                     pair.contains(&option)
                         .then(|| read.iter().find(|r| *r != option && pair.contains(&r.as_str())))?
                 };
-                if option.is_empty() || option.contains(|c: char| c.is_whitespace() || c == '#') {
+                if option.is_empty()
+                    || option.contains(|c: char| c.is_whitespace() || c == '#')
+                    || option.matches('"').count() % 2 != 0
+                {
                     invalid.push(Invalid::new(at, format!("{option:?} is not a mount option")));
-                } else if mounts::nfs_version(option)
-                    .is_some_and(|v| !["3", "4", "4.0", "4.1", "4.2"].contains(&v))
+                } else if self.is_nfs()
+                    && mount_options::nfs_version(option)
+                        .is_some_and(|v| !["3", "4", "4.0", "4.1", "4.2"].contains(&v))
                 {
                     invalid.push(
                         Invalid::new(at, format!("{option:?} names no version of NFS"))
@@ -152,13 +164,10 @@ impl Mount {
                         )
                         .help("use `credentials=FILE`"),
                     );
-                } else if let Some(other) =
-                    other(&["ro", "rw"]).or_else(|| other(&["hard", "soft", "softerr"])).or_else(|| {
-                        read.iter().find(|r| {
-                            option.contains('=') && r.split('=').next() == Some(key) && *r != option
-                        })
-                    })
-                {
+                } else if let Some(other) = opposites(&other).or_else(|| {
+                    read.iter()
+                        .find(|r| option.contains('=') && r.split('=').next() == Some(key) && *r != option)
+                }) {
                     invalid.push(Invalid::new(at, format!("{option:?} contradicts {other:?}")));
                 } else if !read.iter().any(|r| r == option) {
                     read.push(option.to_owned());
@@ -169,20 +178,18 @@ impl Mount {
     }
 }
 
-/// Takes `HOST:/PATH` apart; an IPv6 address stands in brackets.
-fn split_remote(source: &str) -> Option<(&str, &str)> {
-    let (host, path) = match source.strip_prefix('[').and_then(|s| s.split_once("]:")) {
-        Some((host, path)) => (host, path),
-        None => source.split_once(':').filter(|(host, _)| !host.contains('/'))?,
-    };
-    (!host.is_empty() && path.starts_with('/') && !source.contains(char::is_whitespace))
-        .then_some((host, path))
+/// Words of mount(8) and nfs(5) of which only one can be meant.
+fn opposites<'a>(other: &impl Fn(&[&str]) -> Option<&'a String>) -> Option<&'a String> {
+    other(&["ro", "rw"])
+        .or_else(|| other(&["hard", "soft", "softerr"]))
+        .or_else(|| other(&["noatime", "relatime", "strictatime", "atime"]))
+        .or_else(|| other(&["sync", "async"]))
+        .or_else(|| other(&["tcp", "udp", "rdma"]))
+        .or_else(|| other(&["discard", "nodiscard"]))
 }
 
-/// The source without slashes at its end.
-fn normal_source(source: &str) -> String {
-    let trimmed = source.trim_end_matches('/');
-    if trimmed.is_empty() || trimmed.ends_with(':') { format!("{trimmed}/") } else { trimmed.to_owned() }
+fn parts_up(path: &str) -> bool {
+    path.split('/').any(|part| part == "..")
 }
 
 impl Step for Mount {
@@ -198,10 +205,10 @@ impl Step for Mount {
             seen.below.clear();
         }
         let fstab = Fstab::of(path::read(readings, FSTAB, Depth::Content(CONTENT_LIMIT))?)?;
-        if seen.directory.as_deref() == Some("link") {
+        if let Some((link, to, real)) = &seen.link {
             return Err(CheckError::refused(
-                format!("{} is a symbolic link", self.path),
-                "use the path that it points to: the kernel knows the mount under that".to_owned(),
+                format!("{link} is a symbolic link to {to}: write {real}"),
+                "the kernel knows a mount by where it really is, and so does fstab".to_owned(),
             ));
         }
         let verdict = match self.state {
@@ -229,7 +236,7 @@ impl Step for Mount {
         needs.push(Resource::on(server, Kind::Unit, "nfs-server.service"));
         // A step that waits for it comes after all that lets a client in, a firewall too.
         needs.push(Resource::on(server, Kind::Port, "2049"));
-        if self.options().iter().any(|o| mounts::nfs_version(o) == Some("3")) {
+        if self.options().iter().any(|o| mount_options::nfs_version(o) == Some("3")) {
             needs.push(Resource::on(server, Kind::Unit, "rpcbind.service"));
         }
         // What is mounted may lie below what is exported.
@@ -299,20 +306,26 @@ impl Mount {
     fn probe(&self) -> Probe {
         let source = self.source.as_deref();
         let device = source.filter(|s| {
-            s.starts_with("/dev/")
-                || ["UUID=", "LABEL=", "PARTUUID=", "PARTLABEL="].iter().any(|tag| s.starts_with(tag))
+            s.starts_with("/dev/") || s.split_once('=').is_some_and(|(tag, _)| TAGS.contains(&tag))
         });
+        let own_path = |s: &&str| self.is_bind() || (s.starts_with('/') && !s.starts_with("//"));
         mounts::probe(&Asked {
             path: &self.path,
-            bound: source.filter(|_| self.is_bind()),
+            bound: source.filter(own_path).filter(|_| self.is_bind() || device.is_none()),
             helper: self.helper().as_deref(),
             device: device.filter(|_| !self.is_bind()),
+            server: self.server_and_path().map(|(server, _)| server),
+            options: self.options(),
             holders: self.state != Wanted::Mounted,
         })
     }
 
+    fn point<'a>(&'a self, seen: &'a Seen) -> Point<'a> {
+        Point { path: &self.path, aliases: &seen.aliases }
+    }
+
     /// The line that fstab is to have.
-    fn fstab_line(&self, old: Option<&FstabLine>) -> FstabLine {
+    fn fstab_line(&self) -> FstabLine {
         let mut options = self.options().to_vec();
         if self.fstype == "bind" && !options.iter().any(|o| o == "bind" || o == "rbind") {
             options.insert(0, "bind".to_owned());
@@ -322,7 +335,6 @@ impl Mount {
             point: self.path.clone(),
             fstype: if self.fstype == "bind" { "none".to_owned() } else { self.fstype.clone() },
             options: options.into_iter().filter(|o| o != "defaults").collect(),
-            rest: old.map_or_else(|| ("0".into(), "0".into()), |old| old.rest.clone()),
         }
     }
 
@@ -375,46 +387,60 @@ impl Mount {
             }
             Now::Options(differing) => {
                 change.summary = format!("mount {} with other options", self.path);
-                let join = |pick: fn(&(String, String)) -> &String| {
-                    differing.iter().map(pick).cloned().collect::<Vec<_>>().join(",")
-                };
-                change = change.field("options", join(|d| &d.1), join(|d| &d.0));
-                if mounts::is_remote(&self.fstype) || self.is_bind() {
-                    fresh = true;
-                } else {
-                    actions.push(self.remount());
-                    if differing.iter().any(|(wanted, _)| wanted == "ro") {
+                let join =
+                    |pick: fn(&Differing) -> &str| differing.iter().map(pick).collect::<Vec<_>>().join(",");
+                change = change.field("options", join(|d| &d.found), join(|d| &d.wanted));
+                let cure = differing.iter().map(|d| d.cure).max().unwrap_or(Cure::Remount);
+                if let Some(action) = self.remount(seen, cure) {
+                    actions.push(action);
+                    if differing.iter().any(|d| d.wanted == "ro") {
                         change.disrupts = Some(format!("{} can no longer be written", self.path));
                     }
+                } else {
+                    self.refuse_if_shared(seen, differing)?;
+                    fresh = true;
                 }
             }
         }
         if fresh && !seen.mounts.is_empty() {
             self.refuse_if_used(seen)?;
             change.summary = format!("unmount {} and mount it anew", self.path);
-            change.disrupts = Some(format!("unmounts {}: what uses it loses it", self.path));
-            actions.push(mounts::unmount(&self.path));
+            let lost = seen.mounts.last().is_some_and(|m| matches!(m.fstype.as_str(), "tmpfs" | "ramfs"));
+            let lost = if lost { ", and what is in it is lost" } else { "" };
+            change.disrupts = Some(format!("unmounts {}: what uses it loses it{lost}", self.path));
+            actions.push(mounting::unmount(&self.path));
         }
-        let (after, unchanged) = self.wanted_fstab(fstab);
+        let (after, unchanged) = self.wanted_fstab(seen, fstab);
         if !unchanged {
             if change.fields.is_empty() {
                 let verb = if self.boot { "mount" } else { "no longer mount" };
                 change.summary = format!("{verb} {} at boot", self.path);
             }
-            change = fstab.replaced(change, after);
-            actions.push(fstab::write(&change));
+            let (with, write) = fstab.replaced(change, &after);
+            change = with;
+            actions.push(write);
+            if !fresh {
+                change.notes.extend(self.left_over(seen, fstab));
+            }
         }
         if fresh {
-            actions.push(self.make_mount_point());
-            actions.push(if self.has(AUTOMOUNT) { self.start_automount() } else { self.mount() });
+            actions.push(mounting::make_point(&self.path, self.guarded()));
+            actions.push(if self.has(AUTOMOUNT) {
+                mounting::start_automount(&self.path)
+            } else {
+                self.mount()
+            });
         }
+        let unseen = self.unseen(seen);
         change.actions = actions;
         if change.fields.is_empty() {
             let boot = if self.boot { " and at boot" } else { ", not at boot" };
             let how = seen.mounts.last().map_or("", |m| m.fstype.as_str());
             let how = if how == "autofs" { "on first access".to_owned() } else { format!("now ({how})") };
-            return Ok(Verdict::satisfied(format!("mounted {how}{boot}")));
+            let unseen = unseen.map(|text| format!("; {text}")).unwrap_or_default();
+            return Ok(Verdict::satisfied(format!("mounted {how}{boot}{unseen}")));
         }
+        change.notes.extend(unseen);
         if fresh {
             change = self.notes(change).expect(self.here(), State::Present);
         }
@@ -441,14 +467,15 @@ impl Mount {
                 self.refuse_if_used(seen)?;
             }
             change = change.field("mounted", top.describe(), Value::Absent);
-            actions.push(mounts::unmount(&self.path));
+            actions.push(mounting::unmount(&self.path));
         }
-        if self.state == Wanted::Absent && !fstab.lines(&self.path).is_empty() {
+        if self.state == Wanted::Absent && !fstab.lines(&self.point(seen)).is_empty() {
             if change.fields.is_empty() {
                 change.summary = format!("no longer mount {} at boot", self.path);
             }
-            change = fstab.replaced(change, fstab::edit(&fstab.text, &self.path, None));
-            actions.push(fstab::write(&change));
+            let (with, write) = fstab.replaced(change, &fstab::edit(&fstab.text, &self.point(seen), None));
+            change = with;
+            actions.push(write);
         }
         if change.fields.is_empty() {
             let boot = if self.state == Wanted::Absent { ", nor at boot" } else { "" };
@@ -474,7 +501,7 @@ impl Mount {
         }
         let wanted = self.source.as_deref().unwrap_or_default();
         let same = if self.is_bind() {
-            seen.bound_at(wanted).is_some_and(|(device, root)| top.device == device && top.root == root)
+            seen.bound_at().is_some_and(|(device, root)| top.device == device && top.root == root)
         } else {
             let family = |fstype: &str| if fstype == "nfs4" { "nfs".to_owned() } else { fstype.to_owned() };
             let type_fits = match self.fstype.as_str() {
@@ -482,27 +509,73 @@ impl Mount {
                 "nfs4" => top.fstype == "nfs4",
                 fstype => family(&top.fstype) == fstype,
             };
-            type_fits && (self.is_source(top, wanted) || seen.device.as_ref() == Some(&top.device))
+            type_fits && (self.is_source(seen, top, wanted) || is_device(seen, top))
         };
         if !same {
-            return Now::Other(top.describe());
+            let gone = if top.root.ends_with("//deleted") { ", a directory that was removed" } else { "" };
+            return Now::Other(format!("{}{gone}", top.describe()));
         }
         if seen.alive == Alive::Stale {
             return Now::Stale;
         }
-        let differing: Vec<(String, String)> = self
-            .options()
-            .iter()
-            .filter_map(|wanted| Some((wanted.clone(), mounts::instead_of(top, wanted)?)))
+        let judged = mount_options::compare(top, &seen.facts, self.is_bind(), self.options());
+        let differing: Vec<Differing> = judged
+            .into_iter()
+            .filter_map(|(wanted, judged)| match judged {
+                Judged::Differs { found, cure } => Some(Differing { wanted, found, cure }),
+                _ => None,
+            })
             .collect();
         if differing.is_empty() { Now::Right } else { Now::Options(differing) }
     }
 
+    /// The user's own options of which mountinfo says nothing, whether they are in force or not, in words.
+    fn unseen(&self, seen: &Seen) -> Option<String> {
+        if !self.own_options {
+            return None;
+        }
+        let comparable = matches!(self.compare(seen), Now::Right | Now::Options(_));
+        let unseen: Vec<String> = match seen.mounts.last().filter(|top| comparable && top.fstype != "autofs")
+        {
+            Some(top) => mount_options::compare(top, &seen.facts, self.is_bind(), self.options())
+                .into_iter()
+                .filter_map(|(option, judged)| (judged == Judged::Unseen).then_some(option))
+                .collect(),
+            None => mount_options::never_shown(&self.fstype, self.is_bind(), self.options()),
+        };
+        // It shows as a mount of its own below what is mounted.
+        let plain = seen.mounts.last().is_some_and(|top| top.fstype != "autofs") && seen.mounts.len() == 1;
+        let unseen: Vec<String> = unseen.into_iter().filter(|o| plain || o != AUTOMOUNT).collect();
+        (!unseen.is_empty())
+            .then(|| format!("cannot be seen on a mounted file system: {}", unseen.join(", ")))
+    }
+
+    /// What the line of fstab loses and the mounted file system keeps until it is mounted anew, in words.
+    fn left_over(&self, seen: &Seen, fstab: &Fstab) -> Option<String> {
+        let lines = fstab.lines(&self.point(seen));
+        let (top, [old]) = (seen.mounts.last()?, lines.as_slice()) else { return None };
+        let gone: Vec<String> = old.options.iter().filter(|o| !self.options().contains(o)).cloned().collect();
+        let bare = Mounted { fstype: top.fstype.clone(), ..Mounted::default() };
+        let by_default = mount_options::compare(&bare, &Facts::default(), self.is_bind(), &gone);
+        // What holds without it as well, by default, makes no difference.
+        let left: Vec<String> = mount_options::compare(top, &seen.facts, self.is_bind(), &gone)
+            .into_iter()
+            .zip(by_default)
+            .filter(|((_, now), (_, default))| *now == Judged::Held && *default != Judged::Held)
+            .map(|((option, _), _)| option)
+            .collect();
+        (self.boot && !left.is_empty())
+            .then(|| format!("stays in force until {} is mounted anew: {}", self.path, left.join(", ")))
+    }
+
     /// Whether `wanted` is what is mounted. Of an NFS source the path must be the same and the server one of
     /// its names or addresses; `addr=` is the one that the kernel talks to.
-    fn is_source(&self, top: &Mounted, wanted: &str) -> bool {
+    fn is_source(&self, seen: &Seen, top: &Mounted, wanted: &str) -> bool {
         let live = normal_source(&top.source);
-        if live == wanted {
+        if live == wanted
+            || mounts::is_virtual(&top.fstype)
+            || seen.backing.as_ref().is_some_and(|file| Some(file) == seen.bound.as_ref())
+        {
             return true;
         }
         let (Some((_, path)), Some((live_server, live_path))) = (split_remote(wanted), split_remote(&live))
@@ -511,12 +584,14 @@ impl Mount {
         };
         let address = top.options.iter().find_map(|o| o.strip_prefix("addr="));
         path == live_path
-            && self.server_names.iter().any(|name| name == live_server || Some(name.as_str()) == address)
+            && self.server_names.iter().chain(&seen.addresses).any(|name| {
+                same_server(name, live_server) || address.is_some_and(|address| same_server(name, address))
+            })
     }
 
     fn describe(&self) -> String {
         let options: Vec<&str> =
-            self.options().iter().map(String::as_str).filter(|o| !mounts::is_fstab_only(o)).collect();
+            self.options().iter().map(String::as_str).filter(|o| !mount_options::is_fstab_only(o)).collect();
         if options.is_empty() {
             self.fstype.clone()
         } else {
@@ -525,33 +600,22 @@ impl Mount {
     }
 
     /// What fstab is to be, and whether it is so.
-    fn wanted_fstab(&self, fstab: &Fstab) -> (String, bool) {
-        let lines = fstab.lines(&self.path);
+    fn wanted_fstab(&self, seen: &Seen, fstab: &Fstab) -> (Vec<u8>, bool) {
+        let point = self.point(seen);
         if !self.boot {
-            return (fstab::edit(&fstab.text, &self.path, None), lines.is_empty());
+            return (fstab::edit(&fstab.text, &point, None), fstab.lines(&point).is_empty());
         }
-        let wanted = self.fstab_line(lines.first());
-        let right = match lines.as_slice() {
-            [line] => {
-                let set = |options: &[String]| {
-                    let mut options = options.to_vec();
-                    options.sort();
-                    options
-                };
-                normal_source(&line.source) == wanted.source
-                    && line.fstype == wanted.fstype
-                    && set(&line.options) == set(&wanted.options)
-            }
-            _ => false,
-        };
-        (fstab::edit(&fstab.text, &self.path, Some(&wanted)), right)
+        let wanted = self.fstab_line();
+        let right =
+            fstab.says(&point, &wanted, |source| normal_source(source) == normal_source(&wanted.source));
+        (fstab::edit(&fstab.text, &point, Some(&wanted)), right)
     }
 
     /// An empty directory that nobody may enter: while nothing is mounted there, what was to write to the
     /// mounted file system fails instead of starting anew in the directory below it.
     fn guard_mount_point(&self, change: Change, seen: &Seen) -> Result<Change, CheckError> {
         let Some(directory) = seen.directory.as_deref() else {
-            if mounts::is_remote(&seen.around) {
+            if mounts::is_remote(&seen.around) || seen.around == "autofs" {
                 return Err(CheckError::refused(
                     format!("{} lies on a network file system ({})", self.path, seen.around),
                     "mount it on a local directory".to_owned(),
@@ -615,82 +679,81 @@ impl Mount {
         change
     }
 
-    fn make_mount_point(&self) -> Action {
-        let guard = if self.guarded() {
-            sh!("chown root:root -- \"$p\"\nchmod 0000 -- \"$p\"")
-        } else {
-            Script::new()
-        };
-        let script = sh!(
-            "p={}\n{}\nset -e\nmkdir -p -- \"$p\"\n{}",
-            self.path,
-            mounts::done_if_mounted(&self.path),
-            guard
-        );
-        Action::new(format!("make the mount point {}", self.path), script)
-    }
-
     fn mount(&self) -> Action {
-        let line = self.fstab_line(None);
-        let mut options: Vec<String> =
-            line.options.into_iter().filter(|o| !mounts::is_fstab_only(o)).collect();
+        let line = self.fstab_line();
+        let mut options = mount_options::for_mount(&line.options);
         if self.is_nfs() && !options.iter().any(|o| o.starts_with("retry=")) {
             // mount.nfs tries again for two minutes without a word; one clear answer is better.
             options.push("retry=0".to_owned());
         }
-        let options = if options.is_empty() { Script::new() } else { sh!("-o {}", options.join(",")) };
-        let server = self.server_and_path().map_or("", |(server, _)| server);
-        let script = sh!(
-            r#"p={}
-server={}
-{}
-said=$(timeout -k 5 60 mount -t {} {} -- {} "$p" 2>&1)
-code=$?
-[ -z "$said" ] || printf '%s\n' "$said" >&2
-[ "$code" != 0 ] || exit 0
-case $code:$said in
-*'access denied by server'*) echo "hint: $server does not export this path to this host: compare its /var/lib/nfs/etab with the addresses of this host" ;;
-*'No route to host'*) echo "hint: a firewall on the way rejects it, or $server is down: open the service nfs (2049/tcp) there" ;;
-*'Connection refused'*) echo "hint: nothing listens on port 2049 of $server: is nfs-server running?" ;;
-*'imed out'*|124:*|137:*) echo "hint: $server does not answer: is it up, and does a firewall drop port 2049?" ;;
-*'No such file or directory'*) echo "hint: $server has no such directory, or does not export it to this host" ;;
-*'version or transport protocol is not supported'*|*'Protocol not supported'*) echo "hint: $server does not serve this NFS version: change vers=" ;;
-*'Stale file handle'*) echo "hint: the exported directory was made anew on $server: run exportfs -r there" ;;
-*'busy or already mounted'*) echo "hint: something is mounted there already, or a process stands in $p" ;;
-*'helper program'*) echo "hint: install the tools of this file system (nfs-utils, nfs-common on Debian)" ;;
-*'unknown filesystem type'*) echo "hint: the kernel of this host does not have this file system" ;;
-*'bad option'*|*'ncorrect mount option'*|*'nvalid argument'*) echo "hint: one of the options is not known to this host" ;;
-*'rpc.statd is not running'*) echo "hint: NFSv3 needs rpcbind and rpc.statd on this host: start them, or use vers=4" ;;
-*'ailed to resolve server'*|*'Resource temporarily unavailable'*|*'ame or service not known'*) echo "hint: this host cannot resolve $server: use its address" ;;
-*'ermission denied'*|*'Operation not permitted'*) echo "hint: give the step the rights of root, with become = true" ;;
-esac >&2
-exit "$code""#,
-            self.path,
-            server,
-            mounts::done_if_mounted(&self.path),
-            line.fstype,
+        // A bind mount gets its flags afterwards: mount(8) before 2.27 forgets them, and later ones cannot set them
+        // in an opened folder.
+        let flags = if self.is_bind() { mount_options::take_flags(&mut options) } else { Vec::new() };
+        mounting::mount(&What {
+            path: &self.path,
+            source: &line.source,
+            fstype: &line.fstype,
             options,
-            line.source
-        );
-        Action::new(format!("mount {}", self.path), script).timeout(Duration::from_secs(90))
+            server: self.server_and_path().map_or("", |(server, _)| server),
+            flags,
+        })
     }
 
-    fn start_automount(&self) -> Action {
-        let script = sh!(
-            "p={}\n{}\nsystemctl start \"$(systemd-escape -p --suffix=automount -- \"$p\")\"",
-            self.path,
-            mounts::done_if_mounted(&self.path)
-        );
-        Action::new(format!("start the automount of {}", self.path), script)
+    /// Changes options in place, if that can be done.
+    fn remount(&self, seen: &Seen, cure: Cure) -> Option<Action> {
+        let top = seen.mounts.last()?;
+        let line = self.fstab_line();
+        let options = mount_options::for_mount(&line.options);
+        if self.is_bind() || (cure == Cure::Flag && mounts::is_remote(&self.fstype)) {
+            let flags = mount_options::new_flags(&top.flags, &options);
+            return Some(mounting::remount(&self.path, &line.source, &line.fstype, &flags, true));
+        }
+        let in_place = cure <= Cure::Remount && !mounts::is_remote(&self.fstype);
+        in_place.then(|| mounting::remount(&self.path, &top.source, &top.fstype, &options, false))
     }
 
-    /// Changes options of a local file system in place.
-    fn remount(&self) -> Action {
-        let line = self.fstab_line(None);
-        let options: Vec<String> = line.options.into_iter().filter(|o| !mounts::is_fstab_only(o)).collect();
-        let script = sh!("mount -o {} -- {}", format!("remount,{}", options.join(",")), self.path);
-        Action::new(format!("remount {}", self.path), script)
+    /// What mounts of one export, or of one server, have in common changes with the last of them alone: to mount one
+    /// anew would be in vain, at every run.
+    fn refuse_if_shared(&self, seen: &Seen, differing: &[Differing]) -> Result<(), CheckError> {
+        let Some(top) = seen.mounts.last() else { return Ok(()) };
+        let server = |m: &Mounted| m.options.iter().find(|o| o.starts_with("addr=")).cloned();
+        let others: Vec<&str> = seen
+            .peers
+            .iter()
+            .filter(|peer| peer.device == top.device || server(peer) == server(top))
+            .map(|peer| peer.point.as_str())
+            .collect();
+        let shared = |d: &&Differing| {
+            let client = ["nconnect", "max_connect", "xprtsec"].iter().any(|key| d.wanted.starts_with(key));
+            d.cure == Cure::Shared && seen.peers.iter().any(|p| client || p.device == top.device)
+        };
+        let Some(option) = differing.iter().find(shared).filter(|_| !others.is_empty()) else {
+            return Ok(());
+        };
+        Err(CheckError::refused(
+            format!(
+                "{} of {} cannot become {}: the kernel has it in common with {}",
+                option.found,
+                self.path,
+                option.wanted,
+                others.join(", ")
+            ),
+            "unmount all of them and mount this one first, or write the same for all".to_owned(),
+        ))
     }
+}
+
+/// Whether the wanted device is the one that is mounted, whatever each is called.
+fn is_device(seen: &Seen, top: &Mounted) -> bool {
+    let Some(device) = &seen.device else { return false };
+    seen.pool || *device == top.device || seen.live.as_ref() == Some(device)
+}
+
+/// An option that shows otherwise.
+struct Differing {
+    wanted: String,
+    found: String,
+    cure: Cure,
 }
 
 fn package_of(helper: &str) -> &'static str {
@@ -706,75 +769,8 @@ enum Now {
     Not,
     Right,
     Stale,
-    /// Wanted and actual, option by option.
-    Options(Vec<(String, String)>),
+    /// These options differ.
+    Options(Vec<Differing>),
     /// Something else is mounted there.
     Other(String),
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    /// Runs the action with a `mount` that says `said` and ends with `code`; returns its last line.
-    fn mount(said: &str, code: i32) -> (i32, String) {
-        let step = Mount {
-            path: "/mnt/not mounted".into(),
-            source: Some("srv:/data".into()),
-            fstype: "nfs".into(),
-            options: Some(vec!["hard".into(), "nofail".into()]),
-            boot: true,
-            guard: None,
-            state: Wanted::Mounted,
-            server_names: Vec::new(),
-        };
-        let dir = tempfile::tempdir().unwrap();
-        let fake = dir.path().join("mount");
-        let script = format!(
-            "#!/bin/sh\necho \"$*\" >{}/args\necho '{said}' >&2\nexit {code}\n",
-            dir.path().display()
-        );
-        std::fs::write(&fake, script).unwrap();
-        std::fs::set_permissions(&fake, std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
-        let out = std::process::Command::new("sh")
-            .env("PATH", format!("{}:/usr/bin:/bin", dir.path().display()))
-            .arg("-c")
-            .arg(step.mount().script.render())
-            .output()
-            .unwrap();
-        let args = std::fs::read_to_string(dir.path().join("args")).unwrap();
-        assert_eq!(args, "-t nfs -o hard,retry=0 -- srv:/data /mnt/not mounted\n");
-        let said = String::from_utf8(out.stderr).unwrap();
-        (out.status.code().unwrap(), said.lines().last().unwrap_or_default().to_owned())
-    }
-
-    #[test]
-    fn a_failed_mount_ends_with_a_hint() {
-        for (said, hint) in [
-            ("mount.nfs: access denied by server while mounting srv:/data", "does not export this path"),
-            ("mount.nfs: No route to host", "a firewall on the way rejects it"),
-            ("mount.nfs: Connection refused", "is nfs-server running?"),
-            ("mount.nfs: Connection timed out", "srv does not answer"),
-            (
-                "mount.nfs: mounting srv:/data failed, reason given by server: No such file or directory",
-                "srv has no such",
-            ),
-            ("mount.nfs: requested NFS version or transport protocol is not supported", "change vers="),
-            ("mount.nfs: Stale file handle", "exportfs -r there"),
-            ("mount.nfs: /mnt/x is busy or already mounted", "is mounted there already"),
-            ("mount: bad option; you might need a /sbin/mount.<type> helper program", "install the tools"),
-            ("mount.nfs: an incorrect mount option was specified", "not known to this host"),
-            ("mount.nfs: rpc.statd is not running but is required", "NFSv3 needs"),
-            ("mount.nfs: Failed to resolve server srv: Name or service not known", "use its address"),
-            ("mount: only root can do that, Operation not permitted", "become = true"),
-        ] {
-            let (code, last) = mount(said, 32);
-            assert_eq!(code, 32);
-            assert!(last.starts_with("hint: ") && last.contains(hint), "{said}: {last}");
-        }
-        // Killed by the bound, without a word.
-        assert!(mount("", 124).1.contains("does not answer"));
-        assert_eq!(mount("mount.nfs: something new", 32), (32, "mount.nfs: something new".into()));
-        assert_eq!(mount("", 0).0, 0);
-    }
 }

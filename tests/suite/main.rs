@@ -12,6 +12,7 @@ mod lints;
 mod real_commands;
 mod real_edits;
 mod real_files;
+mod real_mounts;
 mod report;
 mod results;
 mod secrets;

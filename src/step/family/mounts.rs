@@ -3,14 +3,18 @@
 //! Nothing here may touch a path that can be on a network file system: a dead server would hold the
 //! check for ever. `/proc/self/mountinfo` answers without asking the server (`proc_pid_mountinfo(5)`).
 
+use std::fmt::Write as _;
+use std::net::IpAddr;
+
 use super::exports::unescape;
+use super::mount_options::{Facts, split};
+use super::path::NETWORK;
 use crate::probe::{Answer, CheckError, Probe};
 use crate::sh;
 use crate::shell::Script;
-use crate::step::Action;
 
 /// One line of mountinfo.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Mounted {
     /// Device number, `MAJOR:MINOR`.
     pub device: String,
@@ -22,7 +26,9 @@ pub struct Mounted {
     pub fstype: String,
     /// What is mounted.
     pub source: String,
-    /// Options of the mount, then those of the file system.
+    /// Flags of this mount.
+    pub flags: Vec<String>,
+    /// Options of the file system.
     pub options: Vec<String>,
 }
 
@@ -32,20 +38,51 @@ pub fn is_remote(fstype: &str) -> bool {
         || fstype.starts_with("fuse.")
 }
 
+/// Types without a source: what stands in its place is a name for people.
+pub fn is_virtual(fstype: &str) -> bool {
+    matches!(
+        fstype,
+        "tmpfs"
+            | "ramfs"
+            | "proc"
+            | "sysfs"
+            | "devtmpfs"
+            | "devpts"
+            | "debugfs"
+            | "tracefs"
+            | "securityfs"
+            | "configfs"
+            | "cgroup2"
+            | "hugetlbfs"
+            | "mqueue"
+            | "pstore"
+            | "bpf"
+            | "efivarfs"
+            | "fusectl"
+            | "binfmt_misc"
+    )
+}
+
 /// Reads a line of mountinfo; `None` if it is not one.
 pub fn parse_mountinfo(line: &str) -> Option<Mounted> {
     let (left, right) = line.split_once(" - ")?;
     let left: Vec<&str> = left.split(' ').collect();
     let right: Vec<&str> = right.split(' ').collect();
     let [_, _, device, root, point, flags, ..] = left.as_slice() else { return None };
-    let [fstype, source, options] = right.as_slice() else { return None };
+    let (fstype, source, options) = match right.as_slice() {
+        // The kernel leaves the source out where it is empty.
+        [fstype, options] => (fstype, &"", options),
+        [fstype, source, options] => (fstype, source, options),
+        _ => return None,
+    };
     Some(Mounted {
         device: (*device).to_owned(),
         root: unescape(root),
         point: unescape(point),
         fstype: (*fstype).to_owned(),
         source: unescape(source),
-        options: flags.split(',').chain(options.split(',')).map(str::to_owned).collect(),
+        flags: split(flags),
+        options: split(options),
     })
 }
 
@@ -59,166 +96,167 @@ pub fn escape(path: &str) -> String {
         .collect()
 }
 
-/// Whether an option is for fstab's readers alone and never shows in mountinfo.
-pub fn is_fstab_only(option: &str) -> bool {
-    option.starts_with("x-")
-        || option.starts_with("comment=")
-        || ["defaults", "_netdev", "nofail", "auto", "noauto", "user", "nouser", "users", "owner", "group"]
-            .contains(&option)
-}
-
-/// Flags that mountinfo shows when they are set, and the word for "not set".
-const FLAGS: [(&str, &str); 12] = [
-    ("nosuid", "suid"),
-    ("nodev", "dev"),
-    ("noexec", "exec"),
-    ("noatime", "atime"),
-    ("nodiratime", "diratime"),
-    ("sync", "async"),
-    ("nolock", "lock"),
-    ("nocto", "cto"),
-    ("noac", "ac"),
-    ("nosharecache", "sharecache"),
-    ("noresvport", "resvport"),
-    ("nordirplus", "rdirplus"),
-];
-
-/// The version of NFS that an option asks for, in any of the ways in which nfs(5) lets one write it.
-pub fn nfs_version(option: &str) -> Option<&str> {
-    let short = || option.strip_prefix('v').filter(|v| v.starts_with(|c: char| c.is_ascii_digit()));
-    option.strip_prefix("vers=").or_else(|| option.strip_prefix("nfsvers=")).or_else(short)
-}
-
-/// The option in the word that mountinfo uses (nfs(5) knows several for the same).
-fn canonical(option: &str) -> String {
-    match option {
-        "tcp" | "udp" | "rdma" => format!("proto={option}"),
-        _ => nfs_version(option).map_or_else(|| option.to_owned(), |version| format!("vers={version}")),
-    }
-}
-
-/// What a mounted file system has in the place of the option `wanted`, if that differs.
-///
-/// Only what the kernel shows is compared: it leaves out what is not set and what it does not keep
-/// (`retry`, `bg`), and reports the outcome of what it negotiated (`rsize` may be lower, `vers=4` is any 4.x).
-pub fn instead_of(mounted: &Mounted, wanted: &str) -> Option<String> {
-    let has = |option: &str| mounted.options.iter().any(|o| o == option);
-    let wanted = canonical(wanted);
-    match wanted.as_str() {
-        o if is_fstab_only(o) => return None,
-        // A read-only mount of a writable file system is read-only, and the other way round.
-        "ro" => return (!has("ro")).then(|| "rw".to_owned()),
-        "rw" => return has("ro").then(|| "ro".to_owned()),
-        "hard" | "soft" | "softerr" => {
-            let now = ["hard", "soft", "softerr"].into_iter().find(|o| has(o));
-            return now.filter(|now| *now != wanted).map(str::to_owned);
-        }
-        _ => {}
-    }
-    for (set, unset) in FLAGS {
-        if wanted == set && !has(set) {
-            return Some(unset.to_owned());
-        }
-        if wanted == unset && has(set) {
-            return Some(set.to_owned());
-        }
-    }
-    let (key, value) = wanted.split_once('=')?;
-    let now = mounted.options.iter().rev().find_map(|o| o.strip_prefix(key)?.strip_prefix('='))?;
-    (!same_value(key, value, now)).then(|| format!("{key}={now}"))
-}
-
-fn same_value(key: &str, wanted: &str, now: &str) -> bool {
-    let number = |text: &str| text.parse::<u64>().ok();
-    match key {
-        "vers" => {
-            let major = wanted.len() == 1 && now.strip_prefix(wanted).is_some_and(|n| n.starts_with('.'));
-            now == wanted || major || wanted.strip_suffix(".0") == Some(now)
-        }
-        "proto" => now.trim_end_matches('6') == wanted.trim_end_matches('6'),
-        "rsize" | "wsize" => number(now) <= number(wanted),
-        "mode" => u32::from_str_radix(now, 8).ok() == u32::from_str_radix(wanted, 8).ok(),
-        "size" => bytes(wanted).is_none_or(|wanted| bytes(now) == Some(wanted)),
-        // Chosen by the kernel, or a list of which one is taken.
-        "port" | "addr" | "clientaddr" | "mountport" => true,
-        "sec" if wanted.contains(':') => wanted.split(':').any(|w| w == now),
-        "uid" | "gid" if number(wanted).is_none() => true,
-        _ => now == wanted,
-    }
-}
-
-/// Bytes of a size such as `64m`, as tmpfs(5) reads it; `None` for a share of the memory.
-fn bytes(text: &str) -> Option<u64> {
-    let (digits, unit) = match text.as_bytes().last()? {
-        b'k' | b'K' => (&text[..text.len() - 1], 1 << 10),
-        b'm' | b'M' => (&text[..text.len() - 1], 1 << 20),
-        b'g' | b'G' => (&text[..text.len() - 1], 1 << 30),
-        _ => (text, 1),
-    };
-    digits.parse::<u64>().ok()?.checked_mul(unit)
-}
-
 /// What a probe of a mount point has to know beside its path.
 #[derive(Debug)]
 pub struct Asked<'a> {
     /// The mount point.
     pub path: &'a str,
-    /// The directory that is bound, of a bind mount.
+    /// The directory that is bound, or the file that is mounted: a source that is a path of its own.
     pub bound: Option<&'a str>,
     /// The program that mount(8) needs for the type (`mount.nfs`).
     pub helper: Option<&'a str>,
     /// The device, if the source is one: a path, `UUID=` or `LABEL=`.
     pub device: Option<&'a str>,
+    /// The server, if the source names one.
+    pub server: Option<&'a str>,
+    /// The options, of which some name users and groups.
+    pub options: &'a [String],
     /// Whether to look for processes that keep it from being unmounted.
     pub holders: bool,
 }
 
+/// Functions of the probe, for paths that may lead anywhere. Their variables begin with `hw_`.
+///
+/// `hw_far PATH`: whether it is, or lies on, a network file system, where nothing may be looked at.
+/// `hw_walk PATH`: follows it part by part as the kernel does; then `hw_real` is where it leads, `hw_link` the first
+/// link on the way, if there is one, and `hw_to` what is in that. Behind a network file system it looks no further.
+const WALK: &str = r#"hw_nl='
+'
+hw_esc() {
+  case $1 in
+  *[\\\ "	"]*) hw_q=$(printf '%s' "$1" | sed 's/\\/\\134/g; s/ /\\040/g; s/	/\\011/g') ;;
+  *) hw_q=$1 ;;
+  esac
+}
+hw_far() {
+  hw_esc "$1"; hw_n=-1; hw_f=-; set -f; IFS=$hw_nl
+  for hw_m in $hw_net; do
+    hw_mp=${hw_m#* }; [ "$hw_mp" != / ] || hw_mp=
+    case $hw_q/ in "$hw_mp"/*) [ "${#hw_mp}" -lt "$hw_n" ] || { hw_n=${#hw_mp}; hw_f=${hw_m%% *}; } ;; esac
+  done
+  set +f; unset IFS
+  [ "$hw_f" != - ]
+}
+hw_walk() {
+  hw_done=; hw_rest=$1/; hw_link=; hw_to=; hw_i=0
+  while [ -n "$hw_rest" ]; do
+    hw_c=${hw_rest%%/*}; hw_rest=${hw_rest#*/}
+    case $hw_c in ''|.) continue ;; ..) hw_done=${hw_done%/*}; continue ;; esac
+    if hw_far "$hw_done/$hw_c"; then hw_done=$hw_done/$hw_c/$hw_rest; break; fi
+    if [ -L "$hw_done/$hw_c" ]; then
+      hw_t=$(readlink -- "$hw_done/$hw_c") || break
+      [ -n "$hw_link" ] || { hw_link=$hw_done/$hw_c; hw_to=$hw_t; }
+      hw_i=$((hw_i + 1)); [ "$hw_i" -lt 40 ] || break
+      case $hw_t in /*) hw_done= ;; esac
+      hw_rest=$hw_t/$hw_rest
+    else hw_done=$hw_done/$hw_c; fi
+  done
+  hw_real=${hw_done%/}
+}
+"#;
+
+/// Awk that reads mountinfo, and the function `over(PATH, SKIP)`: the number of the mount that the path leads to, as
+/// the kernel walks: from the root down, at each mount the first mount point on the way. What is mounted over, at
+/// the same path or above it, is not seen. `chain` is then the numbers of those mounted right at the path.
+///
+/// `SKIP` is a mount point that does not count.
+pub(super) const OVER: &str = r#"{ for (i = 7; i < NF && $i != "-"; i++);
+  n++; id[n] = $1; up[n] = $2; at[n] = $5; type[n] = $(i + 1); src[n] = $(i + 2); dev[n] = $3; line[n] = $0; has[$1] = 1 }
+function over(path, skip,   cur, k, best, m) {
+  cur = 0; chain = ""
+  while (1) {
+    best = 0
+    for (k = 1; k <= n; k++) {
+      if (skip != "" && at[k] == skip) continue
+      if (cur ? up[k] != id[cur] || k == cur : (up[k] in has) && up[k] != id[k]) continue
+      m = at[k] == "/" ? "/" : at[k] "/"
+      if (index(path "/", m) == 1 && (!best || length(at[k]) < length(at[best]))) best = k
+    }
+    if (!best) return cur
+    cur = best
+    if (at[cur] == path) chain = chain " " cur
+  }
+}
+"#;
+
 /// Asks what is mounted at a path, whether it answers, and who uses it.
 ///
-/// The answer has a word and its values a line: `HELPER yes`; `MOUNT` and the line of mountinfo for each mount
-/// at the path, the last on top; `BELOW` and a mount point under it; `SOURCE` and the mount that a bound
-/// directory is on; `TOP TYPE TYPE-AROUND DEVICE`. Then, if nothing is mounted, `DIR ...` and `HAS NAME`; else
-/// `ALIVE CODE:TEXT` (nothing after `ALIVE` if there was no answer), `USER` and `BUSY`.
+/// The answer has a word and its values a line. Where the path goes through a symbolic link: `LINK`, `TO` (what is in
+/// it) and `REAL` (where the path leads), and no more. Else: `HELPER yes`; `MOUNT` and the line of mountinfo for each
+/// mount at the path, the last on top; `BELOW` and a mount point under it; `PEER` and the line of another mount of an
+/// NFS server; `BOUND` and where the path of the source leads, `SOURCE` and the mount that it is on;
+/// `TOP TYPE TYPE-AROUND DEVICE SOURCE`; `ALIAS` and a mount point of fstab that leads to the path by a link. Then, if
+/// nothing is mounted, `DIR ...` and `HAS NAME`; else what is known of it beyond mountinfo (`LIVE`, `POOL`,
+/// `BACKING`, `ADDRESS`, `ALL`, `MEMORY`, `ACCOUNT`), `ALIVE CODE:TEXT` (nothing after `ALIVE` if there was no
+/// answer), `USER` and `BUSY`.
 pub fn probe(asked: &Asked<'_>) -> Probe {
-    let bound = asked.bound.map(escape).unwrap_or_default();
     let helper = asked.helper.map_or_else(Script::new, |helper| {
-        sh!("if command -v {} >/dev/null; then echo 'HELPER yes'; else echo 'HELPER no'; fi", helper)
+        sh!("if command -v {} >/dev/null; then echo 'HELPER yes'; else echo 'HELPER no'; fi\n", helper)
     });
-    let device = asked.device.map_or_else(Script::new, |device| {
-        let path = device.split_once('=').map_or_else(
-            || device.to_owned(),
-            |(tag, value)| format!("/dev/disk/by-{}/{}", tag.to_lowercase(), value.trim_matches('"')),
-        );
-        sh!("echo \"DEVICE $(stat -L -c '%t %T' -- {} 2>/dev/null)\"", path)
+    let bound = asked.bound.map_or_else(
+        || sh!("hw_s=\n"),
+        |path| sh!("hw_walk {}; hw_esc \"$hw_real\"; hw_s=$hw_q; printf 'BOUND %s\\n' \"$hw_s\"\n", path),
+    );
+    let device = asked.device.map(device_path);
+    let wanted = device.as_ref().map_or_else(Script::new, |path| {
+        sh!("hw_dev={}\necho \"DEVICE $(stat -L -c '%t %T' -- \"$hw_dev\" 2>/dev/null)\"\n", path)
     });
     let holders = if asked.holders { Script::new().raw(HOLDERS) } else { sh!(":") };
     Probe::new(sh!(
-        r#"p={}
-{}
-{}
-hw_m=$(hw_e={} hw_s={} awk 'BEGIN { e = ENVIRON["hw_e"]; s = ENVIRON["hw_s"]; top = "-" }
-{ for (i = 7; i < NF && $i != "-"; i++);
-  m = ($5 == "/" ? "/" : $5 "/")
-  if ($5 == e) { print "MOUNT " $0; top = $(i + 1); d = $3 }
-  else if (index($5, e "/") == 1) print "BELOW " $5
-  else if (index(e "/", m) == 1 && length(m) >= best) { best = length(m); over = $(i + 1) }
-  if (s != "" && $5 != e && index(s "/", m) == 1 && length(m) >= from) { from = length(m); src = $0 }
-} END { if (s != "") print "SOURCE " src; print "TOP " top " " over " " d }' /proc/self/mountinfo) || exit 3
+        r#"command -v awk >/dev/null || { echo 'awk: not found' >&2; exit 3; }
+{}p={}
+{}hw_walk "$p"
+if [ -n "$hw_link" ]; then
+  printf 'LINK %s\nTO %s\nREAL %s\n' "$hw_link" "$hw_to" "$hw_real"
+  exit 0
+fi
+{}{}{}hw_esc "$p"
+hw_m=$(hw_e=$hw_q hw_s=$hw_s awk '{}
+END {
+  e = ENVIRON["hw_e"]; s = ENVIRON["hw_s"]
+  t = over(e, ""); split(chain, c, " "); top = at[t] == e ? t : 0
+  for (k = 1; k in c; k++) print "MOUNT " line[c[k]]
+  for (k = 1; k <= n; k++) {
+    if (index(at[k], e "/") == 1 && under(k, top)) print "BELOW " at[k]
+    if (top && k != top && type[top] ~ /^nfs/ && type[k] ~ /^nfs/ && at[k] != e) print "PEER " line[k]
+  }
+  if (s != "" && (k = over(s, e))) print "SOURCE " line[k]
+  if (top) t = over(e, e)
+  print "TOP " (top ? type[top] : "-") " " type[t] " " dev[top] " " src[top]
+}
+function under(k, top,   j, i) {
+  if (!top) return 1
+  for (j = 0; j < 100; j++) {
+    if (up[k] == id[top]) return 1
+    for (i = 1; i <= n && id[i] != up[k]; i++);
+    if (i > n || i == k) return 0
+    k = i
+  }
+  return 0
+}' /proc/self/mountinfo) || exit 3
 printf '%s\n' "$hw_m"
-set -- ${hw_m##*TOP }
-case $1 in
--)
-  case $2 in
-  nfs|nfs4|cifs|smb3|ceph|9p|glusterfs|fuse.*) ;;
-  *)
-    if [ -L "$p" ]; then echo 'DIR link'
-    elif [ -d "$p" ]; then
+if [ -r /etc/fstab ]; then
+  while read -r hw_a hw_b hw_c || [ -n "$hw_a" ]; do
+    case $hw_a$hw_b in '#'*) continue ;; */*) hw_a=$hw_b ;; *) continue ;; esac
+    case $hw_a in
+    *\\*) hw_a=$(printf '%b' "$(printf '%s' "$hw_a" | sed 's/\\\([0-7][0-7][0-7]\)/\\0\1/g')") ;;
+    esac
+    hw_walk "$hw_a"
+    [ -z "$hw_link" ] || [ "$hw_real" != "$p" ] || printf 'ALIAS %s\n' "$hw_b"
+  done </etc/fstab
+fi
+set -f; set -- ${hw_m##*TOP }; set +f
+if [ "$1" = - ]; then
+  if ! hw_far "$p"; then
+    if [ -d "$p" ]; then
       stat -c 'DIR %a %U' -- "$p"
       ls -A -- "$p" | head -n 3 | sed 's/^/HAS /'
     elif [ -e "$p" ]; then echo 'DIR other'
-    else echo 'DIR absent'; fi ;;
-  esac
-  exit 0 ;;
+    else echo 'DIR absent'; fi
+  fi
+  exit 0
+fi
+{}case $1 in
 nfs|nfs4|cifs|smb3|ceph|9p|glusterfs|fuse.*)
   hw_a=$( ( { a=$(timeout -s KILL 5 stat -f -c %T -- "$p" 2>&1); echo "$?:$a"; } 2>/dev/null & ) |
     timeout -s KILL 6 head -n 1)
@@ -244,13 +282,108 @@ hw_d=$3 awk 'BEGIN { d = ENVIRON["hw_d"]
     close(f)
   } }' /proc/[0-9]*
 {}"#,
+        NETWORK.or_ask(),
         asked.path,
+        Script::new().raw(WALK),
         helper,
-        device,
-        escape(asked.path),
         bound,
+        wanted,
+        Script::new().raw(OVER),
+        beyond(asked),
         holders
     ))
+    .sharing(NETWORK)
+}
+
+/// Asks what mountinfo does not tell about the mount on top: `$1` is its type, `$3` its device, `$4` its source.
+fn beyond(asked: &Asked<'_>) -> Script {
+    let mut script = Script::new();
+    if asked.device.is_some() {
+        script = script.raw(
+            r#"case $4 in
+/dev/*)
+  echo "LIVE $(stat -L -c '%t %T' -- "$4" 2>/dev/null)"
+  # A file system on several devices shows one of them.
+  if [ "$1" = btrfs ]; then
+    hw_a=$(readlink -f -- "$hw_dev"); hw_b=$(readlink -f -- "$4")
+    for hw_c in /sys/fs/btrfs/*/devices; do
+      [ ! -e "$hw_c/${hw_a##*/}" ] || [ ! -e "$hw_c/${hw_b##*/}" ] || echo POOL
+    done
+  fi ;;
+esac
+"#,
+        );
+    } else if asked.bound.is_some() {
+        script = script.raw(
+            r#"case $4 in
+/dev/loop*)
+  hw_a=/sys/block/${4##*/}/loop/backing_file
+  [ ! -r "$hw_a" ] || { IFS= read -r hw_b <"$hw_a"; printf 'BACKING %s\n' "$hw_b"; } ;;
+esac
+"#,
+        );
+    }
+    if let Some(server) = asked.server.filter(|s| s.parse::<IpAddr>().is_err()) {
+        script = script.script(&sh!(
+            r#"hw_a={}
+case $1:$4 in
+nfs*:"$hw_a":*) ;;
+nfs*) timeout -s KILL 5 getent ahosts "$hw_a" | sed 's/ .*//; s/^/ADDRESS /' | sort -u ;;
+esac
+"#,
+            server
+        ));
+    }
+    script = script.raw(
+        r#"hw_a=
+case $1 in
+ext[234])
+  hw_a=$(readlink "/sys/dev/block/$3"); hw_a=/proc/fs/ext4/${hw_a##*/}/options
+  if [ -r "$hw_a" ]; then
+    hw_b=; while read -r hw_c; do hw_b=$hw_b,$hw_c; done <"$hw_a"
+    printf 'ALL %s\n' "${hw_b#,}"
+  fi ;;
+tmpfs) while read -r hw_a hw_b hw_c; do [ "$hw_a" != MemTotal: ] || echo "MEMORY $hw_b"; done </proc/meminfo ;;
+esac
+"#,
+    );
+    for option in asked.options {
+        let Some((key, name)) = option.split_once('=') else { continue };
+        let table = match key {
+            "uid" | "resuid" => "passwd",
+            "gid" | "resgid" => "group",
+            _ => continue,
+        };
+        if !name.is_empty() && !name.bytes().all(|b| b.is_ascii_digit()) {
+            script = script.script(&sh!(
+                "hw_a=$(timeout 10 getent {} {}) && { hw_a=${hw_a#*:*:}; printf 'ACCOUNT %s %s\\n' \"${hw_a%%:*}\" {}; }\n",
+                table,
+                name,
+                option
+            ));
+        }
+    }
+    script
+}
+
+/// The file of a device that a source names by a tag. udev writes what is no plain character as `\xNN`.
+fn device_path(source: &str) -> String {
+    let Some((tag, value)) = source.split_once('=').filter(|_| !source.starts_with('/')) else {
+        return source.to_owned();
+    };
+    let value = value.trim_matches(|c| c == '"' || c == '\'');
+    let is_uuid = tag.ends_with("UUID") && value.len() == 36;
+    let name = value.chars().fold(String::new(), |mut name, c| {
+        if is_uuid {
+            name.push(c.to_ascii_lowercase());
+        } else if c.is_ascii() && !c.is_ascii_alphanumeric() && !"#+-.:=@_".contains(c) {
+            let _ = write!(name, "\\x{:02x}", u32::from(c));
+        } else {
+            name.push(c);
+        }
+        name
+    });
+    format!("/dev/disk/by-{}/{name}", tag.to_lowercase())
 }
 
 /// Processes with a directory or file open at `$p` or below: links in `/proc` are read, never followed.
@@ -284,15 +417,33 @@ pub struct Seen {
     pub helper: bool,
     /// What is mounted at the path, the last on top.
     pub mounts: Vec<Mounted>,
+    /// The first symbolic link on the way to the path, what is in it, and where the path leads.
+    pub link: Option<(String, String, String)>,
     /// Mount points below the path.
     pub below: Vec<String>,
+    /// Other mounts of NFS servers.
+    pub peers: Vec<Mounted>,
+    /// Mount points of fstab that lead to the path by a link, as they are written there.
+    pub aliases: Vec<String>,
+    /// Where the path of the source leads.
+    pub bound: Option<String>,
+    /// The file behind the loop device on top.
+    pub backing: Option<String>,
+    /// Number of the device on top.
+    pub live: Option<String>,
+    /// The wanted device and the one on top belong to one file system.
+    pub pool: bool,
+    /// Addresses of the server.
+    pub addresses: Vec<String>,
+    /// What is known of the options beyond mountinfo.
+    pub facts: Facts,
     /// The mount that a bound directory is on.
     pub bound_on: Option<Mounted>,
     /// Number of the wanted device, `MAJOR:MINOR`.
     pub device: Option<String>,
     /// Type of the file system that the path lies on.
     pub around: String,
-    /// `link`, `other`, `absent`, or mode and owner; `None` where it was not looked at.
+    /// `other`, `absent`, or mode and owner; `None` where it was not looked at.
     pub directory: Option<String>,
     /// Some names in the directory.
     pub content: Vec<String>,
@@ -326,11 +477,28 @@ impl Seen {
                     seen.mounts.push(mount.ok_or_else(|| unreadable("expected a line of mountinfo"))?);
                 }
                 "BELOW" => seen.below.push(unescape(rest)),
+                "LINK" => {
+                    complete = true;
+                    seen.link = Some((rest.to_owned(), String::new(), String::new()));
+                }
+                "TO" | "REAL" => match &mut seen.link {
+                    Some((_, to, _)) if word == "TO" => rest.clone_into(to),
+                    Some((.., real)) => rest.clone_into(real),
+                    None => return Err(unreadable("expected a symbolic link")),
+                },
+                "PEER" => seen.peers.extend(parse_mountinfo(rest)),
+                "ALIAS" => seen.aliases.push(rest.to_owned()),
+                "BOUND" => seen.bound = Some(unescape(rest)),
                 "SOURCE" => seen.bound_on = parse_mountinfo(rest),
-                "DEVICE" => {
-                    let hex = |t: &str| u32::from_str_radix(t, 16).ok();
-                    seen.device =
-                        rest.split_once(' ').and_then(|(a, b)| Some(format!("{}:{}", hex(a)?, hex(b)?)));
+                "BACKING" => seen.backing = Some(rest.to_owned()),
+                "DEVICE" => seen.device = device_number(rest),
+                "LIVE" => seen.live = device_number(rest),
+                "POOL" => seen.pool = true,
+                "ADDRESS" => seen.addresses.push(rest.to_owned()),
+                "ALL" => seen.facts.all = Some(split(rest)),
+                "MEMORY" => seen.facts.memory = rest.parse().ok(),
+                "ACCOUNT" => {
+                    seen.facts.accounts.extend(rest.split_once(' ').map(|(id, of)| (of.into(), id.into())));
                 }
                 "TOP" => {
                     complete = true;
@@ -370,13 +538,20 @@ impl Seen {
         }
     }
 
-    /// Device and directory within it that a path is, as mountinfo would call a bind mount of it.
-    pub fn bound_at(&self, path: &str) -> Option<(String, String)> {
-        let on = self.bound_on.as_ref()?;
+    /// Device and directory within it that the source is, as mountinfo would call a bind mount of it.
+    pub fn bound_at(&self) -> Option<(String, String)> {
+        let (on, path) = (self.bound_on.as_ref()?, self.bound.as_ref()?);
         let rest = path.strip_prefix(on.point.trim_end_matches('/'))?;
         let root = format!("{}{}", on.root.trim_end_matches('/'), rest);
         Some((on.device.clone(), if root.is_empty() { "/".to_owned() } else { root }))
     }
+}
+
+/// `MAJOR MINOR` in hexadecimal, as `stat` writes them; nothing for what is no device.
+fn device_number(text: &str) -> Option<String> {
+    let hex = |t: &str| u32::from_str_radix(t, 16).ok();
+    let (major, minor) = text.split_once(' ')?;
+    Some(format!("{}:{}", hex(major)?, hex(minor)?)).filter(|number| number != "0:0")
 }
 
 /// `CODE:TEXT` of `timeout -s KILL 5 stat -f`, or nothing.
@@ -389,47 +564,6 @@ fn alive(answer: &str) -> Alive {
         None | Some(("137" | "124", _)) => Alive::Hung,
         Some((_, text)) => Alive::Error(text.rsplit(": ").next().unwrap_or(text).to_owned()),
     }
-}
-
-/// Unmounts, however often it is mounted; never lazily, for that leaves users on what seems gone.
-pub fn unmount(path: &str) -> Action {
-    let script = sh!(
-        r#"p={}
-n=0
-while :; do
-  t=$(hw_e={} awk '$5 == ENVIRON["hw_e"] { for (i = 7; $i != "-"; i++); t = $(i + 1) } END { print t }' /proc/self/mountinfo)
-  case $t in
-  '') exit 0 ;;
-  autofs) said=$(systemctl stop "$(systemd-escape -p --suffix=automount -- "$p")" 2>&1) ;;
-  *) said=$(timeout -k 5 30 umount -- "$p" 2>&1) ;;
-  esac
-  code=$?
-  if [ "$code" = 0 ]; then
-    n=$((n + 1)); [ "$n" -lt 20 ] || { echo "$p is mounted again and again" >&2; exit 1; }
-    continue
-  fi
-  printf '%s\n' "$said" >&2
-  case $code:$said in
-  *busy*)
-    {}
-    echo "hint: end the processes listed as BUSY, then run again" >&2 ;;
-  124:*|137:*) echo "hint: umount did not end within 30 s: is the server reachable?" >&2 ;;
-  esac >&2
-  exit "$code"
-done"#,
-        path,
-        escape(path),
-        Script::new().raw(HOLDERS)
-    );
-    Action::new(format!("unmount {path}"), script)
-}
-
-/// Ends a script that is run again after the mount was made.
-pub fn done_if_mounted(path: &str) -> Script {
-    sh!(
-        r#"if hw_e={} awk '$5 == ENVIRON["hw_e"] { f = 1 } END { exit !f }' /proc/self/mountinfo; then exit 0; fi"#,
-        escape(path)
-    )
 }
 
 #[cfg(test)]
@@ -447,74 +581,39 @@ mod tests {
         assert!(parse_mountinfo("218 29 0:52 / /mnt rw shared:1 nfs4 x rw").is_none());
     }
 
-    #[test]
-    fn options_count_as_far_as_the_kernel_shows_them() {
-        let mounted = parse_mountinfo(NFS).unwrap();
-        for same in [
-            "vers=4",
-            "nfsvers=4.2",
-            "v4",
-            "hard",
-            "proto=tcp",
-            "tcp",
-            "_netdev",
-            "nofail",
-            "noatime",
-            "rw",
-            "x-systemd.mount-timeout=30s",
-            "rsize=1048576",
-            "retry=0",
-            "bg",
-            "suid",
-            "lock",
-            "sec=krb5:sys",
-            "port=2049",
-            "addr=1.2.3.4",
-        ] {
-            assert_eq!(instead_of(&mounted, same), None, "{same}");
-        }
-        for (wanted, now) in [
-            ("vers=4.1", "vers=4.2"),
-            ("vers=3", "vers=4.2"),
-            ("soft", "hard"),
-            ("ro", "rw"),
-            ("atime", "noatime"),
-            ("noexec", "exec"),
-            ("udp", "proto=tcp"),
-            ("timeo=50", "timeo=600"),
-            ("rsize=4096", "rsize=262144"),
-            ("sec=krb5", "sec=sys"),
-            ("nolock", "lock"),
-        ] {
-            assert_eq!(instead_of(&mounted, wanted).as_deref(), Some(now), "{wanted}");
-        }
-        let tmpfs = parse_mountinfo("1 2 0:9 / /t rw - tmpfs tmpfs rw,size=65536k,mode=755").unwrap();
-        for same in ["size=64m", "size=67108864", "mode=0755", "size=50%", "uid=redis"] {
-            assert_eq!(instead_of(&tmpfs, same), None, "{same}");
-        }
-        assert_eq!(instead_of(&tmpfs, "size=32m").as_deref(), Some("size=65536k"));
-        // A 4.0 mount shows as such, or as 4 on old kernels; 4 is not 3, and 40 is not 4.
-        for (wanted, now, same) in [
-            ("4.0", "4", true),
-            ("4.0", "4.0", true),
-            ("4", "4.0", true),
-            ("4", "3", false),
-            ("4", "40", false),
-        ] {
-            assert_eq!(same_value("vers", wanted, now), same, "{wanted} {now}");
-        }
-    }
-
+    /// What every shell there is says to the probe, which must be the same.
     fn ask(asked: &Asked<'_>) -> String {
-        let out =
-            std::process::Command::new("sh").arg("-c").arg(probe(asked).script.render()).output().unwrap();
-        assert!(out.status.success(), "{out:?}");
-        String::from_utf8(out.stdout).unwrap()
+        let mut said: Vec<String> = Vec::new();
+        for shell in [&["dash"][..], &["bash"], &["busybox", "sh"]] {
+            let script = probe(asked).script.render();
+            let mut command = std::process::Command::new(shell[0]);
+            match command.args(&shell[1..]).arg("-c").arg(script).output() {
+                Ok(out) => {
+                    assert!(out.status.success() && out.stderr.is_empty(), "{shell:?}: {out:?}");
+                    let text = String::from_utf8(out.stdout).unwrap();
+                    // Processes come and go.
+                    let lines = text.split_inclusive('\n');
+                    said.push(lines.filter(|l| !l.starts_with("USER ") && !l.starts_with("BUSY ")).collect());
+                }
+                Err(error) => assert_eq!(error.kind(), std::io::ErrorKind::NotFound),
+            }
+        }
+        said.dedup();
+        assert_eq!(said.len(), 1, "the shells differ: {said:#?}");
+        said.remove(0)
     }
 
     #[test]
     fn asks_a_real_kernel() {
-        let asked = |path, holders| Asked { path, bound: None, helper: Some("sh"), device: None, holders };
+        let asked = |path, holders| Asked {
+            path,
+            bound: None,
+            helper: Some("sh"),
+            device: None,
+            server: None,
+            options: &[],
+            holders,
+        };
         let proc = ask(&asked("/proc", true));
         assert!(proc.contains("HELPER yes\n"), "{proc}");
         assert!(proc.lines().any(|l| l.starts_with("MOUNT ")
@@ -523,9 +622,79 @@ mod tests {
 
         let dir = tempfile::tempdir().unwrap();
         std::fs::create_dir(dir.path().join("a b")).unwrap();
+        std::os::unix::fs::symlink("a b", dir.path().join("li\\n k")).unwrap();
         let at = dir.path().to_str().unwrap();
+        let [none, behind, bound] = ["none", "li\\n k/x", "li\\n k"].map(|name| format!("{at}/{name}"));
         let answer = ask(&asked(at, false));
-        assert!(answer.contains("\nDIR 7") && answer.ends_with("HAS a b\n"), "{answer}");
-        assert!(ask(&asked(&format!("{at}/none"), false)).ends_with("DIR absent\n"));
+        assert!(answer.contains("\nDIR 7") && answer.contains("HAS a b\n"), "{answer}");
+        assert!(ask(&asked(&none, false)).ends_with("DIR absent\n"));
+        let link = ask(&asked(&behind, false));
+        assert_eq!(link, format!("LINK {at}/li\\n k\nTO a b\nREAL {at}/a b/x\n"));
+        let bind = ask(&Asked { bound: Some(&bound), ..asked(at, false) });
+        assert!(bind.contains(&format!("BOUND {at}/a\\040b\n")) && bind.contains("\nSOURCE "), "{bind}");
+    }
+
+    /// The mounts that the path is on, as every awk there is sees them in this mountinfo.
+    fn over(mountinfo: &str, path: &str) -> String {
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join("mountinfo");
+        std::fs::write(&file, mountinfo).unwrap();
+        let program = format!("{OVER}END {{ t = over(ENVIRON[\"hw_e\"], \"\"); print src[t] chain }}");
+        let mut said: Vec<String> = Vec::new();
+        for awk in [&["mawk"][..], &["gawk"], &["original-awk"], &["busybox", "awk"]] {
+            let mut command = std::process::Command::new(awk[0]);
+            if let Ok(out) = command.args(&awk[1..]).arg(&program).arg(&file).env("hw_e", path).output() {
+                assert!(out.status.success(), "{awk:?}: {out:?}");
+                said.push(String::from_utf8(out.stdout).unwrap());
+            }
+        }
+        said.dedup();
+        assert_eq!(said.len(), 1, "the awks differ: {said:?}");
+        said.remove(0).trim().to_owned()
+    }
+
+    #[test]
+    fn a_path_leads_to_what_is_not_hidden() {
+        // Not in the order in which they lie above each other.
+        let mounts = "30 20 0:5 / /srv/a rw - tmpfs top rw
+20 1 0:4 / /srv/a rw - tmpfs under rw
+1 0 8:1 / / rw - ext4 root rw
+40 1 0:6 / /mnt/in rw - tmpfs hidden rw
+41 1 0:7 / /mnt rw - tmpfs cover rw
+50 41 0:8 / /mnt/b\\040c rw - nfs4 srv:/x rw
+";
+        for (path, leads) in [
+            ("/srv/a", "top 2 1"),
+            ("/srv/a/x", "top"),
+            ("/srv/ab", "root"),
+            ("/mnt/in", "cover"),
+            ("/mnt", "cover 5"),
+            ("/mnt/b\\040c", "srv:/x 6"),
+            ("/mnt/b\\040cd", "cover"),
+        ] {
+            assert_eq!(over(mounts, path), leads, "{path}");
+        }
+        // In a chroot that is no mount point the root is not in the list.
+        assert_eq!(
+            over("30 20 0:5 / /srv rw - tmpfs t rw\n31 30 0:5 / /srv/x rw - tmpfs u rw\n", "/srv/x"),
+            "u 2"
+        );
+        assert_eq!(over("30 20 0:5 / /srv rw - tmpfs t rw\n", "/opt"), "");
+    }
+
+    #[test]
+    fn tags_name_files_of_devices() {
+        for (source, file) in [
+            ("/dev/sda1", "/dev/sda1"),
+            (
+                "UUID=46FA9D2E-52CD-4D4E-A5C4-2F8F6A8E3A11",
+                "/dev/disk/by-uuid/46fa9d2e-52cd-4d4e-a5c4-2f8f6a8e3a11",
+            ),
+            ("UUID=1A2B-3C4D", "/dev/disk/by-uuid/1A2B-3C4D"),
+            ("LABEL=\"my disk/1\"", "/dev/disk/by-label/my\\x20disk\\x2f1"),
+            ("PARTLABEL=EFI", "/dev/disk/by-partlabel/EFI"),
+        ] {
+            assert_eq!(device_path(source), file);
+        }
     }
 }

@@ -40,7 +40,7 @@ pub const REMOTE_TIMEOUT: Duration = Duration::from_secs(10);
 /// The mounts of network file systems, and what is mounted at or below them: a line `FSTYPE POINT` each, with `-`
 /// for a local one, in the order of `mountinfo`. On most hosts that is little, and no process has to be started to
 /// tell for each path where it is.
-const NETWORK: Shared = Shared {
+pub(super) const NETWORK: Shared = Shared {
     variable: "hw_net",
     command: r#"awk '{
   for (i = 7; i < NF && $i != "-"; i++);
