@@ -15,4 +15,5 @@ pub mod mounts;
 pub mod packages;
 pub mod path;
 pub mod put;
+pub mod sysctl_d;
 pub mod systemd;
