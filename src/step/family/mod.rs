@@ -15,5 +15,6 @@ pub mod mounts;
 pub mod packages;
 pub mod path;
 pub mod put;
+pub mod rich_rule;
 pub mod sysctl_d;
 pub mod systemd;
