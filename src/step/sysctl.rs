@@ -270,7 +270,7 @@ impl Sysctl {
             });
             change = change
                 .field("at boot", shown(before), shown(wanted.into()))
-                .action(config_file::replace(&file, &self.text(wanted)));
+                .action(config_file::replace(&file, self.text(wanted)));
         }
         change.expect(here, State::Value(wanted.to_owned()))
     }

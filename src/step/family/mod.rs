@@ -7,6 +7,7 @@ pub mod config_file;
 pub mod docker;
 pub mod edit;
 pub mod existence;
+pub mod export_options;
 pub mod exports;
 pub mod firewalld;
 pub mod fstab;
