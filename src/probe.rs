@@ -3,7 +3,7 @@
 use std::collections::{BTreeSet, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use crate::model::{FileState, Kind, Privilege, Resource, State};
+use crate::model::{FileState, Kind, Privilege, Resource, Scope, State};
 use crate::shell::Script;
 
 /// A question to a host: a script that prints, and changes nothing.
@@ -315,6 +315,15 @@ impl Readings {
             Some(State::File(file)) => Some(file),
             _ => None,
         }
+    }
+
+    /// Returns the paths of this host on which earlier steps of the plan will leave something, sorted: for kinds that read
+    /// whatever is in a folder. As with [`Readings::peek_expected`], no verdict rests on it.
+    pub fn expected_paths(&self) -> Vec<&str> {
+        let here = self.expected.keys().filter(|r| r.kind == Kind::Path && r.scope == Scope::Here);
+        let mut paths: Vec<&str> = here.map(|r| &*r.name).collect();
+        paths.sort_unstable();
+        paths
     }
 
     /// The expected states that were used since the last call: on them a verdict rests.

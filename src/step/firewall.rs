@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use serde::Deserialize;
 
 use super::family::existence::Existence;
-use super::family::firewalld::{self, Found, Item, Listing, Place, Side};
+use super::family::firewalld::{self, Found, Item, Listing, Opened, Place, Rules, Side};
 use super::{Action, Change, Context, Invalid, Step, Validate, Value, Verdict};
 use crate::diagnostic::nearest;
 use crate::model::{Kind, Resource, State};
@@ -65,7 +65,7 @@ impl Validate for Firewall {
         for (key, list) in lists {
             for (n, text) in list.iter().enumerate() {
                 match Item::read(key, text) {
-                    Ok(item) if items.contains(&item) => {}
+                    Ok(item) if items.iter().any(|i: &Item| i.same(&item)) => {}
                     Ok(item) => items.push(item),
                     Err((message, help)) => {
                         let mistake = Invalid::new(format!("{key}[{n}]"), message);
@@ -107,11 +107,11 @@ impl Validate for Firewall {
 
 impl Step for Firewall {
     fn probes(&self) -> Vec<Probe> {
-        vec![firewalld::probe(&self.place())]
+        self.asking(|place, rules| vec![firewalld::probe(place, rules)])
     }
 
     fn check(&self, readings: &Readings) -> Result<Verdict, CheckError> {
-        let found = firewalld::read(readings, &self.place())?;
+        let found = self.asking(|place, rules| firewalld::read(readings, place, rules))?;
         let unit = firewalld::unit();
         let planned = match readings.expected(&unit) {
             Some(State::Unit { active, .. }) => *active,
@@ -173,6 +173,17 @@ impl Firewall {
         }
     }
 
+    /// Calls `with` with what is asked.
+    fn asking<T>(&self, with: impl FnOnce(&Place<'_>, Rules<'_>) -> T) -> T {
+        let rules = self.items.iter().filter_map(|item| match item {
+            Item::Rule(rule) => Some(rule.as_str()),
+            _ => None,
+        });
+        let rules: Vec<&str> = rules.collect();
+        let offline = self.when_stopped == WhenStopped::Offline;
+        with(&self.place(), Rules { rules: &rules, absent: !self.wanted(), offline })
+    }
+
     fn wanted(&self) -> bool {
         self.state == Existence::Present
     }
@@ -220,8 +231,8 @@ impl Firewall {
     fn running(&self, readings: &Readings, now: &Listing) -> Result<Verdict, CheckError> {
         let (items, notes) = self.known_items(now)?;
         let expected = |item: &Item| self.expected(readings, item, &now.zone);
-        let runtime = self.differing(&items, |i| expected(i).unwrap_or_else(|| now.runtime.has(i)));
-        let permanent = self.differing(&items, |i| expected(i).unwrap_or_else(|| now.permanent.has(i)));
+        let runtime = self.differing(&items, Some(&now.runtime), expected);
+        let permanent = self.differing(&items, Some(&now.permanent), expected);
         let either: Vec<Item> = items
             .iter()
             .filter(|i| runtime.differing.contains(i) || permanent.differing.contains(i))
@@ -236,8 +247,8 @@ impl Firewall {
             _ => "",
         };
         let change = Change::new(format!("{} in zone {}{only}", self.verb(&either), now.zone));
-        let change = self.act(Change { notes, ..change }, runtime, Side::Runtime, &now.zone);
-        let change = self.act(change, permanent, Side::Permanent, &now.zone);
+        let change = self.act(Change { notes, ..change }, runtime, Side::Runtime, &now.zone, &now.runtime);
+        let change = self.act(change, permanent, Side::Permanent, &now.zone, &now.permanent);
         Ok(Verdict::Drift(self.finish(change, &items, &now.zone)))
     }
 
@@ -245,24 +256,24 @@ impl Firewall {
     fn stopped(&self, readings: &Readings, now: &Listing) -> Result<Verdict, CheckError> {
         let (items, notes) = self.known_items(now)?;
         let expected = |item: &Item| self.expected(readings, item, &now.zone);
-        let permanent = self.differing(&items, |i| expected(i).unwrap_or_else(|| now.permanent.has(i)));
+        let permanent = self.differing(&items, Some(&now.permanent), expected);
         if permanent.differing.is_empty() {
             return Ok(self.satisfied(&items, &now.zone));
         }
         let change = Change::new(format!("{} in zone {}", self.verb(&permanent.differing), now.zone));
         let change = Change { notes, ..change }.note("firewalld does not run: it counts from its next start");
-        let change = self.act(change, permanent, Side::Offline, &now.zone);
+        let change = self.act(change, permanent, Side::Offline, &now.zone, &now.permanent);
         Ok(Verdict::Drift(self.finish(change, &items, &now.zone)))
     }
 
-    fn act(&self, change: Change, difference: Difference, side: Side, zone: &str) -> Change {
+    fn act(&self, change: Change, difference: Difference, side: Side, zone: &str, now: &Opened) -> Change {
         let Difference { differing, before, after } = difference;
         if differing.is_empty() {
             return change;
         }
         change.field(side.word(), before, after).action(Action::new(
             format!("{} in zone {zone} ({})", self.verb(&differing), side.word()),
-            firewalld::act(&Place::Zone(zone), &differing, self.wanted(), side),
+            firewalld::act(&Place::Zone(zone), &differing, self.wanted(), side, Some(now)),
         ))
     }
 
@@ -271,8 +282,8 @@ impl Firewall {
         let place = self.place();
         let zone = self.zone.clone().unwrap_or_default();
         let has =
-            |item: &Item| self.expected(readings, item, &zone).unwrap_or_else(|| firewalld::comes_open(item));
-        let differing = self.differing(&self.items, has).differing;
+            |item: &Item| self.expected(readings, item, &zone).or_else(|| Some(firewalld::comes_open(item)));
+        let differing = self.differing(&self.items, None, has).differing;
         if differing.is_empty() {
             return self.satisfied(&self.items, &zone);
         }
@@ -283,7 +294,7 @@ impl Firewall {
         for side in sides {
             change = change.field(side.word(), Value::Unknown, after.clone()).action(Action::new(
                 format!("{summary} ({})", side.word()),
-                firewalld::act(&place, &differing, self.wanted(), *side),
+                firewalld::act(&place, &differing, self.wanted(), *side, None),
             ));
         }
         Verdict::Drift(self.finish(change, &self.items, &zone))
@@ -314,10 +325,25 @@ impl Firewall {
         }
     }
 
-    fn differing(&self, items: &[Item], has: impl Fn(&Item) -> bool) -> Difference {
+    /// What has to be changed of `items`, where an earlier step leaves them as `expected`, or else they are as in `now`.
+    /// What is to be let in must be there whole; of what is to be gone, nothing.
+    fn differing(
+        &self,
+        items: &[Item],
+        now: Option<&Opened>,
+        expected: impl Fn(&Item) -> Option<bool>,
+    ) -> Difference {
         let wanted = self.wanted();
-        let (open, closed): (Vec<Item>, Vec<Item>) = items.iter().cloned().partition(has);
-        let before = if open.is_empty() { Value::Absent } else { Value::Text(join(&open)) };
+        let is = |now: &Opened, item: &Item| if wanted { now.has(item) } else { now.touches(item) };
+        let open = |item: &Item| expected(item).unwrap_or_else(|| now.is_some_and(|now| is(now, item)));
+        let (open, closed): (Vec<Item>, Vec<Item>) = items.iter().cloned().partition(open);
+        let listed = |item: &Item| -> Vec<String> {
+            let parts = now.filter(|_| !wanted).into_iter().flat_map(|now| now.parts_of(item));
+            let parts: Vec<String> = parts.map(|there| there.shared_with(item)).collect();
+            if parts.is_empty() { vec![item.to_string()] } else { parts }
+        };
+        let before: Vec<String> = open.iter().flat_map(listed).collect();
+        let before = if before.is_empty() { Value::Absent } else { Value::Text(before.join(", ")) };
         let after = if wanted { Value::Text(join(items)) } else { Value::Absent };
         Difference { differing: if wanted { closed } else { open }, before, after }
     }

@@ -1,14 +1,17 @@
 //! `nfs_export`: a directory that the kernel's NFS server exports, in the files and live.
 
 use std::net::IpAddr;
+use std::sync::Arc;
 
 use serde::Deserialize;
 use serde::de::{self, Visitor};
 
 use super::family::config_file;
 use super::family::existence::Existence;
+use super::family::export_options::{self, Options};
 use super::family::exports::{self, Entry, Tables};
 use super::family::path::{self, CONTENT_LIMIT, Depth};
+use super::family::put;
 use super::{Action, Change, Context, Invalid, Step, Validate, Value, Verdict};
 use crate::model::value::one_or_many;
 use crate::model::{FileContent, FileKind, FileState, Kind, Resource, State};
@@ -83,7 +86,12 @@ impl Validate for NfsExport {
         if !self.path.starts_with('/') || self.path.contains(['\n', '\0']) {
             invalid.push(Invalid::new("path", format!("{:?} is not an absolute path", self.path)));
         }
-        self.path = exports::trim_path(&self.path).to_owned();
+        self.path = exports::trim_path(&self.path);
+        if !exports::can_be_written(&self.path) {
+            invalid.push(Invalid::new("path", format!("exports(5) has no way to write {:?}", self.path)).help(
+                "a backslash in front of three octal digits always stands for another character: rename the directory",
+            ));
+        }
         if let Some(file) = &self.file {
             let drop_in = file
                 .strip_prefix(DROP_INS)
@@ -140,19 +148,26 @@ impl Validate for NfsExport {
 /// Options as they go into the file; `"rw,sync"` in one string is taken apart.
 fn read_options(options: &[String], at: &str, invalid: &mut Vec<Invalid>) -> Vec<String> {
     let mut read: Vec<String> = Vec::new();
+    // What stands behind a `sec=` is for its flavours, and contradicts nothing before it.
+    let mut part = 0;
     for (n, text) in options.iter().enumerate() {
         for option in text.split(',').map(str::trim) {
             let place = || format!("{at}[{n}]");
-            if let Err((message, help)) = exports::check_option(option) {
+            if let Err((message, help)) = export_options::check_option(option) {
                 let problem = Invalid::new(place(), message);
                 invalid.push(match help {
                     Some(help) => problem.help(help),
                     None => problem,
                 });
-            } else if let Some(other) = read.iter().find(|r| exports::opposite(r) == Some(option)) {
+            } else if let Some(other) =
+                read[part..].iter().find(|r| export_options::opposite(r) == Some(option))
+            {
                 invalid.push(Invalid::new(place(), format!("{option:?} contradicts {other:?}")));
-            } else if !read.iter().any(|r| r == option) {
+            } else if !read[part..].iter().any(|r| r == option) {
                 read.push(option.to_owned());
+                if option.starts_with("sec=") {
+                    part = read.len();
+                }
             }
         }
     }
@@ -180,7 +195,7 @@ impl Step for NfsExport {
             others.extend(lines.filter(|(_, _, e)| e.path == self.path));
             inside
         } else {
-            old.text.clone().unwrap_or_default()
+            old.bytes.as_deref().unwrap_or_default().to_vec()
         };
         let live = match readings.expected(&self.here()) {
             Some(State::Absent) => Vec::new(),
@@ -255,25 +270,46 @@ impl NfsExport {
         })
     }
 
-    /// Asks for the tool, all files that exportfs reads, the live table, and what host names resolve to.
+    /// Asks for the tool, all files that exportfs reads, the live table, where the directory really is, and what host names
+    /// resolve to: those of the step, and those that the live table has for the directory (exportfs lists a host by the name
+    /// of whichever entry came first).
     ///
     /// The live table is `/var/lib/nfs/etab`: one entry a line, all options spelled out. `exportfs -v` wraps
     /// long lines and writes `<world>` for `*`.
     fn tables_probe(&self) -> Probe {
         let names = self.entries.iter().filter(|e| exports::is_host_name(&e.client));
-        // Validated: a host name needs no quotes.
-        let names = names.fold(Script::new(), |script, e| {
-            let asked =
-                sh!("set -- $(timeout 3 getent ahosts {})\necho \"NAME {} ${3:-}\"\n", e.client, e.client);
-            script.script(&asked)
-        });
+        let names = names.fold(Script::new(), |script, e| script.script(&sh!("hw_name {}\n", e.client)));
+        let hosts = self.entries.iter().any(|e| exports::is_host(&e.client));
+        let listed = if hosts {
+            sh!(
+                r#"[ ! -e /var/lib/nfs/etab ] || for n in $(hw_p={} hw_r=$r awk -F'\t' '
+  $1 == ENVIRON["hw_p"] || $1 == ENVIRON["hw_r"] {
+    sub(/\(.*/, "", $2); if ($2 ~ /[A-Za-z]/ && $2 !~ /[^-A-Za-z0-9_.]/) print $2
+  }' /var/lib/nfs/etab); do hw_name "$n"; done
+"#,
+                exports::escape(&self.path)
+            )
+        } else {
+            Script::new()
+        };
         Probe::new(sh!(
             r#"if command -v exportfs >/dev/null; then echo "TOOL yes"; else echo "TOOL no"; fi
-{}set -- /etc/exports.d/*.exports
+hw_seen=' '
+hw_name() {
+  case $hw_seen in *" $1 "*) return ;; esac
+  hw_seen="$hw_seen$1 "; echo "NAME $1"
+  while read -r a b c; do [ -z "$a" ] || echo "ADDR $a${c:+ $c}"; done <<HW_END
+$(timeout 3 getent ahosts "$1")
+HW_END
+}
+p={}; r=$(timeout -s KILL 5 readlink -f -- "$p"); [ -z "$r" ] || [ "$r" = "$p" ] || printf 'REAL %s\n' "$r"
+{}{}set -- /etc/exports.d/*.exports
 [ -e "$1" ] || shift
 for f in /etc/exports /var/lib/nfs/etab; do if [ -e "$f" ]; then set -- "$@" "$f"; fi; done
 [ $# = 0 ] || awk 'FNR == 1 { print "FILE " FILENAME } { print "|" $0 }' "$@""#,
-            names
+            self.path,
+            names,
+            listed
         ))
     }
 
@@ -282,11 +318,15 @@ for f in /etc/exports /var/lib/nfs/etab; do if [ -e "$f" ]; then set -- "$@" "$f
         let mut others = Vec::new();
         for (name, text) in tables.files.iter().filter(|(name, _)| name != own) {
             let expected = readings.expected_file(name).map(|file| match &file.content {
-                FileContent::Bytes(bytes) => String::from_utf8_lossy(bytes).into_owned(),
-                _ => String::new(),
+                FileContent::Bytes(bytes) => bytes.to_vec(),
+                _ => Vec::new(),
             });
-            let entries = exports::parse(expected.as_ref().unwrap_or(text)).into_iter();
-            others.extend(entries.filter(|(_, e)| e.path == self.path).map(|(n, e)| (name.clone(), n, e)));
+            let entries = exports::parse(expected.as_deref().unwrap_or(text.as_bytes())).into_iter();
+            others.extend(
+                entries
+                    .filter(|(_, e)| tables.is_path(&self.path, &e.path))
+                    .map(|(n, e)| (name.clone(), n, e)),
+            );
         }
         others
     }
@@ -294,9 +334,14 @@ for f in /etc/exports /var/lib/nfs/etab; do if [ -e "$f" ]; then set -- "$@" "$f
     fn check_present(&self, readings: &Readings, now: &Now) -> Result<Verdict, CheckError> {
         let Now { file, old, ours, others, live, tables } = now;
         for (name, line, other) in others {
-            if self.entries.iter().any(|e| e.client == other.client) {
+            if let Some(entry) = self.entries.iter().find(|e| tables.is_same(&e.client, &other.client)) {
+                let also = if entry.client == other.client {
+                    String::new()
+                } else {
+                    format!(", the same host as {}", entry.client)
+                };
                 return Err(CheckError::refused(
-                    format!("{name} line {line} already exports {} to {}", other.path, other.client),
+                    format!("{name} line {line} already exports {} to {}{also}", other.path, other.client),
                     format!("two files must not export the same to the same client: remove it from {name}"),
                 ));
             }
@@ -313,34 +358,35 @@ for f in /etc/exports /var/lib/nfs/etab; do if [ -e "$f" ]; then set -- "$@" "$f
         let in_file: Vec<Entry> = exports::parse(ours).into_iter().map(|(_, e)| e).collect();
         if !same(&in_file, &self.entries) {
             let lines: String = self.entries.iter().map(exports::line).collect();
-            let text =
-                if self.file.is_some() { old.with_block(&self.path, &lines)? } else { heading() + &lines };
+            let text = if self.file.is_some() {
+                old.with_block(&self.path, &lines)?
+            } else {
+                (heading() + &lines).into_bytes()
+            };
             change = old.replaced(change, file, text);
         }
         let before = change.fields.len();
         let mut disrupts = Vec::new();
         for entry in &self.entries {
-            let names = tables.names_of(&entry.client);
-            let there = live.iter().find(|l| l.path == self.path && names.contains(&l.client.as_str()));
+            let here = |l: &&Entry| tables.is_path(&self.path, &l.path);
+            let there = live
+                .iter()
+                .find(|l| here(l) && l.client == entry.client)
+                .or_else(|| live.iter().find(|l| here(l) && tables.is_same(&entry.client, &l.client)));
             let name = format!("live for {}", entry.client);
             let Some(there) = there else {
                 change = change.field(name, Value::Absent, entry.options.join(","));
                 continue;
             };
-            let missing: Vec<&String> =
-                entry.options.iter().filter(|o| !exports::is_live(&there.options, o)).collect();
-            if missing.is_empty() {
+            let differ = export_options::differences(&there.options, &entry.options);
+            if differ.is_empty() {
                 continue;
             }
-            if missing.iter().any(|o| *o == "ro") {
+            if export_options::takes_write(&there.options, &entry.options) {
                 disrupts.push(format!("{} can no longer write", entry.client));
             }
-            let instead: Vec<String> = missing
-                .iter()
-                .map(|o| exports::instead_of(&there.options, o).unwrap_or_else(|| format!("no {o}")))
-                .collect();
-            let wanted: Vec<&str> = missing.iter().map(|o| o.as_str()).collect();
-            change = change.field(name, instead.join(","), wanted.join(","));
+            let (found, wanted): (Vec<String>, Vec<String>) = differ.into_iter().unzip();
+            change = change.field(name, found.join(","), wanted.join(","));
         }
         for stale in self.stale(live, others, tables) {
             if !self.entries.iter().any(|e| exports::covers(&e.client, &stale.client)) {
@@ -348,7 +394,7 @@ for f in /etc/exports /var/lib/nfs/etab; do if [ -e "$f" ]; then set -- "$@" "$f
             }
             change = change.field(
                 format!("live for {}", stale.client),
-                exports::short(&stale.options),
+                export_options::short(&stale.options),
                 Value::Absent,
             );
         }
@@ -387,22 +433,22 @@ for f in /etc/exports /var/lib/nfs/etab; do if [ -e "$f" ]; then set -- "$@" "$f
         let mut change = Change::new(format!("export {} no longer", self.path));
         if self.file.is_some() {
             let (inside, outside) = old.split_block(&self.path)?;
-            if !inside.is_empty() || old.text.as_ref().is_some_and(|t| *t != outside) {
+            if !inside.is_empty() || old.bytes.as_ref().is_some_and(|t| **t != *outside) {
                 change = old.replaced(change, file, outside);
             }
-        } else if let Some(text) = &old.text {
+        } else if let Some(bytes) = &old.bytes {
             change = change
-                .field(file, Value::Content(text.clone()), Value::Absent)
+                .field(file, put::show_bytes(bytes), Value::Absent)
                 .action(config_file::remove(file))
                 .expect(Resource::here(Kind::Path, file), State::Absent);
         }
         let mut clients = Vec::new();
         // Without the tool the table is a leftover: nothing is live.
-        for entry in live.iter().filter(|l| tables.tool && l.path == self.path) {
+        for entry in live.iter().filter(|l| tables.tool && tables.is_path(&self.path, &l.path)) {
             clients.push(entry.client.as_str());
             change = change.field(
                 format!("live for {}", entry.client),
-                exports::short(&entry.options),
+                export_options::short(&entry.options),
                 Value::Absent,
             );
         }
@@ -438,9 +484,10 @@ for f in /etc/exports /var/lib/nfs/etab; do if [ -e "$f" ]; then set -- "$@" "$f
         others: &[(String, usize, Entry)],
         tables: &Tables,
     ) -> Vec<&'a Entry> {
-        let wanted = self.entries.iter().flat_map(|e| tables.names_of(&e.client));
+        let wanted = self.entries.iter().map(|e| e.client.as_str());
         let listed: Vec<&str> = wanted.chain(others.iter().map(|(_, _, e)| e.client.as_str())).collect();
-        live.iter().filter(|l| l.path == self.path && !listed.contains(&l.client.as_str())).collect()
+        let is_listed = |l: &Entry| listed.iter().any(|client| tables.is_same(client, &l.client));
+        live.iter().filter(|l| tables.is_path(&self.path, &l.path) && !is_listed(l)).collect()
     }
 
     /// What the user should know of a change.
@@ -455,17 +502,26 @@ for f in /etc/exports /var/lib/nfs/etab; do if [ -e "$f" ]; then set -- "$@" "$f
             if has("rw") && (entry.client == "*" || entry.client.ends_with("/0")) {
                 change = change.note("anyone who reaches the server may write to the share");
             }
-            if exports::is_host_name(&entry.client) && tables.names_of(&entry.client).len() < 2 {
+            if exports::is_host_name(&entry.client) && !tables.resolves(&entry.client) {
                 change = change.note(format!("{} does not resolve on the server now", entry.client));
             }
         }
         // Made by hand with `exportfs -o`, or left over: -r makes the live table what the files say.
-        let listed: Vec<Entry> =
-            tables.files.iter().flat_map(|(_, text)| exports::parse(text)).map(|(_, e)| e).collect();
+        let listed: Vec<Entry> = tables
+            .files
+            .iter()
+            .flat_map(|(_, text)| exports::parse(text.as_bytes()))
+            .map(|(_, e)| e)
+            .collect();
+        // A file may call a directory by another path (a symbolic link) and a host by another name: what stands in a file
+        // and is not live by its own words may be this.
         let by_hand = live.iter().filter(|l| {
-            let same_path = || listed.iter().filter(|e| e.path == l.path);
-            l.path != self.path
-                && same_path().all(|e| e.client != l.client && !exports::is_host_name(&e.client))
+            let may_be = |e: &Entry| {
+                let host = exports::is_host_name(&e.client) || exports::is_host_name(&l.client);
+                let client = tables.is_same(&e.client, &l.client) || exports::is_host(&e.client) && host;
+                client && (e.path == l.path || live.iter().all(|l| l.path != e.path))
+            };
+            !tables.is_path(&self.path, &l.path) && !listed.iter().any(may_be)
         });
         for entry in by_hand {
             change = change.note(format!(
@@ -528,21 +584,15 @@ fn without_tool(then: Option<Change>) -> Verdict {
     }
 }
 
-/// Whether two lists hold the same entries with the same options, in whatever order.
+/// Whether two lists hold the same entries, in whatever order, with options that come to the same.
 fn same(a: &[Entry], b: &[Entry]) -> bool {
-    let set = |entries: &[Entry]| {
-        let mut keys: Vec<(String, String, Vec<String>)> = entries
-            .iter()
-            .map(|e| {
-                let mut options = e.options.clone();
-                options.sort();
-                (e.path.clone(), e.client.clone(), options)
-            })
-            .collect();
-        keys.sort();
-        keys
+    let has = |list: &[Entry], entry: &Entry| {
+        list.iter().any(|e| {
+            (&e.path, &e.client) == (&entry.path, &entry.client)
+                && Options::read(&e.options) == Options::read(&entry.options)
+        })
     };
-    set(a) == set(b)
+    a.len() == b.len() && a.iter().all(|e| has(b, e)) && b.iter().all(|e| has(a, e))
 }
 
 fn heading() -> String {
@@ -554,25 +604,25 @@ struct Now {
     file: String,
     old: FileText,
     /// The text that belongs to this step: the whole file, or what is between its marks.
-    ours: String,
+    ours: Vec<u8>,
     /// Entries for the same directory that are not this step's: file, line and entry.
     others: Vec<(String, usize, Entry)>,
     live: Vec<Entry>,
     tables: Tables,
 }
 
-/// The text of the step's file, if it is there.
+/// The step's file, if it is there: bytes, for what others wrote there may be in any encoding, and stays as it is.
 struct FileText {
-    text: Option<String>,
+    bytes: Option<Arc<[u8]>>,
     now: FileState,
 }
 
 impl FileText {
     fn of(file: &str, now: FileState) -> Result<Self, CheckError> {
-        let text = match (&now.kind, &now.content) {
+        let bytes = match (&now.kind, &now.content) {
             (FileKind::Absent, _) => None,
-            (FileKind::File, FileContent::Bytes(bytes)) => Some(String::from_utf8_lossy(bytes).into_owned()),
-            (FileKind::File, FileContent::Unread) => Some(String::new()),
+            (FileKind::File, FileContent::Bytes(bytes)) => Some(Arc::clone(bytes)),
+            (FileKind::File, FileContent::Unread) => Some(Arc::from(&b""[..])),
             _ => {
                 return Err(CheckError::refused(
                     format!("{file} is not a text file of a sensible size"),
@@ -580,34 +630,35 @@ impl FileText {
                 ));
             }
         };
-        Ok(Self { text, now })
+        Ok(Self { bytes, now })
     }
 
     /// Adds the replacement of the file to a change.
-    fn replaced(&self, change: Change, file: &str, text: String) -> Change {
-        let before = self.text.clone().map_or(Value::Absent, Value::Content);
+    fn replaced(&self, change: Change, file: &str, text: Vec<u8>) -> Change {
+        let before = self.bytes.as_deref().map_or(Value::Absent, put::show_bytes);
+        let text: Arc<[u8]> = text.into();
         let action = config_file::replace(file, &text);
         let after = FileState {
             kind: FileKind::File,
-            content: FileContent::Bytes(text.as_bytes().into()),
-            ..if self.text.is_some() { self.now.clone() } else { fresh_file() }
+            content: FileContent::Bytes(Arc::clone(&text)),
+            ..if self.bytes.is_some() { self.now.clone() } else { fresh_file() }
         };
         change
-            .field(file, before, Value::Content(text))
+            .field(file, before, put::show_bytes(&text))
             .action(action)
             .expect(Resource::here(Kind::Path, file), State::File(after))
     }
 
     /// What is between this export's marks, and the text without them.
-    fn split_block(&self, path: &str) -> Result<(String, String), CheckError> {
+    fn split_block(&self, path: &str) -> Result<(Vec<u8>, Vec<u8>), CheckError> {
         let (begin, end) = marks(path);
-        let (mut inside, mut outside, mut open) = (String::new(), String::new(), false);
-        for line in self.text.as_deref().unwrap_or_default().split_inclusive('\n') {
-            match line.trim_end() {
-                l if l == begin && !open => open = true,
-                l if l == end && open => open = false,
-                _ if open => inside.push_str(line),
-                _ => outside.push_str(line),
+        let (mut inside, mut outside, mut open) = (Vec::new(), Vec::new(), false);
+        for line in self.lines() {
+            match line.trim_ascii_end() {
+                l if l == begin.as_bytes() && !open => open = true,
+                l if l == end.as_bytes() && open => open = false,
+                _ if open => inside.extend_from_slice(line),
+                _ => outside.extend_from_slice(line),
             }
         }
         if open {
@@ -620,33 +671,36 @@ impl FileText {
     }
 
     /// The text with `lines` between this export's marks, where they stood or at the end.
-    fn with_block(&self, path: &str, lines: &str) -> Result<String, CheckError> {
+    fn with_block(&self, path: &str, lines: &str) -> Result<Vec<u8>, CheckError> {
         self.split_block(path)?;
         let (begin, end) = marks(path);
         let block = format!("{begin}\n{lines}{end}\n");
-        let text = self.text.as_deref().unwrap_or_default();
-        let (mut out, mut open, mut placed) = (String::new(), false, false);
-        for line in text.split_inclusive('\n') {
-            match line.trim_end() {
-                l if l == begin && !open => open = true,
-                l if l == end && open => {
+        let (mut out, mut open, mut placed) = (Vec::new(), false, false);
+        for line in self.lines() {
+            match line.trim_ascii_end() {
+                l if l == begin.as_bytes() && !open => open = true,
+                l if l == end.as_bytes() && open => {
                     open = false;
                     if !placed {
-                        out.push_str(&block);
+                        out.extend_from_slice(block.as_bytes());
                     }
                     placed = true;
                 }
                 _ if open => {}
-                _ => out.push_str(line),
+                _ => out.extend_from_slice(line),
             }
         }
         if !placed {
-            if !out.is_empty() && !out.ends_with('\n') {
-                out.push('\n');
+            if !out.is_empty() && !out.ends_with(b"\n") {
+                out.push(b'\n');
             }
-            out.push_str(&block);
+            out.extend_from_slice(block.as_bytes());
         }
         Ok(out)
+    }
+
+    fn lines(&self) -> impl Iterator<Item = &[u8]> {
+        self.bytes.as_deref().unwrap_or_default().split_inclusive(|b| *b == b'\n')
     }
 }
 
@@ -665,57 +719,4 @@ fn fresh_file() -> FileState {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    /// Runs the action with an `exportfs` that says `said` and ends with `code`.
-    fn reload(said: &str, code: i32) -> (i32, String) {
-        let step = NfsExport {
-            path: "/mnt/a b".into(),
-            clients: Vec::new(),
-            options: Vec::new(),
-            file: None,
-            state: Existence::Present,
-            entries: vec![Entry { path: "/mnt/a b".into(), client: "web".into(), options: Vec::new() }],
-        };
-        let dir = tempfile::tempdir().unwrap();
-        std::fs::write(dir.path().join("said"), said).unwrap();
-        let fake = dir.path().join("exportfs");
-        std::fs::write(&fake, format!("#!/bin/sh\ncat {}/said >&2\nexit {code}\n", dir.path().display()))
-            .unwrap();
-        std::fs::set_permissions(&fake, std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
-        let out = std::process::Command::new("sh")
-            .env("PATH", format!("{}:/usr/bin:/bin", dir.path().display()))
-            .arg("-c")
-            .arg(step.reload().script.render())
-            .output()
-            .unwrap();
-        (out.status.code().unwrap(), String::from_utf8(out.stderr).unwrap())
-    }
-
-    #[test]
-    fn what_exportfs_says_decides() {
-        let warning = "exportfs: /etc/exports.d/mnt-a_b.exports [1]: Neither 'subtree_check' or 'no_subtree_check' \
-                       specified for export \"web:/mnt/a b\".\n  Assuming default behaviour ('no_subtree_check').\n";
-        assert_eq!(reload("", 0), (0, String::new()));
-        assert_eq!(reload(warning, 0), (0, String::new()));
-        // Others' faults are told, and are not this step's.
-        let (code, said) = reload("exportfs: Failed to stat /nope: No such file or directory\n", 1);
-        assert_eq!(code, 0);
-        assert!(said.starts_with("exportfs: Failed to stat /nope"), "{said}");
-        for ours in [
-            "exportfs: Failed to stat /mnt/a b: No such file or directory",
-            "exportfs: /mnt/a b requires fsid= for NFS export",
-            "exportfs: /mnt/a b does not support NFS export",
-            "exportfs: Failed to resolve web",
-            "exportfs: /etc/exports.d/mnt-a_b.exports:2: unknown keyword \"x\"",
-        ] {
-            for code in [0, 1] {
-                assert_eq!(reload(ours, code).0, 1, "{ours}");
-            }
-        }
-        assert!(reload("exportfs: /mnt/a b requires fsid= for NFS export", 0).1.contains("hint: "));
-        assert_eq!(reload("", 1).0, 1, "failed without a word");
-        assert_eq!(reload("", 127).0, 127);
-    }
-}
+mod tests;

@@ -4,6 +4,7 @@ use serde::Deserialize;
 
 use super::family::config_file;
 use super::family::existence::Existence;
+use super::family::sysctl_d::{self, Boot, Setting};
 use super::{Action, Change, Context, Invalid, Step, Validate, Value, Verdict};
 use crate::model::{Kind, Resource, State};
 use crate::probe::{CheckError, Probe, Readings};
@@ -32,15 +33,10 @@ fn number_or_text<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<O
             Ok(number.to_string())
         }
         fn visit_str<E>(self, text: &str) -> Result<String, E> {
-            Ok(words(text))
+            Ok(sysctl_d::words(text))
         }
     }
     deserializer.deserialize_any(Visitor).map(Some)
-}
-
-/// The kernel puts tabs between the numbers of a value.
-fn words(text: &str) -> String {
-    text.split_whitespace().collect::<Vec<_>>().join(" ")
 }
 
 impl Validate for Sysctl {
@@ -70,59 +66,56 @@ impl Validate for Sysctl {
 
 impl Step for Sysctl {
     fn probes(&self) -> Vec<Probe> {
-        vec![self.probe()]
+        vec![self.probe(), sysctl_d::probe()]
     }
 
     fn check(&self, readings: &Readings) -> Result<Verdict, CheckError> {
-        let probe = self.probe();
-        let answer = readings.of(&probe)?;
-        let text = answer.text();
-        let mut now = None;
-        let mut file = None;
-        let mut other = None;
-        for line in text.lines() {
-            if let Some(value) = line.strip_prefix("now ") {
-                now = Some(Some(words(value)));
-            } else if line == "missing" {
-                now = Some(None);
-            } else if let Some(line) = line.strip_prefix("file ") {
-                file = Some(line.to_owned());
-            } else if let Some(set) = line.strip_prefix("later ") {
-                other = Some(set.to_owned());
-            } else if line == "now" {
-                now = Some(Some(String::new()));
-            } else {
-                return Err(CheckError::unreadable(
-                    &probe,
-                    answer,
-                    "expected the parameter now and its files",
-                ));
+        let (key, here, file) = (self.key(), self.here(), self.file());
+        let boot = Boot::read(readings)?.expected(readings, &key);
+        let mut now = self.now(readings)?;
+        let mut boot = match readings.expected(&here) {
+            Some(State::Value(value)) => {
+                now = Now::Is(value.clone());
+                boot.with(&file, &self.text(value))
             }
-        }
-        let Some(now) = now.filter(|_| answer.ok()) else {
-            return Err(CheckError::unreadable(&probe, answer, "expected the parameter now and its files"));
+            Some(State::Absent) => boot.with(&file, ""),
+            _ => boot,
         };
-        let here = Resource::here(Kind::Sysctl, &self.name);
-        let mut stored = file.as_deref().and_then(|line| Some(words(line.split_once('=')?.1)));
-        let mut now = now;
-        match readings.expected(&here) {
-            Some(State::Value(value)) => (now, stored) = (Some(value.clone()), Some(value.clone())),
-            Some(State::Absent) => stored = None,
-            _ => {}
-        }
+        let ours = boot.setting_in(&file, &key);
         let Some(wanted) = self.value.as_ref() else {
-            return Ok(self.absent(stored, file.is_some(), here));
+            return Ok(self.absent(ours, here));
         };
-        if let Some((by, value)) = other.as_deref().and_then(|set| set.split_once(' '))
-            && words(value) != *wanted
-        {
+        if let Some(closed) = boot.closed() {
             return Err(CheckError::refused(
-                format!("{by} sets {} = {} at boot, after any file of ours", self.name, words(value)),
-                "take that line out with a `line` step, or by hand".to_owned(),
+                format!("cannot read {closed}, which may set {} at boot", self.name),
+                "give the step the rights to read it, with `become = true`".to_owned(),
             ));
         }
-        let change = self.change(now.as_deref(), stored.as_deref(), wanted, here.clone());
-        if now.is_none() {
+        if let Some(target) = boot.link(&file) {
+            return Err(CheckError::refused(
+                format!("{file} is a symbolic link to {target}, and belongs to this step"),
+                "somebody has masked it: remove the link, or the step".to_owned(),
+            ));
+        }
+        let before = boot.setting(&key);
+        let holds = |set: &Setting| set.value.as_ref().is_some_and(|v| sysctl_d::same(&key, wanted, v));
+        let stored = ours.as_ref().is_some_and(holds);
+        if !stored {
+            boot = boot.with(&file, &self.text(wanted));
+        }
+        if let Some(set) = boot.setting(&key).filter(|set| !holds(set)) {
+            return Err(self.overridden(&set, boot.link(&set.file)));
+        }
+        let change = self.change(&now, before.as_ref(), stored, wanted, here.clone());
+        let change = match boot.only_by_hand(&key).filter(|v| !sysctl_d::same(&key, wanted, v)) {
+            Some(value) => change.note(format!(
+                "{} sets {} = {value}: that is not read at boot here, but by `sysctl --system` and `sysctl -p`",
+                sysctl_d::MAIN,
+                self.name
+            )),
+            None => change,
+        };
+        if let Now::Missing = now {
             return Ok(Verdict::Unknown {
                 until: here,
                 then: Some(change),
@@ -132,18 +125,22 @@ impl Step for Sysctl {
                 ),
             });
         }
-        if change.fields.is_empty() {
-            return Ok(Verdict::satisfied(format!("{} = {wanted}", self.name)));
+        if !change.fields.is_empty() {
+            return Ok(Verdict::Drift(change));
         }
-        Ok(Verdict::Drift(change))
+        Ok(Verdict::satisfied(match now {
+            _ if self.secret() => format!("{} is set", self.name),
+            Now::Is(shown) if shown != *wanted => format!("{} = {wanted}, shown as {shown}", self.name),
+            _ => format!("{} = {wanted}", self.name),
+        }))
     }
 
     fn provides(&self) -> Vec<Resource> {
-        vec![Resource::here(Kind::Sysctl, &self.name), Resource::here(Kind::Path, &self.file())]
+        vec![self.here(), Resource::here(Kind::Path, &self.file())]
     }
 
     fn needs(&self) -> Vec<Resource> {
-        self.provides()
+        std::iter::once(self.here()).chain(sysctl_d::needs()).collect()
     }
 
     fn as_any(&self) -> &dyn std::any::Any {
@@ -151,88 +148,140 @@ impl Step for Sysctl {
     }
 }
 
+/// What the running kernel says of a parameter.
+enum Now {
+    /// It has no such parameter.
+    Missing,
+    /// It has one without a value (a secret that nobody has set).
+    Unset,
+    /// This, blanks made equal.
+    Is(String),
+}
+
 impl Sysctl {
-    /// The path below /proc/sys. As in sysctl.d(5), the first separator tells which one separates: in
-    /// `net/ipv4/conf/eth0.100/forwarding` dots are part of a name, in `net.ipv4.conf.eth0/100.forwarding` slashes
-    /// stand for such dots.
-    fn path(&self) -> String {
-        let path = if self.name.find(['.', '/']).is_some_and(|at| self.name.as_bytes()[at] == b'/') {
-            self.name.clone()
-        } else {
-            let swap = |c| match c {
-                '.' => '/',
-                '/' => '.',
-                other => other,
-            };
-            self.name.chars().map(swap).collect()
-        };
-        format!("/proc/sys/{path}")
+    /// The path below /proc/sys.
+    fn key(&self) -> String {
+        sysctl_d::path_of(&self.name)
+    }
+
+    /// The parameter, by its name with dots, however the step writes it.
+    fn here(&self) -> Resource {
+        Resource::here(Kind::Sysctl, &sysctl_d::dotted(&self.key()))
     }
 
     fn file(&self) -> String {
-        format!("/etc/sysctl.d/90-hostwright-{}.conf", self.name.replace('/', "-"))
+        let name = sysctl_d::dotted(&self.key()).replace('/', "-");
+        format!("{}/90-hostwright-{name}.conf", sysctl_d::FOLDERS[0])
     }
 
-    /// Asks the kernel, and the files that are read at boot (sysctl.d(5)): ours, and those that are read after it.
+    /// Asks the kernel: the value as it shows it, or code 9 where there is none. Not by `read`, which in some shells takes
+    /// one byte at a time, of which the kernel gives but the first.
     fn probe(&self) -> Probe {
-        Probe::new(sh!(
-            r#"if [ -e {} ]; then hw_v=$(cat {}) || exit 3; echo now $hw_v; else echo missing; fi
-hw_f={}; hw_n={}
-if [ -e "$hw_f" ]; then
-  echo "file $(awk '/^[^#;]/ { print; exit }' "$hw_f")"
-fi
-set --
-for hw_o in /usr/lib/sysctl.d/*.conf /usr/local/lib/sysctl.d/*.conf /run/sysctl.d/*.conf /etc/sysctl.d/*.conf /etc/sysctl.conf; do
-  [ -f "$hw_o" ] && [ -r "$hw_o" ] && [ "$hw_o" != "$hw_f" ] && set -- "$@" "$hw_o"
-done
-[ $# -eq 0 ] || awk -v n="$hw_n" -v ours="$hw_f" '
-  function base(f) { sub(/.*\//, "", f); return f }
-  FNR == 1 { after = (base(FILENAME) > base(ours) || FILENAME == "/etc/sysctl.conf") }
-  after && /^[ \t]*[^#; \t]/ {
-    at = index($0, "="); if (!at) next
-    key = substr($0, 1, at - 1); value = substr($0, at + 1)
-    gsub(/[ \t]/, "", key); sub(/^-/, "", key)
-    other = key; gsub(/\//, ".", other)
-    if (key == n || other == n) { file = FILENAME; last = value }
-  }
-  END { if (file != "") print "later " file " " last }' "$@"
-exit 0"#,
-            self.path(),
-            self.path(),
-            self.file(),
-            self.name
-        ))
+        let path = format!("/proc/sys/{}", self.key());
+        Probe::new(sh!("[ -e {} ] || exit 9\ncat {}", path, path))
+    }
+
+    fn now(&self, readings: &Readings) -> Result<Now, CheckError> {
+        let probe = self.probe();
+        let answer = readings.of(&probe)?;
+        match answer.code {
+            0 => Ok(Now::Is(sysctl_d::words(&answer.text()))),
+            9 => Ok(Now::Missing),
+            _ if answer.error_text().contains("Input/output error") => Ok(Now::Unset),
+            _ if answer.error_text().contains("ermission denied") => Err(CheckError::refused(
+                format!("not allowed to read {}", self.name),
+                "set `become = true`; what root cannot read either is an order to the kernel, not a setting: \
+                 that is for a `command`"
+                    .to_owned(),
+            )),
+            _ => Err(CheckError::unreadable(&probe, answer, "expected the value of the parameter")),
+        }
+    }
+
+    /// Whether it is a key, which nobody needs to see: the kernel shows it in another form than it was written in.
+    fn secret(&self) -> bool {
+        self.name.ends_with("stable_secret") || self.name.ends_with("tcp_fastopen_key")
     }
 
     fn text(&self, value: &str) -> String {
         format!("# Managed by Hostwright.\n{} = {value}\n", self.name)
     }
 
-    fn change(&self, now: Option<&str>, stored: Option<&str>, wanted: &str, here: Resource) -> Change {
-        let mut change = Change::new(format!("set {} = {wanted}", self.name));
-        if now != Some(wanted) {
-            let before = now.map_or(Value::Unknown, Value::from);
+    /// The error that another file has the last word.
+    fn overridden(&self, by: &Setting, link: Option<&str>) -> CheckError {
+        let Setting { value, file, line } = by;
+        let led = link.map(|target| format!(", a link to {target},")).unwrap_or_default();
+        let what = match value {
+            Some(value) => format!("sets {} = {}", self.name, sysctl_d::words(value)),
+            None => format!("keeps {} from being set", self.name),
+        };
+        let hint = if file.starts_with("/etc/") {
+            "take that line out with a `line` step, or by hand".to_owned()
+        } else {
+            let name = file.rsplit('/').next().unwrap_or_default();
+            format!("a file /etc/sysctl.d/{name} is read in place of it: make one without that line")
+        };
+        CheckError::refused(format!("{file}{led} line {line} {what} at boot, after any file of ours"), hint)
+    }
+
+    /// `boot` is what is set at boot now, `stored` whether our file says what is wanted.
+    fn change(
+        &self,
+        now: &Now,
+        boot: Option<&Setting>,
+        stored: bool,
+        wanted: &str,
+        here: Resource,
+    ) -> Change {
+        let mut change = Change::new(if self.secret() {
+            format!("set {}", self.name)
+        } else {
+            format!("set {} = {wanted}", self.name)
+        });
+        let shown = |value: Value| match value {
+            Value::Text(_) if self.secret() => Value::Masked,
+            value => value,
+        };
+        let before = match now {
+            Now::Is(value) if sysctl_d::same(&self.key(), wanted, value) => None,
+            Now::Is(value) => Some(Value::from(value.as_str())),
+            Now::Unset => Some(Value::Absent),
+            Now::Missing => Some(Value::Unknown),
+        };
+        if let Some(before) = before {
             // Not through sysctl(8), which a small host may lack.
-            change = change.field("now", before, wanted).action(Action::new(
+            let path = format!("/proc/sys/{}", self.key());
+            change = change.field("now", shown(before), shown(wanted.into())).action(Action::new(
                 format!("set {} in the running kernel", self.name),
-                sh!("printf '%s\\n' {} >{}", wanted, self.path()),
+                sh!(
+                    r"printf '%s\n' {} >{} || { echo {} >&2; exit 1; }",
+                    wanted,
+                    path,
+                    format!("the kernel does not take this value for {}", self.name)
+                ),
             ));
         }
-        if stored != Some(wanted) {
+        if !stored {
+            let file = self.file();
+            let before = boot.map_or(Value::Absent, |set| {
+                let value =
+                    set.value.as_deref().map_or_else(|| "(kept from being set)".to_owned(), sysctl_d::words);
+                Value::Text(if set.file == file { value } else { format!("{value} by {}", set.file) })
+            });
             change = change
-                .field("at boot", stored.map_or(Value::Absent, Value::from), wanted)
-                .action(config_file::replace(&self.file(), &self.text(wanted)));
+                .field("at boot", shown(before), shown(wanted.into()))
+                .action(config_file::replace(&file, self.text(wanted)));
         }
         change.expect(here, State::Value(wanted.to_owned()))
     }
 
-    fn absent(&self, stored: Option<String>, there: bool, here: Resource) -> Verdict {
-        if stored.is_none() && !there {
+    fn absent(&self, ours: Option<Setting>, here: Resource) -> Verdict {
+        let Some(ours) = ours else {
             return Verdict::satisfied("not set at boot by us");
-        }
+        };
         Verdict::Drift(
             Change::new(format!("no longer set {} at boot", self.name))
-                .field("at boot", stored, Value::Absent)
+                .field("at boot", ours.value.as_deref().map(sysctl_d::words), Value::Absent)
                 .action(config_file::remove(&self.file()))
                 .note("the running kernel keeps its value until the next boot")
                 .expect(here, State::Absent),

@@ -9,7 +9,7 @@ use crate::step::{Action, Payload};
 ///
 /// Owner, mode and SELinux context are kept; a new file is `0644 root`. The old one stays beside it as
 /// `PATH.RUN.bak`: the ending keeps it out of what drop-in folders read (`*.exports`, `*.conf`).
-pub fn replace(path: &str, content: &(impl AsRef<[u8]> + ?Sized)) -> Action {
+pub fn replace(path: &str, content: impl AsRef<[u8]>) -> Action {
     // An action that was cut off and runs again must not overwrite the backup with the new text.
     let script = sh!(
         r#"set -e

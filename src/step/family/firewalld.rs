@@ -3,10 +3,11 @@
 //! `firewall-cmd` starts Python each time: few calls, and one question for all `firewall` steps of a zone. Nothing
 //! here reloads firewalld: that drops what was opened at runtime alone, and with it what Docker put there.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::net::IpAddr;
 
+use super::rich_rule;
 use crate::model::{Kind, Resource};
 use crate::probe::{Answer, CheckError, Probe, Readings};
 use crate::sh;
@@ -77,7 +78,35 @@ pub struct Listing {
 
 /// What a zone lets in.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Opened(Vec<Item>);
+pub struct Opened {
+    items: Vec<Item>,
+    /// Rich rules of the step that are not listed word by word, and whether firewalld says that they are there.
+    said: BTreeMap<String, bool>,
+}
+
+/// IP protocols by name, as in /etc/protocols: a zone may list either.
+const PROTOCOLS: &[(&str, u8)] = &[
+    ("icmp", 1),
+    ("igmp", 2),
+    ("ipencap", 4),
+    ("tcp", 6),
+    ("egp", 8),
+    ("udp", 17),
+    ("dccp", 33),
+    ("ipv6", 41),
+    ("rsvp", 46),
+    ("gre", 47),
+    ("esp", 50),
+    ("ah", 51),
+    ("ipv6-icmp", 58),
+    ("eigrp", 88),
+    ("ospf", 89),
+    ("pim", 103),
+    ("vrrp", 112),
+    ("l2tp", 115),
+    ("sctp", 132),
+    ("udplite", 136),
+];
 
 /// Services that older releases of firewalld do not know, or know by less, and what they stand for: the same as in
 /// the service files that firewalld ships.
@@ -115,9 +144,12 @@ impl Item {
                     Some("write it as \"6379/tcp\" or \"8000-8010/udp\"".into()),
                 )
             }),
+            "protocols" if text.parse::<u64>().is_ok_and(|n| n > 255) => {
+                Err((format!("{text:?} is not the number of an IP protocol"), None))
+            }
             "protocols" if named => Ok(Self::Protocol(text.into())),
             "protocols" => Err((format!("{text:?} is not the name of an IP protocol"), None)),
-            _ if text.trim_start().starts_with("rule") && !text.contains(['\n', '\r']) => {
+            _ if text.trim_start().starts_with("rule") && !text.contains(char::is_control) => {
                 Ok(Self::Rule(text.trim().into()))
             }
             _ => Err((
@@ -129,12 +161,13 @@ impl Item {
 
     fn port(text: &str) -> Option<Self> {
         let (ports, protocol) = text.split_once('/')?;
-        if !["tcp", "udp", "sctp", "dccp"].contains(&protocol) {
+        let protocol = protocol.to_ascii_lowercase();
+        if !["tcp", "udp", "sctp", "dccp"].contains(&&*protocol) {
             return None;
         }
         let (first, last) = ports.split_once('-').unwrap_or((ports, ports));
         let (first, last) = (first.parse().ok()?, last.parse().ok()?);
-        (first <= last && first > 0).then(|| Self::Port(first, last, protocol.into()))
+        (first <= last && first > 0).then_some(Self::Port(first, last, protocol))
     }
 
     /// Its name among the resources of the host, its zone left out.
@@ -143,7 +176,7 @@ impl Item {
             Self::Service(name) => format!("service {name}"),
             Self::Port(..) => format!("port {self}"),
             Self::Protocol(name) => format!("protocol {name}"),
-            Self::Rule(rule) => normal(rule).join(" "),
+            Self::Rule(rule) => rich_rule::canonical(rule).unwrap_or_else(|| rule.clone()),
         }
     }
 
@@ -166,11 +199,36 @@ impl Item {
         }
     }
 
-    fn same(&self, other: &Self) -> bool {
+    /// Whether it is `other`, in another spelling.
+    pub fn same(&self, other: &Self) -> bool {
         match (self, other) {
-            (Self::Rule(a), Self::Rule(b)) => normal(a) == normal(b),
+            (Self::Rule(_), Self::Rule(_)) => self.name() == other.name(),
+            (Self::Protocol(a), Self::Protocol(b)) => {
+                let number = |name: &str| {
+                    let known = PROTOCOLS.iter().find(|(n, _)| n.eq_ignore_ascii_case(name));
+                    known.map(|(_, number)| *number).or_else(|| name.parse().ok())
+                };
+                a == b || number(a).is_some_and(|a| number(b) == Some(a))
+            }
             _ => self == other,
         }
+    }
+
+    /// What of it, as it is listed, is also in `item`: of a range the part, and which range.
+    pub fn shared_with(&self, item: &Self) -> String {
+        match (self, item) {
+            (Self::Port(a, b, protocol), Self::Port(first, last, _)) if a < first || b > last => {
+                let part = Self::Port(*a.max(first), *b.min(last), protocol.clone());
+                format!("{part} of {self}")
+            }
+            _ => self.to_string(),
+        }
+    }
+
+    /// As an option of `firewall-cmd`.
+    fn to_option(&self, add: bool) -> String {
+        let value = if let Self::Protocol(name) = self { name.clone() } else { self.to_string() };
+        format!("--{}-{}={value}", if add { "add" } else { "remove" }, self.option())
     }
 }
 
@@ -185,42 +243,39 @@ impl fmt::Display for Item {
     }
 }
 
-/// A rule in parts that can be compared: firewalld prints it with its own quotes and its own order of attributes.
-fn normal(rule: &str) -> Vec<String> {
-    let mut parts: Vec<Vec<String>> = Vec::new();
-    let mut words: Vec<String> = vec![String::new()];
-    let mut quote = None;
-    for c in rule.chars() {
-        match (quote, c) {
-            (None, '"' | '\'') => quote = Some(c),
-            (Some(open), _) if open == c => quote = None,
-            (None, c) if c.is_whitespace() => words.push(String::new()),
-            _ => words.last_mut().expect("one is there from the start").push(c),
-        }
-    }
-    for word in words.into_iter().filter(|w| !w.is_empty()) {
-        let belongs = word.contains('=') || ["not", "limit"].contains(&word.to_lowercase().as_str());
-        match parts.last_mut() {
-            Some(part) if belongs => part.push(word),
-            _ => parts.push(vec![word]),
-        }
-    }
-    parts
-        .into_iter()
-        .map(|mut part| {
-            // The order of attributes of one element means nothing, but those of a limit stay behind it.
-            let end = part.iter().position(|w| w == "limit").unwrap_or(part.len());
-            part[1..end.max(1)].sort();
-            part.join(" ")
-        })
-        .collect()
-}
-
 impl Opened {
-    /// Whether `item` is among it, in a wider range of ports too.
+    /// Whether all of `item` is among it, in wider ranges of ports too.
     pub fn has(&self, item: &Item) -> bool {
-        self.0.iter().any(|open| match (open, item) {
-            (Item::Port(first, last, p), Item::Port(a, b, q)) => p == q && first <= a && b <= last,
+        let Item::Port(first, last, protocol) = item else { return self.touches(item) };
+        let ranges = self.items.iter().filter_map(|open| match open {
+            Item::Port(a, b, p) if p == protocol => Some((*a, *b)),
+            _ => None,
+        });
+        let mut ranges: Vec<(u16, u16)> = ranges.collect();
+        ranges.sort_unstable();
+        let mut next = u32::from(*first);
+        for (a, b) in ranges {
+            if u32::from(a) <= next {
+                next = next.max(u32::from(b) + 1);
+            }
+        }
+        next > u32::from(*last)
+    }
+
+    /// Whether anything of `item` is among it.
+    pub fn touches(&self, item: &Item) -> bool {
+        if let Item::Rule(rule) = item
+            && let Some(said) = self.said.get(rule)
+        {
+            return *said;
+        }
+        self.parts_of(item).next().is_some()
+    }
+
+    /// What it lists of `item`, in its own words.
+    pub fn parts_of(&self, item: &Item) -> impl Iterator<Item = &Item> {
+        self.items.iter().filter(move |open| match (open, item) {
+            (Item::Port(a, b, p), Item::Port(first, last, q)) => p == q && a <= last && first <= b,
             _ => open.same(item),
         })
     }
@@ -282,43 +337,120 @@ case $hw_i in ''|lo) ;; *) hw_z=$(timeout 60 "$hw_t" --get-zone-of-interface="$h
     )
 }
 
-/// Asks for a zone: at most three calls of `firewall-cmd`, two where the zone is named.
+/// Rich rules, about which firewalld is asked where it does not list them word by word.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Rules<'a> {
+    /// As the user wrote them.
+    pub rules: &'a [&'a str],
+    /// They are to be gone: a zone without any rule has none of them, whatever they mean.
+    pub absent: bool,
+    /// Ask also where firewalld does not run.
+    pub offline: bool,
+}
+
+impl Rules<'_> {
+    /// Defines `hw_query TOOL [--permanent]`: asks about the rules that the listing in `$hw_o` does not show, and prints
+    /// `?yes`, `?no` or `?` and an error, a tab, and the rule.
+    ///
+    /// With several rules `firewall-cmd` answers `'RULE': yes`, in one call, but in some releases it answers wrongly
+    /// behind a rule that it does not take: then each is asked by itself.
+    fn query(&self) -> Script {
+        if self.rules.is_empty() {
+            return Script::new();
+        }
+        let mut wanted = Script::new();
+        for rule in self.rules {
+            let ask = sh!("set -- \"$@\" {}", format!("--query-rich-rule={rule}"));
+            wanted = wanted.script(&match rich_rule::canonical(rule) {
+                Some(listed) => {
+                    sh!("  case \"$hw_l\" in *{}*) ;; *) {} ;; esac\n", format!("\n\t{listed}\n"), ask)
+                }
+                None => sh!("  {}\n", ask),
+            });
+        }
+        let none = if self.absent {
+            Script::new().raw("  case $hw_l in *'\n\trule '*) ;; *) return 0 ;; esac\n")
+        } else {
+            Script::new()
+        };
+        sh!(
+            r#"hw_query() {
+  hw_b=$1; hw_p=${2-}
+  hw_l="$hw_o
+"
+  set --
+{}{}  hw_a=
+  if [ $# -gt 1 ] && [ "$hw_b" = firewall-cmd ]; then
+    hw_a=$(timeout 60 firewall-cmd $hw_p ${hw_z:+--zone="$hw_z"} "$@" 2>&1)
+    case $hw_a in *Warning:*|*Error:*) hw_a= ;; esac
+  fi
+  for hw_q do
+    case $hw_a in
+      *"'${hw_q#*=}': yes"*) hw_y=yes ;;
+      *"'${hw_q#*=}': no"*) hw_y=no ;;
+      *) hw_y=$(timeout 60 "$hw_b" $hw_p ${hw_z:+--zone="$hw_z"} "$hw_q" 2>&1); hw_c=$?
+        case $hw_c$hw_y in 0*) hw_y=yes ;; 1*no) hw_y=no ;; esac ;;
+    esac
+    set -f; set -- $hw_y; set +f
+    printf '?%s\t%s\n' "$*" "${hw_q#*=}"
+  done
+}
+"#,
+            wanted,
+            none
+        )
+    }
+}
+
+/// Asks for a zone: at most three calls of `firewall-cmd`, two where the zone is named, and two more where `rules` are not
+/// listed word by word.
 ///
-/// The answer is `absent` or `absent debian`; or `runtime CODE`, the listing, `permanent CODE`, the listing, and a line
-/// `services` with all known names, which are the names of files (firewalld.service(5)). Where firewalld does
-/// not run `firewall-cmd` ends with 252 (firewall-cmd(1)), and the files are asked.
-pub fn probe(place: &Place<'_>) -> Probe {
+/// The answer is `absent` or `absent debian`; or `runtime CODE`, the listing, `permanent CODE`, the listing, each followed by
+/// what is said of rules ([`Rules`]), and a line `services` with all known names, which are the names of files
+/// (firewalld.service(5)). Where firewalld does not run `firewall-cmd` ends with 252 (firewall-cmd(1)), and the files
+/// are asked.
+pub fn probe(place: &Place<'_>, rules: Rules<'_>) -> Probe {
+    let call = |call: &'static str| Script::new().raw(if rules.rules.is_empty() { ":" } else { call });
     Probe::new(sh!(
         r#"if ! command -v firewall-cmd >/dev/null; then
   if command -v apt-get >/dev/null; then echo absent debian; else echo absent; fi
   exit 0
 fi
 hw_t=firewall-cmd
-{}hw_o=$(timeout 60 firewall-cmd ${hw_z:+--zone="$hw_z"} --list-all); hw_c=$?
+{}{}hw_o=$(timeout 60 firewall-cmd ${hw_z:+--zone="$hw_z"} --list-all); hw_c=$?
 printf 'runtime %s\n%s\n' "$hw_c" "$hw_o"
 case $hw_c in
   0) while read -r hw_z hw_r && [ -z "$hw_z" ]; do :; done <<HW_END
 $hw_o
 HW_END
-    hw_o=$(timeout 60 firewall-cmd --permanent --zone="$hw_z" --list-all); hw_c=$? ;;
+    {}
+    hw_o=$(timeout 60 firewall-cmd --permanent --zone="$hw_z" --list-all); hw_c=$?
+    printf 'permanent %s\n%s\n' "$hw_c" "$hw_o"
+    [ "$hw_c" != 0 ] || {} ;;
   252)
     hw_t=firewall-offline-cmd
-    {}hw_o=$(timeout 60 firewall-offline-cmd ${hw_z:+--zone="$hw_z"} --list-all); hw_c=$? ;;
+    {}hw_o=$(timeout 60 firewall-offline-cmd ${hw_z:+--zone="$hw_z"} --list-all); hw_c=$?
+    printf 'permanent %s\n%s\n' "$hw_c" "$hw_o"
+    [ "$hw_c" != 0 ] || {} ;;
   *) exit 0 ;;
 esac
-printf 'permanent %s\n%s\nservices' "$hw_c" "$hw_o"
+printf services
 for hw_f in /usr/lib/firewalld/services/*.xml /etc/firewalld/services/*.xml; do
   hw_f=${hw_f##*/}; printf ' %s' "${hw_f%.xml}"
 done
 echo"#,
+        rules.query(),
         zone(place),
-        zone(place)
+        call("hw_query firewall-cmd"),
+        call("hw_query firewall-cmd --permanent"),
+        zone(place),
+        if rules.offline { call("hw_query firewall-offline-cmd") } else { Script::new().raw(":") }
     ))
 }
 
 /// Reads the answer to [`probe`].
-pub fn read(readings: &Readings, place: &Place<'_>) -> Result<Found, CheckError> {
-    let probe = probe(place);
+pub fn read(readings: &Readings, place: &Place<'_>, rules: Rules<'_>) -> Result<Found, CheckError> {
+    let probe = probe(place, rules);
     let answer = readings.of(&probe)?;
     let text = answer.text();
     match &*text {
@@ -340,15 +472,23 @@ pub fn read(readings: &Readings, place: &Place<'_>) -> Result<Found, CheckError>
     if !answer.ok() {
         return Err(unreadable());
     }
+    let list = |lines: &[&str]| match listing(lines) {
+        None => Err(unreadable()),
+        Some(Err((rule, words))) => Err(CheckError::refused(
+            format!("firewalld does not take the rich rule `{rule}`: {words}"),
+            "see firewalld.richlanguage(5)".to_owned(),
+        )),
+        Some(Ok(listing)) => Ok(listing),
+    };
     let permanent = || match sections.permanent.as_ref() {
         None => Err(unreadable()),
-        Some((0, lines)) => listing(lines).ok_or_else(unreadable),
+        Some((0, lines)) => list(lines),
         Some((code, _)) => Err(refusal(*code, place, answer).unwrap_or_else(unreadable)),
     };
     let services = sections.services.split_whitespace().map(str::to_owned).collect();
     match &sections.runtime {
         Some((0, lines)) => {
-            let (zone, runtime) = listing(lines).ok_or_else(unreadable)?;
+            let (zone, runtime) = list(lines)?;
             let (_, permanent) = permanent()?;
             Ok(Found::Running(Listing { zone, runtime, permanent, known_services: services }))
         }
@@ -386,13 +526,26 @@ impl<'a> Sections<'a> {
 }
 
 /// Reads the output of `--list-all`: the name of the zone, then indented `key: values`, rich rules each on a line of
-/// its own.
-fn listing(lines: &[&str]) -> Option<(String, Opened)> {
+/// its own; and what is said of rules. The error is a rule and what is wrong with it.
+fn listing(lines: &[&str]) -> Option<Result<(String, Opened), (String, String)>> {
     let mut lines = lines.iter().skip_while(|l| l.trim().is_empty());
     let zone = lines.next().filter(|l| !l.starts_with([' ', '\t']))?.split_whitespace().next()?;
     let mut opened = Vec::new();
+    let mut said = BTreeMap::new();
     let mut seen = false;
     for line in lines {
+        if let Some((answer, rule)) = line.strip_prefix('?').and_then(|l| l.split_once('\t')) {
+            let there = match answer {
+                "yes" => true,
+                "no" => false,
+                "" => return Some(Err((rule.to_owned(), "no answer within 60 s".to_owned()))),
+                words => {
+                    return Some(Err((rule.to_owned(), words.trim_start_matches("Error: ").to_owned())));
+                }
+            };
+            said.insert(rule.to_owned(), there);
+            continue;
+        }
         let line = line.trim();
         if line.starts_with("rule ") {
             opened.push(Item::Rule(line.into()));
@@ -410,7 +563,7 @@ fn listing(lines: &[&str]) -> Option<(String, Opened)> {
             _ => {}
         }
     }
-    seen.then(|| (zone.to_owned(), Opened(opened)))
+    seen.then(|| Ok((zone.to_owned(), Opened { items: opened, said })))
 }
 
 /// What a code of `firewall-cmd` means (firewall-cmd(1), "exit codes").
@@ -439,21 +592,48 @@ fn refusal(code: i32, place: &Place<'_>, answer: &Answer) -> Option<CheckError> 
 
 /// Lets `items` in, or no more. One call for each kind of item, for `firewall-cmd` does not take several kinds at
 /// once; and it ends with 0 when any item of a call went well, so what it says is looked through.
-pub fn act(place: &Place<'_>, items: &[Item], add: bool, side: Side) -> Script {
+///
+/// What goes is named as `now` lists it, for `firewall-cmd` removes only that. A part of a listed range is taken out of it
+/// by newer releases; older ones say that it is not there, and the range goes, and what stays of it comes back.
+pub fn act(place: &Place<'_>, items: &[Item], add: bool, side: Side, now: Option<&Opened>) -> Script {
     let tool = if side == Side::Offline { "firewall-offline-cmd" } else { "firewall-cmd" };
+    let mut whole: Vec<Item> = Vec::new();
+    let mut cut = Script::new();
+    for item in items {
+        let listed: Vec<&Item> = now.filter(|_| !add).into_iter().flat_map(|o| o.parts_of(item)).collect();
+        if listed.is_empty() {
+            whole.push(item.clone());
+        }
+        for there in listed {
+            let (Item::Port(a, b, protocol), Item::Port(first, last, _)) = (there, item) else {
+                whole.push(there.clone());
+                continue;
+            };
+            let mut rest = Vec::new();
+            if a < first {
+                rest.push(Item::Port(*a, first - 1, protocol.clone()));
+            }
+            if b > last {
+                rest.push(Item::Port(last + 1, *b, protocol.clone()));
+            }
+            if rest.is_empty() {
+                whole.push(there.clone());
+                continue;
+            }
+            let middle = Item::Port(*a.max(first), *b.min(last), protocol.clone());
+            cut = cut.script(&sh!(
+                "hw_do {}\ncase $hw_o in *NOT_ENABLED*) hw_do {}; hw_do {} ;; esac\n",
+                middle.to_option(false),
+                there.to_option(false),
+                rest.iter().map(|i| i.to_option(true)).collect::<Vec<_>>()
+            ));
+        }
+    }
     let mut calls = Script::new();
-    let mut option = "";
-    let mut rest = items;
+    let mut rest = whole.as_slice();
     while let Some(first) = rest.first() {
-        option = if option == first.option() { option } else { first.option() };
-        let n = rest.iter().take_while(|i| i.option() == option).count();
-        let words: Vec<String> = rest[..n]
-            .iter()
-            .map(|i| {
-                let value = if let Item::Protocol(name) = i { name.clone() } else { i.to_string() };
-                format!("--{}-{option}={value}", if add { "add" } else { "remove" })
-            })
-            .collect();
+        let n = rest.iter().take_while(|i| i.option() == first.option()).count();
+        let words: Vec<String> = rest[..n].iter().map(|i| i.to_option(add)).collect();
         calls = calls.script(&sh!("hw_do {}\n", words));
         rest = &rest[n..];
     }
@@ -462,52 +642,20 @@ pub fn act(place: &Place<'_>, items: &[Item], add: bool, side: Side) -> Script {
         r#"hw_t={}
 {}hw_do() {
   hw_o=$(timeout 120 "$hw_t"{} ${hw_z:+--zone="$hw_z"} "$@" 2>&1) || { hw_c=$?; printf '%s\n' "$hw_o" >&2; exit "$hw_c"; }
-  case $hw_o in *INVALID_*|*COMMAND_FAILED*) printf '%s\n' "$hw_o" >&2; exit 1 ;; esac
+  while read -r hw_l; do
+    case $hw_l in *ALREADY_ENABLED*|*NOT_ENABLED*) ;; *INVALID_*|*MISSING_*|*_FAILED*) printf '%s\n' "$hw_o" >&2; exit 1 ;; esac
+  done <<HW_END
+$hw_o
+HW_END
 }
-{}"#,
+{}{}"#,
         tool,
         zone(place),
         permanent,
-        calls
+        calls,
+        cut
     )
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn rules_are_the_same_however_they_are_quoted() {
-        let ours = "rule source address=10.0.0.0/8 family='ipv4' port protocol=tcp port=80 log prefix=\"a b\" limit value=1/m accept";
-        let theirs = r#"rule family="ipv4" source address="10.0.0.0/8" port port="80" protocol="tcp" log prefix="a b" limit value="1/m" accept"#;
-        // The family belongs to the rule, wherever it stands right after it.
-        assert_ne!(normal(ours), normal(theirs));
-        let ours = ours.replace(
-            "rule source address=10.0.0.0/8 family='ipv4'",
-            "rule family='ipv4' source address=10.0.0.0/8",
-        );
-        assert_eq!(normal(&ours), normal(theirs));
-        assert_ne!(normal(&ours), normal(&theirs.replace("10.0.0.0", "10.0.0.1")));
-        assert_ne!(normal("rule source not address=a drop"), normal("rule source address=a drop"));
-    }
-
-    #[test]
-    fn a_range_lets_its_ports_in() {
-        let open = Opened(vec![Item::port("8000-8010/tcp").unwrap(), Item::port("53/udp").unwrap()]);
-        for (port, is) in
-            [("8005/tcp", true), ("8000-8010/tcp", true), ("8005/udp", false), ("8010-8011/tcp", false)]
-        {
-            assert_eq!(open.has(&Item::port(port).unwrap()), is, "{port}");
-        }
-        for wrong in ["6379", "0/tcp", "70000/tcp", "9-8/tcp", "80/http", ""] {
-            assert_eq!(Item::port(wrong), None, "{wrong}");
-        }
-    }
-
-    #[test]
-    fn every_service_of_the_table_has_ports() {
-        for (service, ports) in SERVICES {
-            assert_eq!(ports_of(service).unwrap().len(), ports.len());
-        }
-    }
-}
+mod tests;
