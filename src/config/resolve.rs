@@ -21,7 +21,7 @@ use crate::model::{
     Host, HostName, Instance, Kind, Known, OnFailure, Place, Privilege, ResolveError, Resolved, Resource,
     StepId, StepSource,
 };
-use crate::step::Context;
+use crate::step::{Context, Role};
 
 /// What the steps of one playbook share.
 #[derive(Debug)]
@@ -348,6 +348,7 @@ impl SourceStep {
             inventory: &world.fleet.hosts,
             read: &read,
             render: &render,
+            role: if self.raw.handler { Role::Handler } else { Role::InOrder },
         };
         let deferred_before = scope.deferred();
         let problems = match (self.raw.kind.parse)(node, &context) {
@@ -357,8 +358,9 @@ impl SourceStep {
         // A file's template that needs facts fails for now; that is no mistake.
         let waits = !deferred_before && scope.deferred();
         for problem in problems {
-            let certain =
-                problem.message.starts_with("unknown key `") || problem.message.ends_with(" is missing");
+            let certain = problem.certain
+                || problem.message.starts_with("unknown key `")
+                || problem.message.ends_with(" is missing");
             if (partly || waits) && !certain {
                 continue;
             }

@@ -38,6 +38,18 @@ pub struct Context<'a> {
     pub read: ReadFile<'a>,
     /// Renders a template text with the step's scope; the name is for its errors.
     pub render: &'a dyn Fn(&str, &str) -> Result<String, String>,
+    /// When it runs.
+    pub role: Role,
+}
+
+/// When a step runs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Role {
+    /// At its place in the playbook.
+    #[default]
+    InOrder,
+    /// At the end, if something that changed notified it (`handler = true`).
+    Handler,
 }
 
 impl std::fmt::Debug for Context<'_> {
@@ -72,6 +84,8 @@ pub struct Problem {
     pub label: String,
     /// What to do.
     pub help: Option<String>,
+    /// It is one whatever the parts of the table will be that are not known yet.
+    pub certain: bool,
 }
 
 /// A mistake that a kind finds in its own parameters, by the path of the key (`clients[0]`).
@@ -134,12 +148,15 @@ fn parse<T: DeserializeOwned + Validate + Step + 'static>(
     if problems.is_empty()
         && let Some(step) = read.as_mut()
     {
-        problems.extend(step.validate(context).into_iter().map(|invalid| Problem {
+        let shown = |invalid: Invalid, certain| Problem {
             span: node.span_at(&invalid.path),
             message: invalid.message,
             label: String::new(),
             help: invalid.help,
-        }));
+            certain,
+        };
+        problems.extend(step.validate(context).into_iter().map(|invalid| shown(invalid, false)));
+        problems.extend(step.misplaced(context.role).map(|invalid| shown(invalid, true)));
     }
     match read {
         Some(step) if problems.is_empty() => Ok(Arc::new(step)),
@@ -154,7 +171,7 @@ fn problem(error: &value::Error, span: Range<usize>) -> Problem {
         (None, []) => None,
         (None, known) => Some(format!("known here: {}", known.join(", "))),
     };
-    Problem { span, message: error.message.clone(), label: String::new(), help }
+    Problem { span, message: error.message.clone(), label: String::new(), help, certain: false }
 }
 
 /// Removes the innermost table entry whose key or value lies at `span`; returns whether there was one.
