@@ -11,6 +11,7 @@ mod lints;
 mod real_commands;
 mod real_edits;
 mod real_files;
+mod real_units;
 mod report;
 mod sshd;
 mod steps;

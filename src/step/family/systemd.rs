@@ -144,7 +144,8 @@ case $hw_s in *LoadState=not-found*)
   hw_c=
   for hw_f in $(timeout 10 grep -lsE {} /etc/systemd/system/*.{} /run/systemd/system/*.{} /usr/local/lib/systemd/system/*.{} /usr/lib/systemd/system/*.{} /lib/systemd/system/*.{}); do
     hw_f=${hw_f##*/}
-    case " $hw_c " in *" $hw_f "*|*@.*) ;; *) hw_c="$hw_c $hw_f" ;; esac
+    case $hw_f in *@.*) continue ;; esac
+    case " $hw_c " in *" $hw_f "*) ;; *) hw_c="$hw_c $hw_f" ;; esac
   done
   if [ "$hw_c" ]; then echo; echo Namesakes=; echo; hw_show $hw_c; fi ;;
 esac"#,
