@@ -24,7 +24,7 @@ use crate::model::{
     Host, HostName, Instance, Kind, Known, MASK, OnFailure, Place, Privilege, ResolveError, Resolved,
     Resource, ResultOf, Secret, StepId, StepSource,
 };
-use crate::step::{Context, Problem, Step, Veil};
+use crate::step::{Context, Problem, Role, Step, Veil};
 
 /// What the steps of one playbook share.
 #[derive(Debug)]
@@ -388,8 +388,9 @@ impl SourceStep {
             self.cover(&mut problems, &seen(), position);
         }
         for problem in problems {
-            let certain =
-                problem.message.starts_with("unknown key `") || problem.message.ends_with(" is missing");
+            let certain = problem.certain
+                || problem.message.starts_with("unknown key `")
+                || problem.message.ends_with(" is missing");
             if (partly || waits) && !certain {
                 continue;
             }
@@ -425,6 +426,7 @@ impl SourceStep {
             read: &read,
             render,
             holds_secret,
+            role: if self.raw.handler { Role::Handler } else { Role::InOrder },
         };
         (self.raw.kind.parse)(node, &context)
     }

@@ -8,7 +8,7 @@ use serde::Deserialize;
 use serde::de::{Deserializer, SeqAccess, Visitor};
 
 use super::family::guards::{self, Guards};
-use super::{Change, Context, Invalid, Payload, Step, Validate, Value, Verdict};
+use super::{Change, Context, Invalid, Payload, Role, Step, Validate, Value, Verdict};
 use crate::model::value::one_or_many;
 use crate::model::{Kind, Resource};
 use crate::probe::{CheckError, Probe, Readings};
@@ -124,6 +124,10 @@ impl Step for Command {
 
     fn on_notify(&self, _: &Readings) -> Result<Option<Change>, CheckError> {
         Ok(Some(self.guards.notified(self.change())))
+    }
+
+    fn misplaced(&self, _: Role) -> Option<Invalid> {
+        None
     }
 
     fn as_any(&self) -> &dyn std::any::Any {

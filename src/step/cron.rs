@@ -16,6 +16,8 @@ use crate::model::{FileContent, FileKind, FileState, Kind, Resource, State};
 use crate::probe::{CheckError, Probe, Readings};
 use crate::sh;
 
+mod schedule;
+
 /// A command that runs at set times.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -53,7 +55,7 @@ impl Validate for Cron {
         match &self.schedule {
             None => invalid.push(Invalid::new("", "the key `schedule` is missing")),
             Some(schedule) => {
-                if let Err(why) = check_schedule(schedule) {
+                if let Err(why) = schedule::check(schedule) {
                     invalid.push(Invalid::new("schedule", format!("{schedule:?} {why}")).help(
                         "minute, hour, day of month, month, day of week: \"30 3 * * 1-5\"; or \"@daily\"",
                     ));
@@ -62,7 +64,7 @@ impl Validate for Cron {
         }
         match &self.command {
             None => invalid.push(Invalid::new("", "the key `command` is missing")),
-            Some(command) if command.trim().is_empty() || command.contains('\n') => {
+            Some(command) if command.trim().is_empty() || command.contains(['\n', '\r', '\0']) => {
                 invalid.push(Invalid::new("command", "cron wants one line").help("put more into a script"));
             }
             Some(_) => {}
@@ -70,59 +72,16 @@ impl Validate for Cron {
         for (key, value) in &self.env {
             let name = key.chars().all(|c| c.is_ascii_alphanumeric() || c == '_')
                 && key.starts_with(|c: char| !c.is_ascii_digit());
-            if !name || value.contains(['\n', '"']) {
-                let message =
-                    "cron takes names of letters, digits and `_`, and values without quotes in one line";
+            let both = value.contains('"') && value.contains('\'');
+            if matches!(key.as_str(), "LOGNAME" | "USER") {
+                invalid.push(Invalid::new(format!("env.{key}"), "cron sets it itself: the `user`"));
+            } else if !name || both || value.contains(['\n', '\r', '\0']) {
+                let message = "cron takes names of letters, digits and `_`, and values of one line with one kind of quotes";
                 invalid.push(Invalid::new(format!("env.{key}"), message));
             }
         }
         invalid
     }
-}
-
-/// Checks the times as crontab(5) has them.
-fn check_schedule(schedule: &str) -> Result<(), String> {
-    const NAMED: [&str; 8] =
-        ["@reboot", "@yearly", "@annually", "@monthly", "@weekly", "@daily", "@midnight", "@hourly"];
-    const DAYS: [&str; 7] = ["sun", "mon", "tue", "wed", "thu", "fri", "sat"];
-    const MONTHS: [&str; 12] =
-        ["jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec"];
-    const FIELDS: [(&str, u32, u32, &[&str]); 5] = [
-        ("minute", 0, 59, &[]),
-        ("hour", 0, 23, &[]),
-        ("day of month", 1, 31, &[]),
-        ("month", 1, 12, &MONTHS),
-        ("day of week", 0, 7, &DAYS),
-    ];
-    if schedule.starts_with('@') {
-        return if NAMED.contains(&schedule) { Ok(()) } else { Err("is no time that cron knows".into()) };
-    }
-    let fields: Vec<&str> = schedule.split_whitespace().collect();
-    if fields.len() != 5 {
-        return Err(format!("has {} fields, not 5", fields.len()));
-    }
-    for (field, (what, low, high, names)) in fields.into_iter().zip(FIELDS) {
-        let number = |text: &str| {
-            let named = names.iter().position(|name| name.eq_ignore_ascii_case(text));
-            let number =
-                named.map_or_else(|| text.parse().ok(), |at| u32::try_from(at).ok().map(|n| n + low));
-            number.filter(|n| (low..=high).contains(n))
-        };
-        for part in field.split(',') {
-            let (range, every) =
-                part.split_once('/').map_or((part, None), |(range, every)| (range, Some(every)));
-            let range_good = range == "*"
-                || range.split_once('-').map_or_else(
-                    || number(range).is_some(),
-                    |(from, to)| number(from).zip(number(to)).is_some_and(|(from, to)| from <= to),
-                );
-            let every_good = every.is_none_or(|n| n.parse::<u32>().is_ok_and(|n| (1..=high).contains(&n)));
-            if !range_good || !every_good {
-                return Err(format!("has a {what} that is not one: {part:?}"));
-            }
-        }
-    }
-    Ok(())
 }
 
 impl Step for Cron {
@@ -165,9 +124,12 @@ impl Step for Cron {
             ("none apt", true) => ("cron.service", false, false),
             _ => return Err(CheckError::unreadable(&probe, answer, "expected the name of the daemon")),
         };
-        let content: Arc<[u8]> = self.text().into_bytes().into();
+        let daemon = if unit == "cron.service" { Daemon::Vixie } else { Daemon::Cronie };
+        self.refuse_too_long(daemon)?;
+        let content: Arc<[u8]> = self.text(daemon).into_bytes().into();
         let careless = now.kind == FileKind::File && (now.mode & 0o022 != 0 || now.owner != "root");
-        let right = now.kind == FileKind::File && same(&now.content, &content) && !careless;
+        let says = same(&now.content, &content) || schedule::same(&now.content, &content);
+        let right = now.kind == FileKind::File && says && !careless;
         if right && there {
             let stopped = if runs { "" } else { "; cron itself does not run" };
             return Ok(Verdict::satisfied(format!(
@@ -238,12 +200,28 @@ impl Cron {
         self.schedule.as_deref().unwrap_or_default().split_whitespace().collect::<Vec<_>>().join(" ")
     }
 
-    fn text(&self) -> String {
+    /// Debian's cron cuts a command without a word (`MAX_COMMAND`; Red Hat's takes 128 KiB).
+    fn refuse_too_long(&self, daemon: Daemon) -> Result<(), CheckError> {
+        let command = daemon.escape(self.command.as_deref().unwrap_or_default().trim());
+        if daemon == Daemon::Vixie && command.len() > 998 {
+            return Err(CheckError::refused(
+                format!(
+                    "the cron of this host cuts a command after 998 bytes, this one has {}",
+                    command.len()
+                ),
+                "put it into a script, with a `file` step".to_owned(),
+            ));
+        }
+        Ok(())
+    }
+
+    fn text(&self, daemon: Daemon) -> String {
         let mut text = String::from("# Managed by Hostwright.\n");
         for (key, value) in &self.env {
-            let _ = writeln!(text, "{key}=\"{value}\"");
+            let quote = if value.contains('"') { '\'' } else { '"' };
+            let _ = writeln!(text, "{key}={quote}{value}{quote}");
         }
-        let command = escape(self.command.as_deref().unwrap_or_default().trim());
+        let command = daemon.escape(self.command.as_deref().unwrap_or_default().trim());
         let _ = writeln!(text, "{} {} {command}", self.times(), self.user);
         text
     }
@@ -281,46 +259,91 @@ impl Cron {
     }
 }
 
-/// In a command a `%` would be a line break (crontab(5)).
-fn escape(command: &str) -> String {
-    let mut out = String::with_capacity(command.len());
-    let mut last = ' ';
-    for c in command.chars() {
-        if c == '%' && last != '\\' {
-            out.push('\\');
+/// Which cron reads the file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Daemon {
+    /// Red Hat's.
+    Cronie,
+    /// Debian's.
+    Vixie,
+}
+
+impl Daemon {
+    /// Writes a command so that this cron hands it to the shell as it is.
+    ///
+    /// In a command a `%` would be a line break (crontab(5)), unless an odd number of backslashes stands before it; the
+    /// last of these goes. So does the first of any other two in Debian's cron (its `do_command.c`), not in cronie's. A
+    /// `%` that is escaped already, as one writes it in a crontab, stays so.
+    fn escape(self, command: &str) -> String {
+        let mut out = String::with_capacity(command.len());
+        let mut rest = command;
+        while let Some(at) = rest.find(['\\', '%']) {
+            out.push_str(&rest[..at]);
+            rest = &rest[at..];
+            let backslashes = rest.len() - rest.trim_start_matches('\\').len();
+            rest = &rest[backslashes..];
+            let percent = rest.starts_with('%');
+            let kept = if percent { backslashes - backslashes % 2 } else { backslashes };
+            let written = if self == Self::Vixie && kept > 1 { 2 * kept } else { kept };
+            out.extend(std::iter::repeat_n('\\', written));
+            if percent {
+                out.push_str("\\%");
+                rest = &rest[1..];
+            }
         }
-        out.push(c);
-        last = c;
+        out.push_str(rest);
+        out
     }
-    out
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    #[test]
-    fn reads_times_as_cron_does() {
-        for good in ["* * * * *", "*/5 0-23/2 1,15 jan-mar mon-fri", "0 3 * * 7", "@daily", "30  3\t* * Sun"]
-        {
-            assert_eq!(check_schedule(good), Ok(()), "{good}");
+    /// Reads a command as `do_command.c` does: what the shell gets.
+    fn read(daemon: Daemon, command: &str) -> String {
+        let mut out = String::new();
+        let mut escaped = false;
+        for c in command.chars() {
+            if escaped {
+                if c == '%' || (c == '\\' && daemon == Daemon::Vixie) {
+                    out.pop();
+                }
+                out.push(c);
+                escaped = false;
+                continue;
+            }
+            if c == '%' {
+                out.push_str(" <stdin>");
+                break;
+            }
+            out.push(c);
+            escaped = c == '\\';
         }
-        for bad in [
-            "* * * *",
-            "60 * * * *",
-            "* 24 * * *",
-            "* * 0 * *",
-            "5-1 * * * *",
-            "*/0 * * * *",
-            "@often",
-            "a * * * *",
-        ] {
-            assert!(check_schedule(bad).is_err(), "{bad}");
-        }
+        out
     }
 
     #[test]
-    fn a_per_cent_sign_stays_one() {
-        assert_eq!(escape(r"date +%F \%H"), r"date +\%F \%H");
+    fn the_shell_gets_the_command_as_it_is() {
+        assert_eq!(Daemon::Cronie.escape(r"date +%F \%H"), r"date +\%F \%H");
+        assert_eq!(Daemon::Cronie.escape(r"printf 'a\\%'"), r"printf 'a\\\%'");
+        assert_eq!(Daemon::Vixie.escape(r"printf 'a\\%' \n"), r"printf 'a\\\\\%' \n");
+        for daemon in [Daemon::Cronie, Daemon::Vixie] {
+            for command in [
+                "true",
+                "%",
+                "%%",
+                r"\\%",
+                r"\\\\%x",
+                r"a\\b\\\c\",
+                r"\\",
+                r"sed 's/\\/%/' | tr '\n' x",
+                "ä%ö\\",
+            ] {
+                assert_eq!(read(daemon, &daemon.escape(command)), command, "{daemon:?}");
+            }
+            // One that is written as in a crontab.
+            assert_eq!(read(daemon, &daemon.escape(r"date +\%F\\\%")), r"date +%F\\%");
+        }
     }
 }

@@ -13,7 +13,7 @@ use super::family::docker::spec::{
     self, BYTES, Differ, Effect, FLAG, Form, LIST, NANOS, NUMBER, SET, TEXT, at, env_map, text_map,
 };
 use super::family::docker::{Existence, foreseen, good_name};
-use super::{Action, Change, Context, Invalid, Step, Validate, Value, Verdict};
+use super::{Action, Change, Context, Invalid, Role, Step, Validate, Value, Verdict};
 use crate::model::value::{duration, optional_duration};
 use crate::model::{Kind, Resource, State};
 use crate::probe::{CheckError, Probe, Readings};
@@ -202,6 +202,12 @@ impl Step for DockerContainer {
                 .action(Action::new(format!("restart {}", self.name), script))
                 .action(self.wait()),
         ))
+    }
+
+    fn misplaced(&self, role: Role) -> Option<Invalid> {
+        (role == Role::Handler && self.state == Existence::Absent).then(|| {
+            Invalid::new("state", "what is to be gone cannot be started anew: this can be no handler")
+        })
     }
 
     fn as_any(&self) -> &dyn std::any::Any {

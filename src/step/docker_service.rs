@@ -10,7 +10,7 @@ use super::family::docker::spec::{DEFAULT_MONITOR, Differ, Effect, at, nanos};
 use super::family::docker::swarm::{self, Info, LocalState};
 use super::family::docker::versioned::{self, Family, Object};
 use super::family::docker::{Existence, image::Reference};
-use super::{Action, Change, Context, Invalid, Step, Validate, Value, Verdict};
+use super::{Action, Change, Context, Invalid, Role, Step, Validate, Value, Verdict};
 use crate::model::{Kind, Resource, State};
 use crate::probe::{CheckError, Probe, Readings};
 
@@ -170,6 +170,12 @@ impl Step for DockerService {
                 ))
                 .action(act::wait(&self.name, &live.id, self.goal(&spec, true))),
         ))
+    }
+
+    fn misplaced(&self, role: Role) -> Option<Invalid> {
+        (role == Role::Handler && self.state == Existence::Absent).then(|| {
+            Invalid::new("state", "what is to be gone cannot be started anew: this can be no handler")
+        })
     }
 
     fn as_any(&self) -> &dyn std::any::Any {

@@ -21,9 +21,23 @@ pub struct Group {
     state: Existence,
 }
 
+/// What the host says of it.
+#[derive(Debug, Clone, Default)]
+struct Found {
+    /// Its number; none where it is not there.
+    gid: Option<u32>,
+    /// It is in /etc/group.
+    local: bool,
+    /// The other group that has the wanted number.
+    gid_of: Option<String>,
+    /// The users whose first group it is.
+    first_of: Vec<String>,
+}
+
 impl Validate for Group {
     fn validate(&mut self, _: &Context<'_>) -> Vec<Invalid> {
         let mut invalid: Vec<_> = accounts::check_name("name", &self.name, "group").into_iter().collect();
+        invalid.extend(self.gid.and_then(|gid| accounts::check_number("gid", gid)));
         if self.state == Existence::Absent && (self.name == "root" || self.gid == Some(0)) {
             invalid.push(Invalid::new("state", "no host can do without the group root"));
         }
@@ -40,11 +54,11 @@ impl Step for Group {
         let now = self.read(readings)?;
         let here = Resource::here(Kind::Group, &self.name);
         let planned = readings.expected(&here);
-        let (there, local) = match (planned, &now) {
+        let (there, local) = match (planned, now.gid) {
             (Some(State::Absent), _) | (None, None) => (None, true),
             (Some(State::Value(gid)), _) => (Some(gid.parse().ok()), true),
             (Some(_), _) => (Some(None), true),
-            (None, Some((gid, local))) => (Some(Some(*gid)), *local),
+            (None, Some(gid)) => (Some(Some(gid)), now.local),
         };
         match (self.state, there) {
             (Existence::Absent, None) => Ok(Verdict::satisfied("not there")),
@@ -57,27 +71,58 @@ impl Step for Group {
                     "change it there".to_owned(),
                 ))
             }
-            (Existence::Absent, Some(_)) => Ok(Verdict::Drift(
-                Change::new(format!("remove the group {}", self.name))
-                    .field("state", "present", Value::Absent)
-                    .action(Action::new(
-                        format!("remove the group {}", self.name),
-                        sh!("if getent group {} >/dev/null; then groupdel -- {}; fi", self.name, self.name),
-                    ))
-                    .expect(here, State::Absent),
-            )),
+            (Existence::Absent, Some(_)) => {
+                let stay = |user: &&String| accounts::planned(readings, Kind::User, user) != Some(false);
+                let users: Vec<&str> = now.first_of.iter().filter(stay).map(String::as_str).collect();
+                if !users.is_empty() {
+                    return Err(CheckError::refused(
+                        format!("the group {} is the first group of {}", self.name, users.join(", ")),
+                        "remove these users before, or give them another `group`".to_owned(),
+                    ));
+                }
+                Ok(Verdict::Drift(
+                    Change::new(format!("remove the group {}", self.name))
+                        .field("state", "present", Value::Absent)
+                        .action(Action::new(
+                            format!("remove the group {}", self.name),
+                            sh!(
+                                "if getent group -- {} >/dev/null; then groupdel -- {}; fi",
+                                self.name,
+                                self.name
+                            ),
+                        ))
+                        .expect(here, State::Absent),
+                ))
+            }
             (Existence::Present, Some(gid)) if !self.differs(there) => {
                 Ok(Verdict::satisfied(gid.map_or_else(|| "there".to_owned(), |gid| format!("gid {gid}"))))
             }
             (Existence::Present, before) => {
-                Ok(Verdict::Drift(self.present(before.flatten(), before.is_some(), here)))
+                if let (Some(gid), Some(other)) = (self.gid, &now.gid_of)
+                    && accounts::planned(readings, Kind::Group, other) != Some(false)
+                {
+                    return Err(CheckError::refused(
+                        format!("the number {gid} is taken: it is the group {other}'s"),
+                        format!("give {} another `gid`, or remove {other} before", self.name),
+                    ));
+                }
+                let mut change = self.present(before.flatten(), before.is_some(), here);
+                if let Some(gid) = self.gid {
+                    change = change.expect(Resource::here(Kind::Group, &gid.to_string()), State::Present);
+                }
+                Ok(Verdict::Drift(change))
             }
         }
     }
 
     fn provides(&self) -> Vec<Resource> {
         match self.state {
-            Existence::Present => vec![Resource::here(Kind::Group, &self.name)],
+            // Others may call it by its number.
+            Existence::Present => [Some(self.name.clone()), self.gid.map(|gid| gid.to_string())]
+                .iter()
+                .flatten()
+                .map(|name| Resource::here(Kind::Group, name))
+                .collect(),
             Existence::Absent => Vec::new(),
         }
     }
@@ -92,30 +137,65 @@ impl Step for Group {
 }
 
 impl Group {
-    /// Asks the name service, which may be a directory far away, for the group (getent(1): 2 where there is none).
+    /// Asks the name service, which may be a directory far away, for the group (getent(1): 2 where there is none) and
+    /// for the one that has the wanted number; where it is to go, also for the users whose first group it is.
     fn probe(&self) -> Probe {
+        let mut asked = vec![self.name.clone()];
+        asked.extend(self.gid.map(|gid| gid.to_string()));
+        let users = if self.state == Existence::Absent {
+            crate::shell::Script::new().raw(
+                r#"hw_i=${hw_e#*:*:}; hw_i=${hw_i%%:*}
+while IFS=: read -r hw_n hw_x hw_x hw_g hw_rest; do [ "$hw_g" != "$hw_i" ] || echo "first-of $hw_n"; done </etc/passwd
+"#,
+            )
+        } else {
+            crate::shell::Script::new()
+        };
         Probe::new(sh!(
-            r#"hw_e=$(timeout 10 getent group -- {}); hw_rc=$?
-[ $hw_rc -ne 2 ] || { echo absent; exit 0; }
-[ $hw_rc -eq 0 ] || exit 3
+            r#"hw_u={}; hw_e=
+hw_all=$(timeout 10 getent group -- {}); hw_rc=$?; [ $hw_rc -eq 0 ] || [ $hw_rc -eq 2 ] || exit 3
+set -f; IFS='
+'
+for hw_l in $hw_all; do
+  hw_i=${hw_l#*:*:}
+  case $hw_l in
+  "$hw_u":*) hw_e=$hw_l ;;
+  *) if [ "${hw_i%%:*}" = {} ]; then echo "gid-of ${hw_l%%:*}"; else hw_e=$hw_l; fi ;;
+  esac
+done
+set +f; unset IFS
+[ "$hw_e" ] || { echo absent; exit 0; }
 echo "group $hw_e"
-while IFS=: read -r hw_n hw_rest; do [ "$hw_n" != {} ] || echo local; done </etc/group"#,
+{}while IFS=: read -r hw_n hw_rest; do [ "$hw_n" != "$hw_u" ] || echo local; done </etc/group"#,
             self.name,
-            self.name
+            asked,
+            self.gid.map_or_else(String::new, |gid| gid.to_string()),
+            users
         ))
     }
 
-    fn read(&self, readings: &Readings) -> Result<Option<(u32, bool)>, CheckError> {
+    fn read(&self, readings: &Readings) -> Result<Found, CheckError> {
         let probe = self.probe();
         let answer = readings.of(&probe)?;
-        let text = answer.text();
-        if answer.ok() && text == "absent" {
-            return Ok(None);
+        let unreadable = || CheckError::unreadable(&probe, answer, "expected a line of getent");
+        let mut found = Found::default();
+        let mut said = false;
+        for line in answer.text().lines() {
+            let (word, rest) = line.split_once(' ').unwrap_or((line, ""));
+            match word {
+                "absent" => said = true,
+                "group" => {
+                    let gid = rest.split(':').nth(2).and_then(|gid| gid.parse().ok());
+                    found.gid = Some(gid.ok_or_else(unreadable)?);
+                    said = true;
+                }
+                "gid-of" => found.gid_of = Some(rest.to_owned()),
+                "first-of" => found.first_of.push(rest.to_owned()),
+                "local" => found.local = true,
+                _ => return Err(unreadable()),
+            }
         }
-        let line = text.lines().next().and_then(|l| l.strip_prefix("group ")).filter(|_| answer.ok());
-        let gid = line.and_then(|l| l.split(':').nth(2)?.parse().ok());
-        gid.map(|gid| Some((gid, text.lines().any(|l| l == "local"))))
-            .ok_or_else(|| CheckError::unreadable(&probe, answer, "expected a line of getent"))
+        if said && answer.ok() { Ok(found) } else { Err(unreadable()) }
     }
 
     #[expect(clippy::option_option, reason = "not there, there with an unknown number, there with a number")]

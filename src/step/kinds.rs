@@ -40,6 +40,18 @@ pub struct Context<'a> {
     pub render: &'a dyn Fn(&str, &str) -> Result<String, String>,
     /// Whether a secret went into what was rendered for the step so far, template files included.
     pub holds_secret: &'a dyn Fn() -> bool,
+    /// When it runs.
+    pub role: Role,
+}
+
+/// When a step runs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Role {
+    /// At its place in the playbook.
+    #[default]
+    InOrder,
+    /// At the end, if something that changed notified it (`handler = true`).
+    Handler,
 }
 
 impl std::fmt::Debug for Context<'_> {
@@ -78,6 +90,8 @@ pub struct Problem {
     pub quotes: Option<Quotes>,
     /// The key that is not known.
     pub unknown: Option<String>,
+    /// It is one whatever the parts of the table will be that are not known yet.
+    pub certain: bool,
 }
 
 /// A mistake that a kind finds in its own parameters, by the path of the key (`clients[0]`).
@@ -144,14 +158,17 @@ fn parse<T: DeserializeOwned + Validate + Step + 'static>(
     if problems.is_empty()
         && let Some(step) = read.as_mut()
     {
-        problems.extend(step.validate(context).into_iter().map(|invalid| Problem {
+        let shown = |invalid: Invalid, certain| Problem {
             span: node.span_at(&invalid.path),
             message: invalid.message,
             label: String::new(),
             help: invalid.help,
             quotes: None,
             unknown: None,
-        }));
+            certain,
+        };
+        problems.extend(step.validate(context).into_iter().map(|invalid| shown(invalid, false)));
+        problems.extend(step.misplaced(context.role).map(|invalid| shown(invalid, true)));
     }
     match read {
         Some(step) if problems.is_empty() => Ok(Arc::new(step)),
@@ -173,6 +190,7 @@ fn problem(error: &value::Error, span: Range<usize>) -> Problem {
         help,
         quotes: error.quotes,
         unknown: error.unknown.clone(),
+        certain: false,
     }
 }
 

@@ -56,7 +56,7 @@ pub mod sysctl;
 pub mod user;
 pub mod wait;
 
-pub use kinds::{Context, Invalid, KINDS, KindInfo, Parse, Problem, ReadFile, Validate, kind};
+pub use kinds::{Context, Invalid, KINDS, KindInfo, Parse, Problem, ReadFile, Role, Validate, kind};
 pub use veil::Veil;
 
 /// A step of some kind with its parameters, rendered and valid.
@@ -100,6 +100,18 @@ pub trait Step: fmt::Debug + Send + Sync {
     fn on_notify(&self, readings: &Readings) -> Result<Option<Change>, CheckError> {
         let _ = readings;
         Ok(None)
+    }
+
+    /// Returns what is wrong with it at its place: most kinds cannot be handlers ([`Step::on_notify`]), and some things
+    /// make sense only in one. Found offline; it must not rest on what the table's templates may turn out to be.
+    fn misplaced(&self, role: Role) -> Option<Invalid> {
+        (role == Role::Handler).then(|| {
+            Invalid::new("", "a step of this kind cannot be a handler").help(
+                "a handler restarts what has changed: `service` with `state`, `command`, `script`, `reboot`, \
+                 `docker_container`, `docker_service`; all else stands in the order of the playbook, \
+                 with `when` where it depends on a result",
+            )
+        })
     }
 
     /// For lints that look across steps: the concrete kind.

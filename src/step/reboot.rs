@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde::Deserialize;
 
-use super::{Action, Change, Context, Invalid, Step, Then, Validate, Value, Verdict};
+use super::{Action, Change, Context, Invalid, Role, Step, Then, Validate, Value, Verdict};
 use crate::model::value;
 use crate::probe::{CheckError, Probe, Readings};
 use crate::sh;
@@ -90,6 +90,10 @@ impl Step for Reboot {
         let mut change = self.change("notified");
         change.always = true;
         Ok(Some(change))
+    }
+
+    fn misplaced(&self, _: Role) -> Option<Invalid> {
+        None
     }
 
     fn as_any(&self) -> &dyn std::any::Any {

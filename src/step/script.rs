@@ -8,7 +8,7 @@ use serde::Deserialize;
 
 use super::family::guards::{self, Guards};
 use super::family::put;
-use super::{Change, Context, Invalid, Payload, Step, Validate, Value, Verdict};
+use super::{Change, Context, Invalid, Payload, Role, Step, Validate, Value, Verdict};
 use crate::model::Resource;
 use crate::model::value::one_or_many;
 use crate::probe::{CheckError, Probe, Readings};
@@ -109,6 +109,10 @@ impl Step for Script {
 
     fn on_notify(&self, _: &Readings) -> Result<Option<Change>, CheckError> {
         Ok(Some(self.guards.notified(self.change())))
+    }
+
+    fn misplaced(&self, _: Role) -> Option<Invalid> {
+        None
     }
 
     fn as_any(&self) -> &dyn std::any::Any {

@@ -2,8 +2,8 @@
 
 use serde::Deserialize;
 
-use super::family::systemd::{self, UnitFiles, UnitState, unit_name};
-use super::{Action, Change, Context, Invalid, Step, Validate, Value, Verdict};
+use super::family::systemd::{self, Boot, UnitFiles, UnitState, unit_name};
+use super::{Action, Change, Context, Invalid, Role, Step, Validate, Value, Verdict};
 use crate::model::{Kind, Resource, State};
 use crate::probe::{CheckError, Probe, Readings};
 use crate::sh;
@@ -16,14 +16,44 @@ pub struct Service {
     running: Option<bool>,
     enabled: Option<bool>,
     state: Option<Once>,
+    #[serde(default)]
+    always: bool,
 }
 
 /// What a handler does.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "snake_case")]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Once {
     Restarted,
     Reloaded,
+    /// A word of other tools that has a key of its own here: the word, and the way on.
+    Other(&'static str, &'static str),
+}
+
+/// What other tools call `state`, and what to write.
+const OTHER_WORDS: [(&str, &str); 8] = [
+    ("started", "write `running = true`"),
+    ("running", "write `running = true`"),
+    ("stopped", "write `running = false`"),
+    ("enabled", "write `enabled = true`"),
+    ("disabled", "write `enabled = false`"),
+    ("present", "a unit comes with a `package` or `file` step; `running` and `enabled` say how it is to be"),
+    ("absent", "write `running = false, enabled = false`; its file goes with a `package` or `file` step"),
+    ("masked", "a `link` to /dev/null in /etc/systemd/system masks it"),
+];
+
+impl<'de> Deserialize<'de> for Once {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        match text.as_str() {
+            "restarted" => Ok(Self::Restarted),
+            "reloaded" => Ok(Self::Reloaded),
+            _ => OTHER_WORDS
+                .iter()
+                .find(|(word, _)| *word == text)
+                .map(|(word, way)| Self::Other(word, way))
+                .ok_or_else(|| serde::de::Error::unknown_variant(&text, &["restarted", "reloaded"])),
+        }
+    }
 }
 
 impl Validate for Service {
@@ -32,9 +62,24 @@ impl Validate for Service {
         let good = |c: char| c.is_ascii_alphanumeric() || "-_.@:\\".contains(c);
         if self.name.is_empty() || !self.name.chars().all(good) {
             invalid.push(Invalid::new("name", format!("{:?} is not the name of a unit", self.name)));
+        } else if unit_name(&self.name).contains("@.") {
+            invalid.push(
+                Invalid::new("name", format!("{:?} is a template: only its instances run", self.name)).help(
+                    format!(
+                        "name the instance: \"{}@NAME\"",
+                        self.name.split('@').next().unwrap_or_default()
+                    ),
+                ),
+            );
         }
         if self.state.is_some() && self.running == Some(false) {
             invalid.push(Invalid::new("running", "a unit cannot be restarted and stopped at once"));
+        }
+        if self.always && self.state.is_none() {
+            invalid.push(
+                Invalid::new("always", "what is to be done at every apply?")
+                    .help("add `state = \"restarted\"` or `state = \"reloaded\"`"),
+            );
         }
         self.name = unit_name(&self.name);
         if self.running.is_none() && self.enabled.is_none() && self.state.is_none() {
@@ -54,24 +99,24 @@ impl Step for Service {
 
     fn check(&self, readings: &Readings) -> Result<Verdict, CheckError> {
         let now = systemd::read(readings, &self.name)?;
-        if now.load == "masked" {
-            if self.running != Some(true) && self.enabled != Some(true) {
-                return Ok(Verdict::satisfied("masked"));
-            }
-            return Err(CheckError::refused(
-                format!("unit {} is masked", self.name),
-                format!(
-                    "somebody has switched it off for good; to undo that: systemctl unmask {}",
-                    self.name
-                ),
-            ));
+        if let Some(verdict) = self.namesakes(&now)? {
+            return Ok(verdict);
+        }
+        if self.wants_it() {
+            self.refuse_unusable(&now)?;
         }
         if now.is_absent() {
-            return Ok(self.absent(&now));
+            return self.absent(&now);
         }
-        let change = self.change(&now);
+        if now.is_gone() && self.enabled == Some(true) {
+            return self.absent(&now);
+        }
+        if self.always {
+            return Ok(Verdict::Drift(self.again(&now)?));
+        }
+        let change = self.change(&now)?;
         if change.fields.is_empty() {
-            return Ok(Verdict::satisfied(now.words()));
+            return Ok(Verdict::satisfied(self.with_name(&now, now.words())));
         }
         Ok(Verdict::Drift(change))
     }
@@ -85,17 +130,45 @@ impl Step for Service {
     }
 
     fn on_notify(&self, readings: &Readings) -> Result<Option<Change>, CheckError> {
+        if self.state.is_none() {
+            return Ok(None);
+        }
         let now = systemd::read(readings, &self.name)?;
+        self.namesakes(&now)?;
+        self.refuse_unusable(&now)?;
         if now.is_absent() {
             return Err(CheckError::refused(format!("unit {} not found", self.name), None));
         }
-        let (verb, summary) = match self.state {
-            Some(Once::Reloaded) => ("reload-or-restart", format!("reload {}", self.name)),
-            Some(Once::Restarted) => ("restart", format!("restart {}", self.name)),
-            None => return Ok(None),
-        };
-        let action = Action::new(summary.clone(), systemd::act(verb, &self.name, UnitFiles::Unknown));
-        Ok(Some(Change::new(summary).action(action)))
+        let mut change = self.again(&now)?;
+        change.always = false;
+        Ok(Some(change))
+    }
+
+    fn misplaced(&self, role: Role) -> Option<Invalid> {
+        if let Some(Once::Other(word, way)) = self.state {
+            let message = format!("`state = {word:?}` is not what a service takes");
+            let help = format!("{way}; `state` is for handlers: \"restarted\" or \"reloaded\"");
+            return Some(Invalid::new("state", message).help(help));
+        }
+        match (role, self.state) {
+            (Role::Handler, None) => Some(
+                Invalid::new("", "this handler does not say what to do")
+                    .help("add `state = \"restarted\"` or `state = \"reloaded\"`"),
+            ),
+            (Role::InOrder, Some(once)) if !self.always => {
+                let (message, verb) = match once {
+                    Once::Reloaded => {
+                        ("only a handler reloads a unit: here it would never happen", "reloads")
+                    }
+                    _ => ("only a handler restarts a unit: here it would never happen", "restarts"),
+                };
+                Some(Invalid::new("state", message).help(format!(
+                    "`running = true` keeps it running; `handler = true` with an `id` {verb} it after a step that \
+                     changed something and says `notify = \"ID\"`; `always = true` {verb} it at every apply"
+                )))
+            }
+            _ => None,
+        }
     }
 
     fn as_any(&self) -> &dyn std::any::Any {
@@ -108,71 +181,179 @@ impl Service {
         Resource::here(Kind::Unit, &self.name)
     }
 
-    fn absent(&self, now: &UnitState) -> Verdict {
-        if self.running != Some(true) && self.enabled != Some(true) {
-            return Verdict::satisfied("there is no such unit");
+    /// It is to run or to be enabled.
+    fn wants_it(&self) -> bool {
+        self.running == Some(true) || self.enabled == Some(true)
+    }
+
+    /// The unit's own name: what acts on an alias may take that away first (`disable`), or is refused (`enable`).
+    fn id<'a>(&'a self, now: &'a UnitState) -> &'a str {
+        if now.id.is_empty() { &self.name } else { &now.id }
+    }
+
+    fn with_name(&self, now: &UnitState, words: String) -> String {
+        if self.id(now) == self.name { words } else { format!("{}: {words}", now.id) }
+    }
+
+    /// Several units have the name as their alias, and none of them is enabled and so has it.
+    fn namesakes(&self, now: &UnitState) -> Result<Option<Verdict>, CheckError> {
+        if !now.is_absent() || now.namesakes.len() < 2 {
+            return Ok(None);
+        }
+        if !self.wants_it() && !now.namesakes.iter().any(UnitState::is_up) {
+            return Ok(Some(Verdict::satisfied("no unit has this name")));
+        }
+        let names: Vec<_> = now.namesakes.iter().map(|n| n.id.as_str()).collect();
+        Err(CheckError::refused(
+            format!("no unit is called {}, but it is an alias of several", self.name),
+            format!("name the one that is meant: {}", names.join(", ")),
+        ))
+    }
+
+    fn refuse_unusable(&self, now: &UnitState) -> Result<(), CheckError> {
+        let id = self.id(now);
+        if now.load == "masked" {
+            return Err(CheckError::refused(
+                format!("unit {id} is masked"),
+                format!("somebody has switched it off for good; to undo that: systemctl unmask {id}"),
+            ));
+        }
+        if now.is_broken() && !now.stale {
+            let why = if now.load_error.is_empty() { &now.load } else { &now.load_error };
+            return Err(CheckError::refused(
+                format!("systemd cannot read the file of {id}: {why}"),
+                format!("systemd-analyze verify {id}"),
+            ));
+        }
+        Ok(())
+    }
+
+    fn absent(&self, now: &UnitState) -> Result<Verdict, CheckError> {
+        if !self.wants_it() {
+            return Ok(Verdict::satisfied("there is no such unit"));
         }
         // Debian's packages enable and start their units (Debian Policy 9.3.3.1); the others leave that to presets,
         // which start nothing.
-        let comes_started = now.debian;
-        Verdict::Unknown {
-            until: self.unit(),
-            then: (!comes_started).then(|| self.change(&UnitState::fresh())),
-            otherwise: format!("unit {} not found", self.name),
-        }
+        let comes_started = now.debian && !self.always;
+        let otherwise = if now.is_up() {
+            format!("unit {} still runs, but its file is gone, so that nothing can be enabled", self.name)
+        } else {
+            format!("unit {} not found", self.name)
+        };
+        let fresh = UnitState::fresh();
+        let then = if self.always { self.again(&fresh) } else { self.change(&fresh) }?;
+        Ok(Verdict::Unknown { until: self.unit(), then: (!comes_started).then_some(then), otherwise })
     }
 
-    fn change(&self, now: &UnitState) -> Change {
-        let fresh = now.is_absent() || now.load == "fresh";
+    /// What a handler does, and what `always = true` does at every apply.
+    fn again(&self, now: &UnitState) -> Result<Change, CheckError> {
+        let id = self.id(now);
+        let (verb, word, done) = match self.state {
+            Some(Once::Reloaded) => ("reload-or-restart", "reload", "reloaded"),
+            _ => ("restart", "restart", "restarted"),
+        };
         let mut change = Change::default();
         let mut verbs = Vec::new();
-        let mut files = UnitFiles::Unknown;
-        if let Some(enabled) = self.enabled
-            && now.enabled() != Some(enabled)
-        {
-            let before = if fresh { Value::Unknown } else { now.file.clone().into() };
-            change = change.field("enabled", before, if enabled { "enabled" } else { "disabled" }).action(
-                Action::new(
-                    format!("{} {}", if enabled { "enable" } else { "disable" }, self.name),
-                    if enabled {
-                        sh!("systemctl enable -- {}", self.name)
-                    } else {
-                        sh!("systemctl disable -- {}", self.name)
-                    },
-                ),
-            );
-            verbs.push(if enabled { "enable" } else { "disable" });
-            if enabled {
-                files = UnitFiles::Fresh;
+        let files = self.switch(now, &mut change, &mut verbs)?;
+        verbs.push(word);
+        let before = if now.load == "fresh" { Value::Unknown } else { now.activity().into() };
+        change = change
+            .field("state", before, done)
+            .action(Action::new(format!("{word} {id}"), systemd::act(verb, id, files)));
+        change.always = true;
+        Ok(self.told(now, change, &verbs))
+    }
+
+    fn change(&self, now: &UnitState) -> Result<Change, CheckError> {
+        let id = self.id(now);
+        let fresh = now.load == "fresh";
+        let mut change = Change::default();
+        let mut verbs = Vec::new();
+        if self.running == Some(false) && now.is_up() {
+            let mut units = vec![id.to_owned()];
+            // What waits for work would start it again.
+            units.extend(now.triggers.iter().filter(|t| t.active && t.on_demand()).map(|t| t.id.clone()));
+            change = change
+                .field("running", now.activity(), "inactive")
+                .action(Action::new(format!("stop {id}"), sh!("systemctl stop -- {}", units)));
+            verbs.push("stop");
+            for timer in now.triggers.iter().filter(|t| t.active && !t.on_demand()) {
+                change = change.note(format!("{} will start it again at its time", timer.id));
             }
         }
-        match self.running {
-            Some(true) if !now.runs() => {
-                let (verb, before) = if now.active == "active" && now.hollow {
-                    ("restart", Value::from("active, but without threads"))
-                } else if fresh {
-                    ("start", Value::Unknown)
-                } else {
-                    ("start", now.active.clone().into())
-                };
-                change = change.field("running", before, "active").action(Action::new(
-                    format!("{verb} {}", self.name),
-                    systemd::act(verb, &self.name, files),
-                ));
-                verbs.push(verb);
+        let files = self.switch(now, &mut change, &mut verbs)?;
+        if self.running == Some(true) && !now.runs() {
+            let verb = if now.active == "active" { "restart" } else { "start" };
+            let before = if fresh { Value::Unknown } else { now.activity().into() };
+            let after = if now.runs_to_its_end { "has run to its end" } else { "active" };
+            change = change
+                .field("running", before, after)
+                .action(Action::new(format!("{verb} {id}"), systemd::act(verb, id, files)));
+            verbs.push(verb);
+        }
+        Ok(self.told(now, change, &verbs))
+    }
+
+    /// Adds what makes it start at boot, or not; returns what systemd then knows of the unit files.
+    fn switch(
+        &self,
+        now: &UnitState,
+        change: &mut Change,
+        verbs: &mut Vec<&'static str>,
+    ) -> Result<UnitFiles, CheckError> {
+        let id = self.id(now);
+        let (Some(wanted), false) = (self.enabled, now.is_gone()) else { return Ok(UnitFiles::Unknown) };
+        match (wanted, now.boot()) {
+            (true, Boot::Enabled | Boot::Others(true)) | (false, Boot::Disabled | Boot::Others(false)) => {
+                return Ok(UnitFiles::Unknown);
             }
-            Some(false) if now.is_up() => {
-                let mut units = vec![self.name.clone()];
-                // The socket would start it again.
-                units.extend(now.socket_active.then(|| systemd::socket_of(&self.name)));
-                change = change
-                    .field("running", now.active.clone(), "inactive")
-                    .action(Action::new(format!("stop {}", self.name), sh!("systemctl stop -- {}", units)));
-                verbs.push("stop");
-            }
+            (_, Boot::Others(_)) if !now.passes_on() => return Err(self.not_to_be_switched(now, wanted)),
             _ => {}
         }
-        change.summary = format!("{} {}", verbs.join(" and "), self.name);
-        change.expect(self.unit(), State::Unit { active: self.running, enabled: self.enabled })
+        let runtime = now.boot() == Boot::Runtime;
+        let (verb, after, script) = match (wanted, runtime) {
+            (true, _) => ("enable", "enabled", sh!("systemctl enable -- {}", id)),
+            (false, true) => ("disable", "disabled", sh!("systemctl disable --runtime -- {}", id)),
+            (false, false) => ("disable", "disabled", sh!("systemctl disable -- {}", id)),
+        };
+        let before = if now.load == "fresh" { Value::Unknown } else { now.file.clone().into() };
+        *change = std::mem::take(change)
+            .field("enabled", before, after)
+            .action(Action::new(format!("{verb} {id}"), script));
+        verbs.push(verb);
+        Ok(if wanted { UnitFiles::Fresh } else { UnitFiles::Unknown })
+    }
+
+    /// `systemctl enable` and `disable` would do nothing, and say good.
+    fn not_to_be_switched(&self, now: &UnitState, wanted: bool) -> CheckError {
+        let id = self.id(now);
+        let file = if now.file.is_empty() { "without a file of its own" } else { &now.file };
+        let source =
+            if now.source.is_empty() { String::new() } else { format!(", made from {}", now.source) };
+        if wanted {
+            return CheckError::refused(
+                format!("nothing starts {id} at boot, and it cannot be enabled: it is {file}{source}"),
+                "leave `enabled` out, or give it a drop-in with `[Install]` and `WantedBy=multi-user.target`"
+                    .to_owned(),
+            );
+        }
+        let mut by = now.starters.clone();
+        by.extend(now.triggers.iter().filter(|t| t.enabled).map(|t| t.id.clone()));
+        CheckError::refused(
+            format!("{id} cannot be disabled: it is {file}{source}, and is started by {}", by.join(", ")),
+            format!("disable what starts it, or mask it (systemctl mask {id}); or leave `enabled` out"),
+        )
+    }
+
+    fn told(&self, now: &UnitState, mut change: Change, verbs: &[&str]) -> Change {
+        let id = self.id(now);
+        change.summary = format!("{} {id}", verbs.join(" and "));
+        let state = State::Unit { active: self.running, enabled: self.enabled };
+        if id != self.name {
+            change = change
+                .note(format!("{} is another name of {id}", self.name))
+                .expect(Resource::here(Kind::Unit, id), state.clone());
+        }
+        change.expect(self.unit(), state)
     }
 }

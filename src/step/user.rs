@@ -2,7 +2,7 @@
 
 use serde::Deserialize;
 
-use super::family::accounts;
+use super::family::accounts::{self, GroupName};
 use super::family::existence::Existence;
 use super::{Action, Change, Context, Invalid, Step, Validate, Value, Verdict};
 use crate::model::value::one_or_many;
@@ -17,13 +17,14 @@ use crate::shell::Script;
 pub struct User {
     name: String,
     uid: Option<u32>,
-    group: Option<String>,
+    group: Option<GroupName>,
     #[serde(default, deserialize_with = "one_or_many")]
-    groups: Vec<String>,
+    groups: Vec<GroupName>,
     #[serde(default)]
     exact_groups: bool,
     shell: Option<String>,
     home: Option<String>,
+    create_home: Option<bool>,
     comment: Option<String>,
     #[serde(default)]
     system: bool,
@@ -40,9 +41,17 @@ struct Account {
     comment: String,
     home: String,
     shell: String,
-    group: String,
-    groups: Vec<String>,
+    group: Member,
+    /// All of them, the first one too.
+    groups: Vec<Member>,
     local: bool,
+}
+
+/// A group that he is in: two names may have one number, and then they are one group.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+struct Member {
+    gid: u32,
+    name: String,
 }
 
 /// What the host says of the user and of the groups that he is to be in.
@@ -50,14 +59,42 @@ struct Account {
 struct Found {
     account: Option<Account>,
     missing_groups: Vec<String>,
+    /// The wanted groups that are there.
+    known: Vec<Member>,
+    /// A group of his own name is there.
+    own_group: bool,
+    /// Whose the wanted number is.
+    uid_of: Option<String>,
+    home: Home,
+}
+
+/// His home, where it was asked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+enum Home {
+    #[default]
+    Unknown,
+    There,
+    Missing,
+}
+
+impl Found {
+    /// Whether `wanted`, a name or a number, is this group.
+    fn is(&self, wanted: &str, group: &Member) -> bool {
+        let number = wanted.parse().ok().or_else(|| {
+            let known = self.known.iter().chain(self.account.iter().flat_map(|a| &a.groups));
+            known.filter(|k| k.name == wanted).map(|k| k.gid).next()
+        });
+        number.map_or(wanted == group.name, |gid: u32| gid == group.gid)
+    }
 }
 
 impl Validate for User {
     fn validate(&mut self, _: &Context<'_>) -> Vec<Invalid> {
         let mut invalid: Vec<_> = accounts::check_name("name", &self.name, "user").into_iter().collect();
-        invalid.extend(self.group.as_ref().and_then(|g| accounts::check_name("group", g, "group")));
+        invalid.extend(self.uid.and_then(|uid| accounts::check_number("uid", uid)));
+        invalid.extend(self.group.as_ref().and_then(|g| g.check("group")));
         for (n, group) in self.groups.iter().enumerate() {
-            invalid.extend(accounts::check_name(&format!("groups[{n}]"), group, "group"));
+            invalid.extend(group.check(&format!("groups[{n}]")));
         }
         for (key, path) in [("shell", &self.shell), ("home", &self.home)] {
             if let Some(path) = path
@@ -85,7 +122,8 @@ impl Step for User {
     }
 
     fn check(&self, readings: &Readings) -> Result<Verdict, CheckError> {
-        let found = self.read(readings)?;
+        let mut found = self.read(readings)?;
+        found.own_group |= accounts::planned(readings, Kind::Group, &self.name) == Some(true);
         let here = Resource::here(Kind::User, &self.name);
         let planned = accounts::planned(readings, Kind::User, &self.name);
         let account = if planned == Some(false) { None } else { found.account.as_ref() };
@@ -100,15 +138,17 @@ impl Step for User {
         if account.is_none() && planned == Some(true) {
             return Ok(Verdict::satisfied("made by an earlier step"));
         }
-        let change = account.map_or_else(|| Some(self.addition()), |account| self.alteration(account));
+        let change =
+            account.map_or_else(|| Some(self.addition(&found)), |account| self.alteration(account, &found));
         let Some(change) = change else {
             let account = account.expect("an addition is always a change");
-            let groups = account.groups.join(", ");
-            return Ok(Verdict::satisfied(format!("uid {}, groups {groups}", account.uid)));
+            let groups: Vec<_> = account.groups.iter().map(|g| g.name.as_str()).collect();
+            return Ok(Verdict::satisfied(format!("uid {}, groups {}", account.uid, groups.join(", "))));
         };
         if account.is_some_and(|a| !a.local) {
             return Err(self.elsewhere());
         }
+        self.refuse_taken(account, &found, readings)?;
         let change = change.expect(here, State::Present);
         let missing =
             found.missing_groups.iter().find(|g| accounts::planned(readings, Kind::Group, g) != Some(true));
@@ -135,7 +175,7 @@ impl Step for User {
     }
 
     fn needs(&self) -> Vec<Resource> {
-        let groups = self.group.iter().chain(&self.groups).map(|g| Resource::here(Kind::Group, g));
+        let groups = self.group.iter().chain(&self.groups).map(|g| Resource::here(Kind::Group, g.as_str()));
         groups.chain([Resource::here(Kind::User, &self.name)]).collect()
     }
 
@@ -147,34 +187,56 @@ impl Step for User {
 impl User {
     /// Asks the name service, which may be a directory far away (getent(1): 2 where there is none, id(1)).
     fn probe(&self) -> Probe {
-        let mut wanted: Vec<&str> = self.group.iter().chain(&self.groups).map(String::as_str).collect();
+        let mut wanted: Vec<&str> = self.group.iter().chain(&self.groups).map(GroupName::as_str).collect();
         wanted.sort_unstable();
         wanted.dedup();
-        let groups = if wanted.is_empty() {
-            Script::new()
-        } else {
+        let mut asked = wanted.clone();
+        asked.extend(self.group.is_none().then_some(self.name.as_str()));
+        let mut users = vec![self.name.clone()];
+        users.extend(self.uid.map(|uid| uid.to_string()));
+        let home = if self.state == Existence::Present && self.create_home == Some(true) {
             sh!(
-                r#"hw_all=$(timeout 10 getent group -- {}); hw_rc=$?; [ $hw_rc -eq 0 ] || [ $hw_rc -eq 2 ] || exit 3
-for hw_g in {}; do
-  case "$hw_nl$hw_all" in *"$hw_nl$hw_g:"*) ;; *) echo "no group $hw_g" ;; esac
-done
+                r#"hw_h={}
+[ "$hw_h" ] || { hw_h=${hw_e%:*}; hw_h=${hw_h##*:}; }
+# Not touched on a network file system: its server may be dead.
+case $(hw_h=$hw_h awk 'BEGIN { h = ENVIRON["hw_h"] "/" } { p = $5; if (p != "/") p = p "/"; if (index(h, p) == 1 && length(p) >= n) {
+  n = length(p); for (i = 7; $i != "-"; i++); t = $(i + 1) } } END { print t }' /proc/self/mountinfo) in
+nfs*|cifs|smb3|ceph|9p|glusterfs|autofs|fuse.*) echo "home unknown" ;;
+*) if [ -d "$hw_h" ]; then echo "home there"; else echo "home missing"; fi ;;
+esac
 "#,
-                wanted,
-                wanted
+                self.home.as_deref().unwrap_or_default()
             )
+        } else {
+            Script::new()
         };
         Probe::new(sh!(
             r#"hw_u={}; hw_nl='
 '
-{}hw_e=$(timeout 10 getent passwd -- "$hw_u"); hw_rc=$?
-[ $hw_rc -ne 2 ] || { echo absent; exit 0; }
-[ $hw_rc -eq 0 ] || exit 3
+hw_all=$(timeout 10 getent group -- {}); hw_rc=$?; [ $hw_rc -eq 0 ] || [ $hw_rc -eq 2 ] || exit 3
+set -f; IFS=$hw_nl
+for hw_l in $hw_all; do
+  hw_n=${hw_l%%:*}; hw_g=${hw_l#*:*:}; echo "known ${hw_g%%:*} $hw_n"
+done
+hw_all=$(timeout 10 getent passwd -- {}); hw_rc=$?; [ $hw_rc -eq 0 ] || [ $hw_rc -eq 2 ] || exit 3
+hw_e=
+for hw_l in $hw_all; do
+  hw_i=${hw_l#*:*:}
+  case $hw_l in
+  "$hw_u":*) hw_e=$hw_l ;;
+  *) if [ "${hw_i%%:*}" = {} ]; then echo "uid-of ${hw_l%%:*}"; else hw_e=$hw_l; fi ;;
+  esac
+done
+set +f; unset IFS
+[ "$hw_e" ] || { echo absent; exit 0; }
 echo "user $hw_e"
-echo "group $(timeout 10 id -gn -- "$hw_u")"
-echo "groups $(timeout 10 id -Gn -- "$hw_u")"
-while IFS=: read -r hw_n hw_rest; do [ "$hw_n" != "$hw_u" ] || echo local; done </etc/passwd"#,
+echo "id $(timeout 10 id -- "$hw_u")"
+{}while IFS=: read -r hw_n hw_rest; do [ "$hw_n" != "$hw_u" ] || echo local; done </etc/passwd"#,
             self.name,
-            groups
+            asked,
+            users,
+            self.uid.map_or_else(String::new, |uid| uid.to_string()),
+            home
         ))
     }
 
@@ -185,37 +247,60 @@ while IFS=: read -r hw_n hw_rest; do [ "$hw_n" != "$hw_u" ] || echo local; done 
         let mut found = Found::default();
         let mut said = false;
         for line in answer.text().lines() {
-            if let Some(group) = line.strip_prefix("no group ") {
-                found.missing_groups.push(group.to_owned());
-            } else if line == "absent" {
-                said = true;
-            } else if let Some(entry) = line.strip_prefix("user ") {
-                let fields: Vec<&str> = entry.split(':').collect();
-                let [_, _, uid, _, comment, home, shell] = fields.as_slice() else {
-                    return Err(unreadable());
-                };
-                found.account = Some(Account {
-                    uid: uid.parse().map_err(|_| unreadable())?,
-                    comment: (*comment).to_owned(),
-                    home: (*home).to_owned(),
-                    shell: (*shell).to_owned(),
-                    ..Account::default()
-                });
-            } else {
-                let Some(account) = &mut found.account else { return Err(unreadable()) };
-                if line == "local" {
-                    account.local = true;
-                } else if let Some(group) = line.strip_prefix("group ") {
-                    group.clone_into(&mut account.group);
-                } else if let Some(groups) = line.strip_prefix("groups ") {
-                    account.groups = groups.split(' ').map(str::to_owned).collect();
-                    said = true;
-                } else {
-                    return Err(unreadable());
+            let (word, rest) = line.split_once(' ').unwrap_or((line, ""));
+            match (word, &mut found.account) {
+                ("known", _) => {
+                    let (gid, name) = rest.split_once(' ').ok_or_else(unreadable)?;
+                    let gid = gid.parse().map_err(|_| unreadable())?;
+                    found.known.push(Member { gid, name: name.to_owned() });
                 }
+                ("uid-of", _) => found.uid_of = Some(rest.to_owned()),
+                ("absent", _) => said = true,
+                ("user", account) => *account = Some(passwd(rest).ok_or_else(unreadable)?),
+                ("home", _) => {
+                    found.home = match rest {
+                        "there" => Home::There,
+                        "missing" => Home::Missing,
+                        _ => Home::Unknown,
+                    }
+                }
+                ("id", Some(account)) => {
+                    (account.group, account.groups) = memberships(rest).ok_or_else(unreadable)?;
+                    said = true;
+                }
+                ("local", Some(account)) => account.local = true,
+                _ => return Err(unreadable()),
             }
         }
-        if said && answer.ok() { Ok(found) } else { Err(unreadable()) }
+        if !said || !answer.ok() {
+            return Err(unreadable());
+        }
+        found.own_group = found.known.iter().any(|k| k.name == self.name);
+        for group in self.group.iter().chain(&self.groups).map(GroupName::as_str) {
+            let there = found.known.iter().any(|k| k.name == group || group.parse() == Ok(k.gid));
+            if !there && !found.missing_groups.iter().any(|m| m == group) {
+                found.missing_groups.push(group.to_owned());
+            }
+        }
+        Ok(found)
+    }
+
+    /// The number is another user's: `useradd` would fail, and `usermod` too.
+    fn refuse_taken(
+        &self,
+        account: Option<&Account>,
+        found: &Found,
+        readings: &Readings,
+    ) -> Result<(), CheckError> {
+        let (Some(uid), Some(other)) = (self.uid, &found.uid_of) else { return Ok(()) };
+        let keeps = account.is_some_and(|a| a.uid == uid);
+        if keeps || *other == self.name || accounts::planned(readings, Kind::User, other) == Some(false) {
+            return Ok(());
+        }
+        Err(CheckError::refused(
+            format!("the number {uid} is taken: it is the user {other}'s"),
+            format!("give {} another `uid`, or remove {other} before", self.name),
+        ))
     }
 
     fn elsewhere(&self) -> CheckError {
@@ -237,21 +322,22 @@ while IFS=: read -r hw_n hw_rest; do [ "$hw_n" != "$hw_u" ] || echo local; done 
             .action(Action::new(
                 label,
                 sh!(
-                    "if getent passwd -- {} >/dev/null; then userdel {} -- {}; fi",
+                    "getent passwd -- {} >/dev/null || exit 0\nuserdel {} -- {} {}",
                     self.name,
                     options.to_vec(),
-                    self.name
+                    self.name,
+                    or_busy(&self.name)
                 ),
             ))
             .expect(here, State::Absent)
     }
 
-    fn addition(&self) -> Change {
+    fn addition(&self, found: &Found) -> Change {
         let label = format!("make the user {}", self.name);
         let mut change = Change::new(label.clone()).field("state", Value::Absent, "present");
         // A daemon needs no home, a person does.
-        let home = if self.system && self.home.is_none() { "-M" } else { "-m" };
-        let mut options = vec![home.to_owned()];
+        let create = self.create_home.unwrap_or(!self.system || self.home.is_some());
+        let mut options = vec![if create { "-m" } else { "-M" }.to_owned()];
         if self.system {
             options.push("-r".to_owned());
         }
@@ -260,18 +346,40 @@ while IFS=: read -r hw_n hw_rest; do [ "$hw_n" != "$hw_u" ] || echo local; done 
             change = change.field(field, Value::Absent, value);
         }
         if !self.groups.is_empty() {
-            let list = self.groups.join(",");
+            let list = self.list();
             change = change.field("groups", Value::Absent, list.clone());
             options.extend(["-G".to_owned(), list]);
         }
-        let script = sh!("getent passwd -- {} >/dev/null || useradd {} -- {}", self.name, options, self.name);
+        // A group of his name may be there, then it is his; whether it is, an earlier step may decide.
+        let own = if self.group.is_none() {
+            if found.own_group {
+                change = change.field("group", Value::Absent, format!("{} (is there)", self.name));
+            }
+            sh!(
+                "if getent group -- {} >/dev/null; then set -- -g {}; else set -- -U; fi\n",
+                self.name,
+                self.name
+            )
+        } else {
+            Script::new()
+        };
+        let own_options = Script::new().raw(if self.group.is_none() { " \"$@\"" } else { "" });
+        change = change.field("create_home", Value::Absent, if create { "true" } else { "false" });
+        let script = sh!(
+            "if getent passwd -- {} >/dev/null; then exit 0; fi\n{}useradd {}{} -- {}",
+            self.name,
+            own,
+            options,
+            own_options,
+            self.name
+        );
         change.action(Action::new(label, script))
     }
 
     fn wanted(&self) -> Vec<(&'static str, &'static str, String)> {
         [
             ("uid", "-u", self.uid.map(|uid| uid.to_string())),
-            ("group", "-g", self.group.clone()),
+            ("group", "-g", self.group.as_ref().map(|g| g.0.clone())),
             ("shell", "-s", self.shell.clone()),
             ("home", "-d", self.home.clone()),
             ("comment", "-c", self.comment.clone()),
@@ -281,19 +389,27 @@ while IFS=: read -r hw_n hw_rest; do [ "$hw_n" != "$hw_u" ] || echo local; done 
         .collect()
     }
 
-    fn alteration(&self, account: &Account) -> Option<Change> {
+    fn list(&self) -> String {
+        self.groups.iter().map(GroupName::as_str).collect::<Vec<_>>().join(",")
+    }
+
+    fn alteration(&self, account: &Account, found: &Found) -> Option<Change> {
         let label = format!("change the user {}", self.name);
         let mut change = Change::new(label.clone());
         let mut options: Vec<String> = Vec::new();
         for (field, option, value) in self.wanted() {
-            let before = match field {
-                "uid" => account.uid.to_string(),
-                "group" => account.group.clone(),
-                "shell" => account.shell.clone(),
-                "home" => account.home.clone(),
-                _ => account.comment.clone(),
+            let (before, same) = match field {
+                "uid" => (account.uid.to_string(), account.uid.to_string() == value),
+                "group" => (account.group.name.clone(), found.is(&value, &account.group)),
+                // An empty one is the shell of sh(1) (passwd(5)).
+                "shell" => (
+                    account.shell.clone(),
+                    account.shell == value || (account.shell.is_empty() && value == "/bin/sh"),
+                ),
+                "home" => (account.home.clone(), path(&account.home) == path(&value)),
+                _ => (account.comment.clone(), account.comment == value),
             };
-            if before == value {
+            if same {
                 continue;
             }
             match field {
@@ -304,27 +420,119 @@ while IFS=: read -r hw_n hw_rest; do [ "$hw_n" != "$hw_u" ] || echo local; done 
             options.extend([option.to_owned(), value.clone()]);
             change = change.field(field, before, value);
         }
-        let primary = self.group.as_ref().unwrap_or(&account.group);
-        let have: Vec<&String> =
-            account.groups.iter().filter(|g| *g != &account.group && *g != primary).collect();
-        let lacks = self.groups.iter().any(|g| g != primary && !have.contains(&g));
-        let more = self.exact_groups && have.iter().any(|g| !self.groups.contains(g));
-        if lacks || more {
-            let mut after: Vec<&String> = self.groups.iter().collect();
-            if !self.exact_groups {
-                after = have.iter().copied().chain(after.into_iter().filter(|g| !have.contains(g))).collect();
-            }
-            let list = |groups: &[&String]| groups.iter().map(|g| g.as_str()).collect::<Vec<_>>().join(",");
-            if !self.exact_groups {
-                options.push("-a".to_owned());
-            }
-            let given = if self.exact_groups { list(&after) } else { self.groups.join(",") };
-            options.extend(["-G".to_owned(), given]);
-            change = change
-                .field("groups", list(&have), list(&after))
-                .note("who is logged in as this user gets the groups at the next login");
+        change = self.alter_groups(account, found, change, &mut options);
+        if !options.is_empty() {
+            let script = sh!("usermod {} -- {} {}", options, self.name, or_busy(&self.name));
+            change = change.action(Action::new(label, script));
         }
-        (!options.is_empty())
-            .then(|| change.action(Action::new(label, sh!("usermod {} -- {}", options, self.name))))
+        if self.create_home == Some(true) && found.home == Home::Missing {
+            let home = self.home.as_ref().unwrap_or(&account.home);
+            change = change
+                .field("create_home", Value::Absent, home.clone())
+                .action(Action::new(format!("make the home {home}"), make_home(&self.name)));
+        }
+        (!change.actions.is_empty()).then_some(change)
     }
+
+    /// Groups are compared as sets, by their numbers.
+    fn alter_groups(
+        &self,
+        account: &Account,
+        found: &Found,
+        change: Change,
+        options: &mut Vec<String>,
+    ) -> Change {
+        let first = |group: &Member| match &self.group {
+            Some(wanted) => found.is(wanted.as_str(), group),
+            None => *group == account.group,
+        };
+        let have: Vec<&Member> =
+            account.groups.iter().filter(|g| g.gid != account.group.gid && !first(g)).collect();
+        let is_first = |wanted: &str| match &self.group {
+            Some(group) => wanted == group.as_str(),
+            None => found.is(wanted, &account.group),
+        };
+        let wanted: Vec<&str> = self.groups.iter().map(GroupName::as_str).filter(|g| !is_first(g)).collect();
+        let lacks: Vec<&str> =
+            wanted.iter().copied().filter(|w| !have.iter().any(|h| found.is(w, h))).collect();
+        let more = self.exact_groups && have.iter().any(|h| !wanted.iter().any(|w| found.is(w, h)));
+        if lacks.is_empty() && !more {
+            return change;
+        }
+        let before: Vec<&str> = have.iter().map(|h| h.name.as_str()).collect();
+        let after: Vec<&str> =
+            if self.exact_groups { wanted } else { before.iter().copied().chain(lacks).collect() };
+        if !self.exact_groups {
+            options.push("-a".to_owned());
+        }
+        options.extend(["-G".to_owned(), self.list()]);
+        change
+            .field("groups", before.join(","), after.join(","))
+            .note("who is logged in as this user gets the groups at the next login")
+    }
+}
+
+/// Reads an entry of passwd(5).
+fn passwd(entry: &str) -> Option<Account> {
+    let fields: Vec<&str> = entry.split(':').collect();
+    let [_, _, uid, gid, comment, home, shell] = fields.as_slice() else { return None };
+    Some(Account {
+        uid: uid.parse().ok()?,
+        comment: (*comment).to_owned(),
+        home: (*home).to_owned(),
+        shell: (*shell).to_owned(),
+        group: Member { gid: gid.parse().ok()?, name: (*gid).to_owned() },
+        ..Account::default()
+    })
+}
+
+/// Reads what id(1) prints: `uid=1001(anna) gid=1001(anna) groups=1001(anna),4(domain users)`. A number without a
+/// name has no group any more.
+fn memberships(text: &str) -> Option<(Member, Vec<Member>)> {
+    let member = |text: &str| {
+        let (gid, name) =
+            text.split_once('(').map_or((text, text), |(gid, name)| (gid, name.trim_end_matches(')')));
+        Some(Member { gid: gid.parse().ok()?, name: name.to_owned() })
+    };
+    let (_, rest) = text.split_once(" gid=")?;
+    let (first, groups) = rest.split_once(" groups=").unwrap_or((rest, ""));
+    let groups = groups.split(',').filter(|g| !g.is_empty()).map(member).collect::<Option<_>>()?;
+    Some((member(first)?, groups))
+}
+
+/// A path without a slash at its end.
+fn path(text: &str) -> &str {
+    text.trim_end_matches('/')
+}
+
+/// What to say where `usermod` and `userdel` end with 8: he is logged in, or has other processes.
+fn or_busy(name: &str) -> Script {
+    sh!(
+        r#"|| {
+  hw_rc=$? n={}
+  [ $hw_rc -ne 8 ] || echo "hint: $n has processes; end them first (loginctl terminate-user $n, or stop his services)" >&2
+  exit $hw_rc
+}"#,
+        name
+    )
+}
+
+/// Makes the home of a user who is there, as `useradd -m` does (login.defs(5): `HOME_MODE`, else `UMASK`).
+fn make_home(name: &str) -> Script {
+    sh!(
+        r#"u={}
+h=$(getent passwd -- "$u") || exit 1
+h=${h%:*}; h=${h##*:}
+if [ -d "$h" ]; then exit 0; fi
+m=$(awk '$1 == "HOME_MODE" { m = $2 } END { print m }' /etc/login.defs)
+k=$(awk '$1 == "UMASK" { m = $2 } END { print m }' /etc/login.defs)
+: "${m:=$(printf %o $((0777 & ~0${k:-022})))}"
+mkdir -p -- "${h%/*}/" || exit 1
+t=$(mktemp -d -- "${h%/*}/.hostwright.XXXXXX") || exit 1
+trap 'rm -rf -- "$t"' EXIT
+if [ -d /etc/skel ]; then cp -R -P /etc/skel/. "$t" || exit 1; fi
+chown -R -h "$u:" "$t" && chmod "$m" "$t" && mv -T -- "$t" "$h" || exit 1
+if command -v restorecon >/dev/null; then restorecon -R "$h" || :; fi"#,
+        name
+    )
 }

@@ -36,8 +36,14 @@ fn step(text: &str) -> Result<Arc<dyn Step>, String> {
     let inventory = vec![Arc::clone(&host)];
     let read = |_: &str| Err("no file".to_owned());
     let render = |_: &str, text: &str| Ok(text.to_owned());
-    let context =
-        Context { host: &host, inventory: &inventory, read: &read, render: &render, holds_secret: &|| false };
+    let context = Context {
+        host: &host,
+        inventory: &inventory,
+        read: &read,
+        render: &render,
+        holds_secret: &|| false,
+        role: hostwright::step::Role::InOrder,
+    };
     (step::kind(&key.name).unwrap().parse)(value, &context).map_err(|problems| {
         let said = |p: step::Problem| format!("{} ({})", p.message, p.help.unwrap_or_default());
         problems.into_iter().map(said).collect::<Vec<_>>().join("; ")

@@ -13,6 +13,7 @@ mod real_commands;
 mod real_edits;
 mod real_files;
 mod real_mounts;
+mod real_units;
 mod report;
 mod results;
 mod secrets;

@@ -90,6 +90,7 @@ impl Bench {
             read: &read,
             render: &render,
             holds_secret: &|| false,
+            role: step::Role::InOrder,
         };
         (kind.parse)(&value, &context)
     }

@@ -68,12 +68,40 @@ fn every_kind_has_cases_and_its_documents_examples_are_read() {
                 let Some((key, value)) = entries.iter().find(|(k, _)| step::kind(&k.name).is_some()) else {
                     panic!("src/step/{}.md: a step without a kind", kind.name)
                 };
-                if let Err(problems) = parse_step(&key.name, value, Path::new("tests/steps")) {
+                if let Err(problems) = parse_step(&key.name, value, Path::new("tests/steps"), role(table)) {
                     panic!("src/step/{}.md: {problems:?}", kind.name);
                 }
             }
         }
     }
+}
+
+/// `notified = true` of a case, and `handler = true` of a step.
+fn role(node: &Node) -> step::Role {
+    let handler = ["notified", "handler"].iter().any(|key| node.entry(key).is_some());
+    if handler { step::Role::Handler } else { step::Role::InOrder }
+}
+
+#[test]
+fn kinds_that_can_be_handlers_are_those_that_the_help_names() {
+    let mut refused = 0;
+    for kind in step::KINDS {
+        let example = kind.doc.split("```toml").nth(1).and_then(|e| e.split("```").next()).unwrap();
+        let (node, _) = document::parse(example);
+        let Some((_, steps)) = node.entry("step") else { continue };
+        let TomlValue::Array(steps) = &steps.value else { panic!("[[step]] is an array") };
+        let (_, value) = steps[0].entry(kind.name).unwrap_or_else(|| panic!("{}: first example", kind.name));
+        let problems = parse_step(kind.name, value, Path::new("tests/steps"), step::Role::Handler).err();
+        let never = problems.into_iter().flatten().find(|p| p.message.ends_with("kind cannot be a handler"));
+        let handlers = ["service", "command", "script", "reboot", "docker_container", "docker_service"];
+        assert_eq!(never.is_none(), handlers.contains(&kind.name), "{}", kind.name);
+        if let Some(problem) = never {
+            refused += 1;
+            let help = problem.help.unwrap();
+            assert!(handlers.iter().all(|h| help.contains(&format!("`{h}`"))), "{help}");
+        }
+    }
+    assert!(refused > 20);
 }
 
 fn root() -> PathBuf {
@@ -123,7 +151,12 @@ fn inventory() -> Vec<Arc<Host>> {
         .collect()
 }
 
-fn parse_step(kind: &str, value: &Node, folder: &Path) -> Result<Arc<dyn Step>, Vec<step::Problem>> {
+fn parse_step(
+    kind: &str,
+    value: &Node,
+    folder: &Path,
+    role: step::Role,
+) -> Result<Arc<dyn Step>, Vec<step::Problem>> {
     let info = step::kind(kind).unwrap_or_else(|| panic!("no kind {kind}"));
     let node = match (&value.value, info.shorthand) {
         (TomlValue::Table(_), _) | (_, None) => value.clone(),
@@ -142,6 +175,7 @@ fn parse_step(kind: &str, value: &Node, folder: &Path) -> Result<Arc<dyn Step>, 
         read: &read,
         render: &render,
         holds_secret: &|| false,
+        role,
     };
     (info.parse)(&node, &context)
 }
@@ -149,7 +183,7 @@ fn parse_step(kind: &str, value: &Node, folder: &Path) -> Result<Arc<dyn Step>, 
 fn run(path: &Path, case: &Node) -> String {
     let kind = path.parent().unwrap().file_name().unwrap().to_str().unwrap();
     let Some((_, value)) = case.entry(kind) else { panic!("{}: no key {kind}", path.display()) };
-    let step = match parse_step(kind, value, path.parent().unwrap()) {
+    let step = match parse_step(kind, value, path.parent().unwrap(), role(case)) {
         Ok(step) => step,
         Err(problems) => {
             return problems.into_iter().fold("invalid".to_owned(), |text, p| {

@@ -17,7 +17,7 @@ pub(super) const UNGUARDED_COMMAND: Lint = Lint {
 pub(super) const ALWAYS_RUNS: Lint = Lint {
     name: "always-runs",
     severity: Severity::Warning,
-    doc: "A `command` or `script` with `always = true` runs at every apply: the playbook never comes to \
+    doc: "A `command`, `script` or `service` with `always = true` runs at every apply: the playbook never comes to \
           \"nothing to do\". A handler may do so. Else prefer `creates`, `removes`, `unless` or `only_if`.",
 };
 
@@ -39,14 +39,14 @@ fn is_command(step: &RawStep) -> bool {
 /// Checks one playbook as written.
 pub(super) fn check(playbook: &Playbook, out: &mut Vec<Diagnostic>) {
     let source = &playbook.source;
-    for step in playbook.steps.iter().filter(|s| is_command(s)) {
+    for step in playbook.steps.iter().filter(|s| is_command(s) || s.kind.name == "service") {
         let guarded = GUARDS.iter().any(|g| step.body.entry(g).is_some());
         let always = match step.body.entry("always") {
             // A template is left to the run.
             Some((_, node)) if !matches!(node.value, Value::Boolean(false)) => Some(node),
             _ => None,
         };
-        if !guarded && always.is_none() && !step.handler {
+        if is_command(step) && !guarded && always.is_none() && !step.handler {
             let found = UNGUARDED_COMMAND
                 .at(
                     source,
@@ -58,9 +58,14 @@ pub(super) fn check(playbook: &Playbook, out: &mut Vec<Diagnostic>) {
             report(out, step, found);
         }
         if let Some(node) = always.filter(|_| !step.handler) {
+            let help = if is_command(step) {
+                "a guard such as `creates` or `unless` lets a second run do nothing"
+            } else {
+                "a handler (`handler = true`) does so only after a change"
+            };
             let found = ALWAYS_RUNS
                 .at(source, &node.span, format!("this {} runs at every apply", step.kind.name))
-                .help("a guard such as `creates` or `unless` lets a second run do nothing")
+                .help(help)
                 .help("where it is right: `silence = { \"always-runs\" = \"why\" }`");
             report(out, step, found);
         }
