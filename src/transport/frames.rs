@@ -2,11 +2,11 @@
 //!
 //! Pure: no I/O, no clock. `ssh` and `local` speak the same form.
 //!
-//! The command of a channel is `/bin/sh -c` with three short programs that never change, each one line without
+//! The command of a channel is `/bin/sh -c` with four short programs that never change, each one line without
 //! single quotes, exclamation marks and backslashes, so that sh, bash, zsh, csh and fish as login shells all hand
-//! them on as they are. [`LOGIN`] finds out who is logged in and goes through `sudo` if another user is wanted;
-//! [`DRIVER`] stays and starts one [`RUNNER`] under `timeout` for each frame, which takes the frame's script from
-//! standard input. Scripts and payloads go there and nowhere else: argument vectors and environments show no secret.
+//! them on as they are. [`ENTER`] leaves behind what the login has brought; [`LOGIN`] finds out who is logged in and
+//! goes through `sudo` (and [`ENTER`] again) if another user is wanted; [`DRIVER`] stays and starts one [`RUNNER`]
+//! under `timeout` for each frame, which takes the frame's script from standard input. Scripts and payloads go there and nowhere else: argument vectors and environments show no secret.
 //!
 //! Standard output and standard error stay apart and are binary safe: on both, a line with the frame's nonce
 //! follows what a part printed. Nothing that runs in a part can print the nonce, for it is never whole in the part's
@@ -26,25 +26,64 @@ use crate::probe::{Answer, Shared};
 use crate::shell::quote;
 use crate::step::Payload;
 
-/// Arguments: driver, runner, greeting, user (empty for the one who logged in), prompt (empty: no password known).
+/// Begins anew with an environment of our own, whatever a login or `sudo` has left: variables, also those that are
+/// read-only in the shell that goes (`TMOUT`, which `read` of bash obeys), functions that bash exports, options
+/// (`SHELLOPTS`, `POSIXLY_CORRECT`), `LD_PRELOAD`. Until `env` has run, only special builtins are used, which no
+/// function can stand in for (POSIX, 2.9.1).
 ///
-/// `sudo -p`: the prompt is known only to us, so we send the password when, and only when, it is asked for
-/// (sudo(8)). The password is read byte by byte; nothing behind it is lost.
-const LOGIN: &str = concat!(
-    "PATH=/usr/sbin:/usr/bin:/sbin:/bin; export PATH; u=$(id -un); ",
-    r#"if [ -z "$4" ] || [ "$u" = "$4" ]; then exec /bin/sh -c "$1" hostwright "$2" "$3" "$u"; "#,
-    r#"elif [ -z "$(command -v sudo)" ]; then echo "$3 nosudo" >&2; exit 1; "#,
-    r#"elif [ -n "$5" ]; then exec sudo -H -S -p "$5" -u "$4" /bin/sh -c "$1" hostwright "$2" "$3" "$u"; "#,
-    r#"else exec sudo -H -n -u "$4" /bin/sh -c "$1" hostwright "$2" "$3" "$u"; fi"#,
+/// Kept on purpose: who it is, the proxies by which packages and images are fetched, and what belongs to the session
+/// (agent forwarding, tickets, the user's own systemd). `$2` runs then, with all the arguments.
+const ENTER: &str = concat!(
+    "exec /usr/bin/env -i PATH=/usr/sbin:/usr/bin:/sbin:/bin LC_ALL=C LANG=C SHELL=/bin/sh ",
+    r#"${HOME+"HOME=$HOME"} ${USER+"USER=$USER"} ${LOGNAME+"LOGNAME=$LOGNAME"} "#,
+    r#"${http_proxy+"http_proxy=$http_proxy"} ${https_proxy+"https_proxy=$https_proxy"} "#,
+    r#"${ftp_proxy+"ftp_proxy=$ftp_proxy"} ${all_proxy+"all_proxy=$all_proxy"} ${no_proxy+"no_proxy=$no_proxy"} "#,
+    r#"${HTTP_PROXY+"HTTP_PROXY=$HTTP_PROXY"} ${HTTPS_PROXY+"HTTPS_PROXY=$HTTPS_PROXY"} "#,
+    r#"${FTP_PROXY+"FTP_PROXY=$FTP_PROXY"} ${ALL_PROXY+"ALL_PROXY=$ALL_PROXY"} ${NO_PROXY+"NO_PROXY=$NO_PROXY"} "#,
+    r#"${SSH_AUTH_SOCK+"SSH_AUTH_SOCK=$SSH_AUTH_SOCK"} ${SSH_CONNECTION+"SSH_CONNECTION=$SSH_CONNECTION"} "#,
+    r#"${KRB5CCNAME+"KRB5CCNAME=$KRB5CCNAME"} ${XDG_RUNTIME_DIR+"XDG_RUNTIME_DIR=$XDG_RUNTIME_DIR"} "#,
+    r#"/bin/sh -c "$2" hostwright "$@""#,
 );
 
-/// Arguments: runner, greeting, login user. `read` takes byte after byte from a pipe, so the runner finds all that
-/// follows the line. It moves to `/`: the home may be unreadable for the user, or on a dead network file system.
+/// Arguments: [`ENTER`], this, driver, runner, greeting, user (empty for the one who logged in), prompt (empty: no
+/// password known).
+///
+/// `sudo -p`: the prompt is known only to us, so we send the password when, and only when, it is asked for
+/// (sudo(8)). The password is read byte by byte; nothing behind it is lost. What `sudo` adds to the environment is
+/// dropped again.
+const LOGIN: &str = concat!(
+    r#"cd /; u=$(id -un); d=$3; "#,
+    r#"if [ -z "$6" ] || [ "$u" = "$6" ]; then set -- "$1" "$3" "$4" "$5" "$u" "$u"; eval "$d"; "#,
+    r#"elif [ -z "$(command -v sudo)" ]; then echo "$5 nosudo" >&2; exit 1; "#,
+    r#"elif [ -n "$7" ]; then "#,
+    r#"exec sudo -H -S -p "$7" -u "$6" /bin/sh -c "$1" hostwright "$1" "$3" "$4" "$5" "$u" "$6"; "#,
+    r#"else exec sudo -H -n -u "$6" /bin/sh -c "$1" hostwright "$1" "$3" "$4" "$5" "$u" "$6"; fi"#,
+);
+
+/// Arguments: [`ENTER`], this, runner, greeting, login user, own user. `read` takes byte after byte from a pipe, so
+/// the runner finds all that follows the line.
+///
+/// It moves to `/`: the home may be unreadable for the user, or on a dead network file system. Then what an `exec`
+/// leaves as it was is put in order: open files, limits as far as one may, the home and the name by the account
+/// (`~NAME`, for names of plain characters: what is left of one when those are taken out is empty), and signals that
+/// are ignored, which no shell can put right (`trap` of a non-interactive one must not). An `env` of before coreutils
+/// 8.31 cannot either; there the kills below are harder ones.
 const DRIVER: &str = concat!(
-    "PATH=/usr/sbin:/usr/bin:/sbin:/bin LC_ALL=C; export PATH LC_ALL; ",
-    "unset ENV BASH_ENV CDPATH LANGUAGE GREP_OPTIONS POSIXLY_CORRECT; umask 022; cd /; ",
-    r#"echo "$2 user $3"; "#,
-    r#"while IFS=" " read -r m t; do timeout -k 5 "$t" /bin/sh -c "$1" /bin/sh; c=$?; "#,
+    "cd /; umask 022; exec 3>&- 4>&- 5>&- 6>&- 7>&- 8>&- 9>&-; { read -r s </proc/self/stat; } 2>/dev/null; ",
+    r#"n=0 i=0; for f in ${s##*")"}; do n=$((n + 1)); if [ "$n" = 31 ]; then i=$f; fi; done; "#,
+    r#"if [ "$i" = 0 ] || [ -n "$hw_d" ]; then unset hw_d; elif env --default-signal true 2>/dev/null; then "#,
+    r#"exec env --default-signal hw_d=1 /bin/sh -c "$2" hostwright "$@"; fi; "#,
+    "{ for l in t f d v; do ulimit -$l unlimited || ulimit -S -$l unlimited; done; ",
+    "while read -r a b c s f; do case $b-$s in *-unlimited) ;; ",
+    "stack-*) [ $s -ge 8388608 ] || ulimit -s 8192 || ulimit -S -s 8192;; ",
+    "open-*) [ $s -ge 1024 ] || ulimit -n 1024 || ulimit -S -n 1024;; ",
+    "esac; done </proc/self/limits; } 2>/dev/null; ",
+    "l=; IFS=abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_.@-; ",
+    r#"set -f; for f in $6; do l=$l$f; done; set +f; unset IFS; "#,
+    r#"case $l$6 in [a-zA-Z_]*) USER=$6 LOGNAME=$6; eval "l=~$6"; case $l in /*) HOME=$l;; esac; esac; "#,
+    r#"HOME=${HOME:-/}; export HOME USER LOGNAME; unset OLDPWD; "#,
+    r#"echo "$4 user $5"; "#,
+    r#"while IFS=" " read -r m t; do timeout -k 5 "$t" /bin/sh -c "$3" /bin/sh; c=$?; "#,
     r#"echo "$m end $c"; echo "$m end $c" >&2; done"#,
 );
 
@@ -100,8 +139,10 @@ impl Nonce {
 pub(super) fn arguments(user: Option<&str>, greeting: &str, prompt: Option<&str>) -> Vec<String> {
     [
         "-c",
-        LOGIN,
+        r#"eval "$1""#,
         "hostwright",
+        ENTER,
+        LOGIN,
         DRIVER,
         RUNNER,
         greeting,
@@ -249,7 +290,8 @@ const WATCH: &str = "hw_w & hw_p=$!\n";
 /// - `hw_w` watches standard input, on which nothing comes before the frame has been answered: its end means that
 ///   the controller is gone, or wants this to stop. `timeout` leads the group: it passes the signal on and kills
 ///   what is left after 5 s.
-/// - `hw_k` ends the watcher; SIGPIPE, because no shell writes a message about that one.
+/// - `hw_k` ends the watcher; by SIGPIPE, because no shell writes a message about that one, and where it is ignored
+///   by SIGKILL (of two deadly signals Linux takes the one that came first).
 /// - `hw_q` ends the frame and throws away so many bytes of payloads that are not wanted any more.
 ///
 /// The trap keeps the shell waiting for its part when it is told to stop, so that `timeout` does not take it for
@@ -261,7 +303,8 @@ fn prelude(nonce: &Nonce, run_id: &str) -> String {
          hw_m() {{ printf '%s%s %s %s\\n' \"$hw_a\" \"$hw_e\" \"$1\" \"$2\"; \
          printf '%s%s %s %s\\n' \"$hw_a\" \"$hw_e\" \"$1\" \"$2\" >&2; }}\n\
          hw_w() {{ IFS= read -r hw_x <&5 || kill -TERM 0; }}\n\
-         hw_k() {{ [ -z \"$hw_p\" ] || {{ kill -PIPE \"$hw_p\"; wait \"$hw_p\"; }} 2>/dev/null; }}\n\
+         hw_k() {{ [ -z \"$hw_p\" ] || {{ kill -PIPE \"$hw_p\"; kill -KILL \"$hw_p\"; \
+         wait \"$hw_p\"; }} 2>/dev/null; }}\n\
          hw_q() {{ hw_k; [ \"$1\" = 0 ] || head -c \"$1\" <&5 >/dev/null; exit 0; }}\n\
          trap 'exit 143' TERM\n",
         mark = char::from(MARK),
@@ -285,7 +328,7 @@ fn part_text(index: usize, part: &Part, watcher: bool) -> Zeroizing<String> {
         "{{ read -r hw_f hw_x </proc/self/stat; echo \"$hw_f\"; head -c {length} <&5; IFS= read -r hw_x <&5; \
          [ \"$hw_x\" = \"$hw_z\" ] || {{ trap '' TERM; kill -TERM 0; sleep 20; }}; exec >&-;{after} }} | \
          {{ IFS= read -r hw_f; ( eval {code} ) 3<&0 </dev/null 5<&-\nhw_c=$?; cat >/dev/null; \
-         kill -PIPE \"$hw_f\" 2>/dev/null; exit $hw_c; }}\nhw_c=$?\nhw_m {index} $hw_c\n",
+         {{ kill -PIPE \"$hw_f\"; kill -KILL \"$hw_f\"; }} 2>/dev/null; exit $hw_c; }}\nhw_c=$?\nhw_m {index} $hw_c\n",
         length = payload.0.len(),
         code = *code,
     ))
@@ -525,4 +568,4 @@ impl Stream {
 
 #[cfg(test)]
 #[path = "frames_tests.rs"]
-mod tests;
+pub(super) mod tests;

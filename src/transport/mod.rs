@@ -16,6 +16,8 @@ use crate::step::Payload;
 mod channel;
 mod frames;
 pub mod local;
+#[cfg(test)]
+mod login_tests;
 mod refused;
 pub mod scripted;
 mod session;

@@ -1,5 +1,6 @@
 //! The transport against a real sshd on loopback, which the tests start themselves.
 
+mod hostile;
 mod server;
 
 use std::sync::Arc;
