@@ -22,7 +22,7 @@ use std::time::Duration;
 use zeroize::Zeroizing;
 
 use super::{Frame, Part};
-use crate::probe::{Answer, Shared};
+use crate::probe::Shared;
 use crate::shell::quote;
 use crate::step::Payload;
 
@@ -101,22 +101,13 @@ const BOUNDED: &str = concat!(
 );
 
 /// What every mark starts with: rare in text, so that looking for marks in much output is quick.
-const MARK: u8 = 0x1e;
-
-/// More than this before the first mark is not a banner but a login shell that runs wild.
-pub(super) const NOISE_LIMIT: usize = 1 << 20;
-
-/// What one stream of one frame may bring. An answer is kept in memory, and so are thousands of hosts.
-pub(super) const ANSWER_LIMIT: usize = 256 << 20;
-
-/// What `timeout` returns when the bound was reached: 124, or 137 when it had to kill (timeout(1)).
-const TIMED_OUT: [i32; 2] = [124, 137];
+pub(super) const MARK: u8 = 0x1e;
 
 /// Random text that tells our own lines from all others.
 #[derive(Clone)]
 pub(super) struct Nonce {
     /// 32 hexadecimal digits, for the marks of a frame.
-    mark: String,
+    pub(super) mark: String,
     /// 16 hexadecimal digits, behind scripts and payloads.
     seal: String,
 }
@@ -167,9 +158,10 @@ pub(super) fn is_user_name(user: &str) -> bool {
 
 /// Returns who is logged in, if the greeting is in `text`.
 pub(super) fn greeted(text: &[u8], greeting: &str) -> Option<String> {
-    let text = String::from_utf8_lossy(text);
-    let rest = &text[text.find(&format!("{greeting} user "))? + greeting.len() + 6..];
-    rest.split_once('\n').map(|(user, _)| user.to_owned())
+    let greeting = format!("{greeting} user ").into_bytes();
+    let rest = &text[text.windows(greeting.len()).position(|part| part == greeting)? + greeting.len()..];
+    let end = rest.iter().position(|&b| b == b'\n')?;
+    Some(String::from_utf8_lossy(&rest[..end]).into_owned())
 }
 
 /// Whether the wrapper said that there is no `sudo`.
@@ -218,7 +210,7 @@ pub(super) fn encode(frame: &Frame, nonce: &Nonce, run_id: &str) -> Vec<Piece> {
 
 /// For `timeout`, to which 0 means no bound at all.
 fn seconds(bound: Duration) -> String {
-    format!("{:.3}", bound.as_secs_f64().max(0.001))
+    if bound >= Frame::NO_BOUND { "0".into() } else { format!("{:.3}", bound.as_secs_f64().max(0.001)) }
 }
 
 /// The script of a frame. `write!` to a string cannot fail.
@@ -337,233 +329,6 @@ fn part_text(index: usize, part: &Part, watcher: bool) -> Zeroizing<String> {
 /// In single quotes, whatever it is.
 fn quote_always(text: &str) -> String {
     format!("'{}'", text.replace('\'', r"'\''"))
-}
-
-/// Reads the answers to one frame from both streams.
-pub(super) struct Decoder {
-    mark: Vec<u8>,
-    /// Of each part, whether its lines are passed on.
-    streams: Vec<bool>,
-    /// Of each part, whether it stops the frame when it fails.
-    stops: Vec<bool>,
-    stdout: Stream,
-    stderr: Stream,
-}
-
-/// One of the two streams.
-#[derive(Default)]
-struct Stream {
-    /// What has come and is not yet assigned.
-    buffer: Vec<u8>,
-    /// Where in `buffer` to look for the next mark.
-    scanned: usize,
-    /// Where in `buffer` the next line to pass on starts.
-    passed: usize,
-    total: usize,
-    noise: Option<Vec<u8>>,
-    /// What the parts printed, and their codes.
-    done: Vec<(Vec<u8>, i32)>,
-    /// The code with which the bounded part ended that did not set its own mark.
-    cut: Option<i32>,
-    end: Option<i32>,
-}
-
-/// What came out of a frame.
-#[derive(Debug, PartialEq, Eq)]
-pub(super) enum Outcome {
-    /// All parts, or all up to one that failed and stops.
-    Answered(Vec<Answer>),
-    /// A bound was reached in this part.
-    TimedOut { part: usize, answers: Vec<Answer> },
-    /// The shell of the frame ended by itself in this part, with this code and error output.
-    Ended { part: usize, code: i32, stderr: Vec<u8> },
-}
-
-/// The host does not keep to the form.
-#[derive(Debug, PartialEq, Eq, thiserror::Error)]
-pub(super) enum Garbled {
-    #[error("the login shell prints without end")]
-    Noise,
-    #[error("the scripts printed more than {} MiB", ANSWER_LIMIT >> 20)]
-    TooMuch,
-    #[error("the shell on the host answered out of order")]
-    Order,
-}
-
-/// Gets the complete lines: part and text.
-pub(super) type OnLine<'a> = dyn FnMut(usize, &str) + Send + 'a;
-
-impl Decoder {
-    pub(super) fn new(nonce: &Nonce, parts: &[Part]) -> Self {
-        let mark = [&[MARK], nonce.mark.as_bytes()].concat();
-        let streams = parts.iter().map(|part| part.stream).collect();
-        let stops = parts.iter().map(|part| part.stop_on_failure).collect();
-        Self { mark, streams, stops, stdout: Stream::default(), stderr: Stream::default() }
-    }
-
-    /// Takes bytes of standard output, or of standard error.
-    pub(super) fn feed(&mut self, stderr: bool, bytes: &[u8], line: &mut OnLine<'_>) -> Result<(), Garbled> {
-        let stream = if stderr { &mut self.stderr } else { &mut self.stdout };
-        stream.feed(bytes, &self.mark, &self.streams, line)
-    }
-
-    /// Whether the frame is over on both streams.
-    pub(super) fn is_complete(&self) -> bool {
-        self.stdout.end.is_some() && self.stderr.end.is_some()
-    }
-
-    /// Whether the first mark was seen, so that the shell is known to work.
-    pub(super) fn has_begun(&self) -> bool {
-        self.stdout.noise.is_some()
-    }
-
-    /// What was printed on standard output before the first mark, or all there is if none came.
-    pub(super) fn noise(&self, stderr: bool) -> &[u8] {
-        let stream = if stderr { &self.stderr } else { &self.stdout };
-        stream.noise.as_deref().unwrap_or(&stream.buffer)
-    }
-
-    /// The part that is running or was last, and the answers before it.
-    pub(super) fn so_far(&mut self) -> (usize, Vec<Answer>) {
-        let count = self.stdout.done.len().min(self.stderr.done.len());
-        (count, self.take(count))
-    }
-
-    fn take(&mut self, count: usize) -> Vec<Answer> {
-        let stdout = std::mem::take(&mut self.stdout.done).into_iter();
-        let stderr = std::mem::take(&mut self.stderr.done).into_iter();
-        stdout
-            .zip(stderr)
-            .take(count)
-            .map(|((o, code), (e, _))| Answer { code, stdout: o, stderr: e })
-            .collect()
-    }
-
-    /// What it came to, once [`Self::is_complete`].
-    pub(super) fn finish(mut self) -> Outcome {
-        let (count, mut answers) = self.so_far();
-        let stopped = count > 0 && self.stops[count - 1] && answers[count - 1].code != 0;
-        if count == self.stops.len() || (stopped && self.stdout.cut.is_none()) {
-            return Outcome::Answered(answers);
-        }
-        let code = self.stdout.cut.or(self.stdout.end).unwrap_or_default();
-        if TIMED_OUT.contains(&code) {
-            return Outcome::TimedOut { part: count, answers };
-        }
-        if count + 1 == self.stops.len() && self.stdout.noise.is_some() {
-            // The last part took its shell with it (`kill $$`): it is its own answer.
-            let [stdout, stderr] =
-                [&mut self.stdout, &mut self.stderr].map(|s| std::mem::take(&mut s.buffer));
-            answers.push(Answer { code, stdout, stderr });
-            return Outcome::Answered(answers);
-        }
-        Outcome::Ended { part: count, code, stderr: self.stderr.buffer }
-    }
-}
-
-impl Stream {
-    fn feed(
-        &mut self,
-        bytes: &[u8],
-        mark: &[u8],
-        streams: &[bool],
-        line: &mut OnLine<'_>,
-    ) -> Result<(), Garbled> {
-        self.buffer.extend_from_slice(bytes);
-        self.total += bytes.len();
-        if self.total > ANSWER_LIMIT {
-            return Err(Garbled::TooMuch);
-        }
-        while self.end.is_none() {
-            match self.next_mark(mark) {
-                Some((at, after)) => {
-                    let words =
-                        String::from_utf8_lossy(&self.buffer[at + mark.len()..after]).trim().to_owned();
-                    self.pass(at, true, streams, line);
-                    self.take_mark(at, after, &words)?;
-                }
-                None => break,
-            }
-        }
-        if self.noise.is_none() && self.buffer.len() > NOISE_LIMIT {
-            return Err(Garbled::Noise);
-        }
-        self.pass(self.scanned, false, streams, line);
-        Ok(())
-    }
-
-    /// Start and end of the next mark with its line break. Leaves `scanned` where one may still begin.
-    fn next_mark(&mut self, mark: &[u8]) -> Option<(usize, usize)> {
-        loop {
-            let Some(found) = self.buffer[self.scanned..].iter().position(|&b| b == MARK) else {
-                self.scanned = self.buffer.len();
-                return None;
-            };
-            self.scanned += found;
-            let rest = &self.buffer[self.scanned..];
-            let same = rest.len().min(mark.len());
-            if rest[..same] == mark[..same] {
-                let length = rest.iter().position(|&b| b == b'\n')? + 1;
-                return Some((self.scanned, self.scanned + length));
-            }
-            self.scanned += 1;
-        }
-    }
-
-    fn take_mark(&mut self, at: usize, after: usize, words: &str) -> Result<(), Garbled> {
-        let (what, code) = words.split_once(' ').ok_or(Garbled::Order)?;
-        let code: i32 = code.parse().map_err(|_| Garbled::Order)?;
-        // A copy of just that length: a thousand small answers must not each keep a large buffer.
-        let printed = self.buffer[..at].to_vec();
-        self.buffer.drain(..after);
-        self.scanned = 0;
-        self.passed = 0;
-        if what == "b" {
-            self.noise = Some(printed);
-        } else if what == "end" {
-            self.end = Some(code);
-            // What the unfinished part printed.
-            self.buffer = printed;
-        } else if let Some(part) = what.strip_prefix('x') {
-            if part.parse() == Ok(self.done.len()) {
-                self.cut = Some(code);
-                // It stays in the buffer until the end of the frame, and is looked at no more.
-                let rest = std::mem::replace(&mut self.buffer, printed);
-                self.scanned = self.buffer.len();
-                self.passed = self.buffer.len();
-                self.buffer.extend(rest);
-            }
-        } else if what.parse() == Ok(self.done.len()) {
-            self.done.push((printed, code));
-        } else {
-            return Err(Garbled::Order);
-        }
-        Ok(())
-    }
-
-    /// Passes on the lines in `buffer[..until]`; with `all`, what is left without a line break too.
-    fn pass(&mut self, until: usize, all: bool, streams: &[bool], line: &mut OnLine<'_>) {
-        /// A longer line is passed on in pieces.
-        const LONGEST: usize = 64 << 10;
-        if self.noise.is_none() || self.end.is_some() || self.cut.is_some() {
-            return;
-        }
-        let part = self.done.len();
-        if !streams.get(part).copied().unwrap_or_default() {
-            return;
-        }
-        while self.passed < until {
-            let rest = &self.buffer[self.passed..until];
-            let (length, skip) = match rest.iter().position(|&b| b == b'\n') {
-                Some(end) => (end, 1),
-                None if all || rest.len() > LONGEST => (rest.len(), 0),
-                None => break,
-            };
-            let text = String::from_utf8_lossy(&rest[..length]);
-            line(part, text.strip_suffix('\r').unwrap_or(&text));
-            self.passed += length + skip;
-        }
-    }
 }
 
 #[cfg(test)]

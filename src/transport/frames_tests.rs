@@ -5,9 +5,10 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use super::super::decoder::{Decoder, Garbled, NOISE_LIMIT, Outcome};
 use super::*;
 use crate::model::Privilege;
-use crate::probe::Probe;
+use crate::probe::{Answer, Probe};
 use crate::sh;
 use crate::shell::Script;
 use crate::step::Payload;
@@ -33,12 +34,12 @@ pub(in crate::transport) fn shells() -> (tempfile::TempDir, Vec<String>) {
     (folder, found)
 }
 
-async fn open(shell: &str) -> Channel {
+pub(in crate::transport) async fn open(shell: &str) -> Channel {
     let opening = Opening::new(&Privilege::Login, false).unwrap();
     let arguments: Vec<String> =
         opening.arguments().iter().map(|word| word.replace("/bin/sh ", &format!("{shell} "))).collect();
     let pipes = Here { shell: shell.to_owned() }.launch(&arguments).await.unwrap();
-    Channel::open(pipes, opening, None, "run-1").await.unwrap()
+    Channel::open(pipes, opening, None, "run-1", Duration::from_secs(30)).await.unwrap()
 }
 
 /// As `sshd` does: a login shell gets the command line, here by arguments that `login` makes of it.
@@ -50,7 +51,7 @@ pub(in crate::transport) async fn open_by(
     let opening = Opening::new(&Privilege::Login, false).unwrap();
     let line = command_line(&opening.arguments()).replace("/bin/sh ", &format!("{shell} "));
     let pipes = Here { shell: program.to_owned() }.launch(&login(line)).await.unwrap();
-    Channel::open(pipes, opening, None, "run-1").await.unwrap()
+    Channel::open(pipes, opening, None, "run-1", Duration::from_secs(30)).await.unwrap()
 }
 
 fn frame(parts: Vec<Part>) -> Frame {
