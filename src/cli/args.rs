@@ -120,7 +120,7 @@ pub(super) struct Connection {
     /// Configuration file for ssh, in place of ~/.ssh/config
     #[arg(long, value_name = "FILE")]
     pub(super) ssh_config: Option<PathBuf>,
-    /// Give up connecting to a host after this time ("10s", "1m")
+    /// Give up on a host after this time without a connection [default: 10s], a login or a shell [default: 30s]
     #[arg(long, value_name = "TIME", value_parser = duration)]
     pub(super) connect_timeout: Option<std::time::Duration>,
     /// How many hosts are worked on at once [default: the inventory's `forks`, or 20]
@@ -238,9 +238,9 @@ pub(super) struct Run {
     /// Run it as root, through sudo
     #[arg(short, long)]
     pub(super) r#become: bool,
-    /// Stop the command after this time
-    #[arg(long, value_name = "TIME", value_parser = duration, default_value = "60s")]
-    pub(super) timeout: std::time::Duration,
+    /// Stop the command after this time; without it, it may take as long as it likes
+    #[arg(long, value_name = "TIME", value_parser = duration)]
+    pub(super) timeout: Option<std::time::Duration>,
     #[command(flatten)]
     pub(super) inventory: Inventory,
     #[command(flatten)]

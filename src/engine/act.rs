@@ -18,7 +18,7 @@ use crate::plan::failure_of as check_failure;
 use crate::probe::{Answer, Probe};
 use crate::sh;
 use crate::step::{Action, Change, Origin, Payload, Then, Verdict};
-use crate::transport::{Frame, Output, Part, TransportError};
+use crate::transport::{Frame, Keep, Output, Part, TransportError};
 
 /// How long to wait between two tries to reach a host that restarts.
 const RECONNECT_PAUSE: Duration = Duration::from_secs(2);
@@ -151,6 +151,7 @@ impl HostRun {
                 stream: matches!(action.then, Then::Nothing),
                 shared: None,
                 together: None,
+                keep: if matches!(action.then, Then::Save(_)) { Keep::CONTENT } else { Keep::ACTION },
             };
             parts.push((part, shown.label.clone()));
         }

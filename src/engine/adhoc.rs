@@ -13,18 +13,31 @@ use crate::model::{Failure, Host, Privilege};
 use crate::plan;
 use crate::probe::Answer;
 use crate::shell::Script;
-use crate::transport::{Connector, Frame, Part, TransportError};
+use crate::transport::{Connector, Frame, Keep, Part, TransportError};
 
 /// What each host answered, in inventory order; `Err((reached, failure))` where it did not: `reached` tells
 /// a host that failed from one that could not be reached.
 pub type Answers<T> = Vec<(Arc<Host>, Result<T, (bool, Failure)>)>;
 
-/// Runs a script on each host, bounded by `timeout`.
+/// Runs a script on each host, bounded by `timeout` if there is one.
 pub async fn command(
     hosts: &[Arc<Host>],
     script: Script,
     privilege: Privilege,
-    timeout: Duration,
+    timeout: Option<Duration>,
+    options: &Options,
+    connector: Arc<dyn Connector>,
+    cancel: Cancel,
+) -> Answers<Answer> {
+    let timeout = timeout.unwrap_or(Frame::NO_BOUND);
+    let part = Part { keep: Keep::CONTENT, ..Part::question(script) };
+    each(hosts, &Frame { privilege, parts: vec![part], timeout }, options, connector, cancel).await
+}
+
+/// Sends a frame of one part to each host.
+async fn each(
+    hosts: &[Arc<Host>],
+    frame: &Frame,
     options: &Options,
     connector: Arc<dyn Connector>,
     cancel: Cancel,
@@ -33,9 +46,7 @@ pub async fn command(
     let mut tasks = JoinSet::new();
     for (n, host) in hosts.iter().enumerate() {
         let link = Link::new(Arc::clone(host), Arc::clone(&connector));
-        let frame =
-            Frame { privilege: privilege.clone(), parts: vec![Part::question(script.clone())], timeout };
-        let (forks, cancel) = (Arc::clone(&forks), cancel.clone());
+        let (frame, forks, cancel) = (frame.clone(), Arc::clone(&forks), cancel.clone());
         tasks.spawn(async move {
             let _permit = forks.acquire_owned().await;
             let mut ignore = |_: crate::transport::Output<'_>| {};
@@ -72,8 +83,9 @@ pub async fn facts(
     cancel: Cancel,
 ) -> Answers<crate::facts::Facts> {
     let probe = crate::facts::probe();
-    let timeout = options.probe_timeout;
-    let answers = command(hosts, probe.script, Privilege::Login, timeout, options, connector, cancel).await;
+    let parts = vec![Part::probe(&probe)];
+    let frame = Frame { privilege: Privilege::Login, parts, timeout: options.probe_timeout };
+    let answers = each(hosts, &frame, options, connector, cancel).await;
     let read = |answer: Answer| crate::facts::parse(&answer).map_err(|e| (true, plan::failure_of(&e)));
     answers.into_iter().map(|(host, answer)| (host, answer.and_then(read))).collect()
 }

@@ -105,6 +105,17 @@ async fn ask_group(
                         .hint("something on the host blocks: look for processes in state D and for dead network mounts")
                 }));
             }
+            // One answer is too long: the same.
+            Err(TransportError::TooMuch { message, answers, .. }) => {
+                replies.extend(answers.into_iter().take(rest.len() - 1).map(Ok));
+                let question: String = probes[replies.len()].script.to_string().chars().take(200).collect();
+                replies.push(Err(Failure {
+                    command: Some(question),
+                    ..Failure::new(message).hint(
+                        "what the step looks at is too large, or something on the host prints without end",
+                    )
+                }));
+            }
             Err(error @ TransportError::Unreachable { .. }) => return Err(error),
             Err(error) => {
                 let failure = failure_of(&error);
@@ -121,6 +132,7 @@ pub(super) fn failure_of(error: &TransportError) -> Failure {
         TransportError::Unreachable { hint, .. }
         | TransportError::Privilege { hint, .. }
         | TransportError::Shell { hint, .. } => hint.clone(),
+        TransportError::TooMuch { .. } => Some("let it print less, or write to a file on the host".into()),
         TransportError::TimedOut { .. } => None,
     };
     Failure { hint, ..Failure::from_error(error) }

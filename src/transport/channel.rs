@@ -5,9 +5,10 @@
 use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
-use tokio::time::{Instant, timeout_at};
+use tokio::time::{Instant, sleep_until, timeout_at};
 
-use super::frames::{self, Decoder, Garbled, Nonce, Outcome, Piece};
+use super::decoder::{Decoder, Garbled, NOISE_LIMIT, Outcome};
+use super::frames::{self, Nonce, Piece};
 use super::{BoxFuture, Frame, Output, TransportError, sudo};
 use crate::model::{Privilege, Secret};
 use crate::probe::Answer;
@@ -37,9 +38,6 @@ pub(super) enum End {
 /// How long the controller waits after the host's own bound: 5 s until `timeout` kills, and the way back.
 const GRACE: Duration = Duration::from_secs(10);
 
-/// How long a login shell may take to start.
-const START: Duration = Duration::from_secs(30);
-
 /// As much as one write of a pipe takes on Linux.
 const CHUNK: usize = 64 << 10;
 
@@ -50,9 +48,11 @@ pub(super) struct Channel {
     greeting: String,
     user: Option<String>,
     password: bool,
-    /// Who logged in, once the shell has said so.
+    /// Who logged in, once the shell has said so: before, nobody knows whether there is one.
     login_user: Option<String>,
-    fresh: bool,
+    /// How long a shell may take to come up, and until when it has to.
+    start: Duration,
+    up_by: Instant,
 }
 
 /// Returns random text; a reader of the process list must not be able to guess it.
@@ -102,6 +102,7 @@ impl Channel {
         opening: Opening,
         password: Option<&Secret>,
         run_id: &str,
+        start: Duration,
     ) -> Result<Self, TransportError> {
         let mut channel = Self {
             pipes,
@@ -110,17 +111,17 @@ impl Channel {
             user: opening.user,
             password: password.is_some(),
             login_user: None,
-            fresh: true,
+            start,
+            up_by: Instant::now() + start,
         };
         if let (Some(prompt), Some(password)) = (&opening.prompt, password) {
-            let deadline = Instant::now() + START;
-            let asked = timeout_at(deadline, channel.answer_prompt(prompt, password)).await;
-            asked.map_err(|_| {
-                shell_error(
-                    format!("no shell came up within {} s", START.as_secs()),
-                    Some("look at the start files of the login shell and at sudo's prompt on the host"),
-                )
-            })??;
+            let (mut stdout, mut stderr) = (Vec::new(), Vec::new());
+            let up_by = channel.up_by;
+            let answered = channel.answer_prompt(prompt, password, &mut stdout, &mut stderr);
+            match timeout_at(up_by, answered).await {
+                Ok(answered) => answered?,
+                Err(_) => return Err(channel.silent(&stdout, &stderr)),
+            }
         }
         Ok(channel)
     }
@@ -131,17 +132,22 @@ impl Channel {
     }
 
     /// Waits for the greeting or the prompt, whichever comes first.
-    async fn answer_prompt(&mut self, prompt: &str, password: &Secret) -> Result<(), TransportError> {
-        let (mut stdout, mut stderr) = (Vec::new(), Vec::new());
+    async fn answer_prompt(
+        &mut self,
+        prompt: &str,
+        password: &Secret,
+        stdout: &mut Vec<u8>,
+        stderr: &mut Vec<u8>,
+    ) -> Result<(), TransportError> {
         let mut open = (true, true);
         let mut given = false;
         let prompted = |stderr: &[u8]| String::from_utf8_lossy(stderr).matches(prompt).count();
         loop {
-            if let Some(user) = frames::greeted(&stdout, &self.greeting) {
+            if let Some(user) = frames::greeted(stdout, &self.greeting) {
                 self.login_user = Some(user);
                 return Ok(());
             }
-            match (prompted(&stderr), given) {
+            match (prompted(stderr), given) {
                 (0, _) | (1, true) => {}
                 (1, false) => {
                     let line = zeroize::Zeroizing::new(format!("{}\n", password.expose()));
@@ -153,15 +159,15 @@ impl Channel {
                 // Each wrong try may count towards locking the account: one is enough.
                 _ => return Err(sudo::wrong_password(self.user.as_deref().unwrap_or_default())),
             }
-            if stdout.len().max(stderr.len()) > frames::NOISE_LIMIT {
+            if stdout.len().max(stderr.len()) > NOISE_LIMIT {
                 return Err(garbled(&Garbled::Noise));
             }
             if open == (false, false) {
-                return Err(self.not_started(&stdout, &stderr).await);
+                return Err(self.not_started(stdout, stderr).await);
             }
             tokio::select! {
-                read = read(&mut self.pipes.stdout, &mut stdout), if open.0 => open.0 = read,
-                read = read(&mut self.pipes.stderr, &mut stderr), if open.1 => open.1 = read,
+                read = read(&mut self.pipes.stdout, stdout), if open.0 => open.0 = read,
+                read = read(&mut self.pipes.stderr, stderr), if open.1 => open.1 = read,
             }
         }
     }
@@ -175,24 +181,30 @@ impl Channel {
         let nonce = nonce()?;
         let pieces = frames::encode(frame, &nonce, &self.run_id);
         let mut decoder = Decoder::new(&nonce, &frame.parts);
-        let start = if std::mem::take(&mut self.fresh) { START } else { Duration::ZERO };
-        let deadline = Instant::now() + frame.timeout + GRACE + start;
-        let done = timeout_at(deadline, self.talk(&pieces, &mut decoder, output)).await;
-        match done {
-            Err(_) if decoder.has_begun() => {
+        match self.talk(&pieces, &mut decoder, frame.timeout, output).await {
+            Err(Stopped::Silent) => Err(self.silent(decoder.noise(false), decoder.noise(true))),
+            Err(Stopped::TimedOut) if decoder.has_begun() => {
                 let (part, answers) = decoder.so_far();
                 Err(TransportError::TimedOut { after: frame.timeout, part: Some(part), answers })
             }
-            Err(_) => Err(TransportError::TimedOut { after: frame.timeout, part: None, answers: Vec::new() }),
-            Ok(Err(garbled)) => Err(self::garbled(&garbled)),
-            Ok(Ok(())) if decoder.is_complete() => {
-                if self.login_user.is_none() {
-                    self.login_user = frames::greeted(decoder.noise(false), &self.greeting);
-                }
-                Self::outcome(decoder.finish(), frame)
+            Err(Stopped::TimedOut) => Err(shell_error(
+                format!(
+                    "the shell on the host did not begin with a script within {} s",
+                    frame.timeout.as_secs()
+                ),
+                Some(
+                    "something on the host blocks: look for processes in state D and for dead network mounts",
+                ),
+            )),
+            Err(Stopped::Garbled(Garbled::TooMuch(limit))) if decoder.has_begun() => {
+                let message = Garbled::TooMuch(limit).to_string();
+                let (part, answers) = decoder.so_far();
+                Err(TransportError::TooMuch { message, part, answers })
             }
-            Ok(Ok(())) if decoder.has_begun() => Err(self.broke_off().await),
-            Ok(Ok(())) => Err(self.not_started(decoder.noise(false), decoder.noise(true)).await),
+            Err(Stopped::Garbled(garbled)) => Err(self::garbled(&garbled)),
+            Ok(()) if decoder.is_complete() => Self::outcome(decoder.finish(), frame),
+            Ok(()) if decoder.has_begun() => Err(self.broke_off().await),
+            Ok(()) => Err(self.not_started(decoder.noise(false), decoder.noise(true)).await),
         }
     }
 
@@ -216,12 +228,15 @@ impl Channel {
 
     /// Writes and reads at the same time: the host may answer before it has read all, and pipes are short.
     /// Returns when the frame is over or both streams have ended.
+    ///
+    /// A shell that was never heard of has to come up first; only then the frame's own bound begins.
     async fn talk(
         &mut self,
         pieces: &[Piece],
         decoder: &mut Decoder,
+        bound: Duration,
         output: &mut (dyn FnMut(Output<'_>) + Send),
-    ) -> Result<(), Garbled> {
+    ) -> Result<(), Stopped> {
         let Pipes { stdin, stdout, stderr, .. } = &mut self.pipes;
         let write = async {
             for piece in pieces {
@@ -230,6 +245,11 @@ impl Channel {
             stdin.flush().await
         };
         tokio::pin!(write);
+        let mut up = self.login_user.is_some();
+        let deadline = sleep_until(if up { Instant::now() + bound + GRACE } else { self.up_by });
+        tokio::pin!(deadline);
+        // How much was looked through for the greeting.
+        let mut heard = 0;
         let (mut writing, mut open) = (true, (true, true));
         let (mut from_stdout, mut from_stderr) = (Vec::with_capacity(CHUNK), Vec::with_capacity(CHUNK));
         while !decoder.is_complete() && open != (false, false) {
@@ -240,15 +260,46 @@ impl Channel {
                     open.0 = read;
                     decoder.feed(false, &from_stdout, &mut |part, line| output(Output { part, stderr: false, line }))?;
                     from_stdout.clear();
+                    if !up {
+                        let noise = decoder.noise(false);
+                        self.login_user = frames::greeted(&noise[heard..], &self.greeting);
+                        // A user's name is not that long.
+                        heard = noise.len().saturating_sub(1024).max(heard);
+                        up = self.login_user.is_some() || decoder.has_begun();
+                        if up {
+                            deadline.as_mut().reset(Instant::now() + bound + GRACE);
+                        }
+                    }
                 }
                 read = read(stderr, &mut from_stderr), if open.1 => {
                     open.1 = read;
                     decoder.feed(true, &from_stderr, &mut |part, line| output(Output { part, stderr: true, line }))?;
                     from_stderr.clear();
                 }
+                () = &mut deadline => return Err(if up { Stopped::TimedOut } else { Stopped::Silent }),
             }
         }
         Ok(())
+    }
+
+    /// No shell came up in time. A host that lets nobody in far enough to run a command is not there.
+    fn silent(&self, stdout: &[u8], stderr: &[u8]) -> TransportError {
+        let said = [shortened(stderr), shortened(stdout)].join(" ").trim().to_owned();
+        let said = if said.is_empty() { String::new() } else { format!("; it said: {said}") };
+        let (what, hint) = match &self.user {
+            None => (
+                "the login shell",
+                "look at the start files of the login shell; --connect-timeout waits longer",
+            ),
+            Some(_) => (
+                "the login shell, or sudo in it,",
+                "look at the start files of the login shell, and whether sudo waits for a directory service; \
+                 --connect-timeout waits longer",
+            ),
+        };
+        let message =
+            format!("the host lets us in, but {what} did not come up within {}{said}", seconds(self.start));
+        TransportError::Unreachable { message, hint: Some(hint.to_owned()), lost: false }
     }
 
     /// Both streams ended within a frame.
@@ -306,6 +357,21 @@ impl Channel {
     }
 }
 
+/// Why talking ended before the frame was over.
+enum Stopped {
+    /// No shell came up.
+    Silent,
+    /// The frame's bound was reached.
+    TimedOut,
+    Garbled(Garbled),
+}
+
+impl From<Garbled> for Stopped {
+    fn from(garbled: Garbled) -> Self {
+        Self::Garbled(garbled)
+    }
+}
+
 /// In place of a process that has been asked already.
 struct Gone;
 
@@ -329,10 +395,15 @@ pub(super) fn shell_error(message: String, hint: Option<&str>) -> TransportError
 fn garbled(error: &Garbled) -> TransportError {
     let hint = match error {
         Garbled::Noise => "look at the start files of the login shell (.bashrc, config.fish)",
-        Garbled::TooMuch => "let the script print less, or write to a file",
+        Garbled::TooMuch(_) => "let the script print less, or write to a file",
         Garbled::Order => "please report this with the output of `sh` and `head --version` on the host",
     };
     shell_error(error.to_string(), Some(hint))
+}
+
+/// `10 s`, `0.5 s`.
+pub(super) fn seconds(bound: Duration) -> String {
+    format!("{} s", bound.as_secs_f64())
 }
 
 /// The end of what was printed, on one line.

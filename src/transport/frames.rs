@@ -2,11 +2,11 @@
 //!
 //! Pure: no I/O, no clock. `ssh` and `local` speak the same form.
 //!
-//! The command of a channel is `/bin/sh -c` with three short programs that never change, each one line without
+//! The command of a channel is `/bin/sh -c` with four short programs that never change, each one line without
 //! single quotes, exclamation marks and backslashes, so that sh, bash, zsh, csh and fish as login shells all hand
-//! them on as they are. [`LOGIN`] finds out who is logged in and goes through `sudo` if another user is wanted;
-//! [`DRIVER`] stays and starts one [`RUNNER`] under `timeout` for each frame, which takes the frame's script from
-//! standard input. Scripts and payloads go there and nowhere else: argument vectors and environments show no secret.
+//! them on as they are. [`ENTER`] leaves behind what the login has brought; [`LOGIN`] finds out who is logged in and
+//! goes through `sudo` (and [`ENTER`] again) if another user is wanted; [`DRIVER`] stays and starts one [`RUNNER`]
+//! under `timeout` for each frame, which takes the frame's script from standard input. Scripts and payloads go there and nowhere else: argument vectors and environments show no secret.
 //!
 //! Standard output and standard error stay apart and are binary safe: on both, a line with the frame's nonce
 //! follows what a part printed. Nothing that runs in a part can print the nonce, for it is never whole in the part's
@@ -22,29 +22,68 @@ use std::time::Duration;
 use zeroize::Zeroizing;
 
 use super::{Frame, Part};
-use crate::probe::{Answer, Shared};
+use crate::probe::Shared;
 use crate::shell::quote;
 use crate::step::Payload;
 
-/// Arguments: driver, runner, greeting, user (empty for the one who logged in), prompt (empty: no password known).
+/// Begins anew with an environment of our own, whatever a login or `sudo` has left: variables, also those that are
+/// read-only in the shell that goes (`TMOUT`, which `read` of bash obeys), functions that bash exports, options
+/// (`SHELLOPTS`, `POSIXLY_CORRECT`), `LD_PRELOAD`. Until `env` has run, only special builtins are used, which no
+/// function can stand in for (POSIX, 2.9.1).
 ///
-/// `sudo -p`: the prompt is known only to us, so we send the password when, and only when, it is asked for
-/// (sudo(8)). The password is read byte by byte; nothing behind it is lost.
-const LOGIN: &str = concat!(
-    "PATH=/usr/sbin:/usr/bin:/sbin:/bin; export PATH; u=$(id -un); ",
-    r#"if [ -z "$4" ] || [ "$u" = "$4" ]; then exec /bin/sh -c "$1" hostwright "$2" "$3" "$u"; "#,
-    r#"elif [ -z "$(command -v sudo)" ]; then echo "$3 nosudo" >&2; exit 1; "#,
-    r#"elif [ -n "$5" ]; then exec sudo -H -S -p "$5" -u "$4" /bin/sh -c "$1" hostwright "$2" "$3" "$u"; "#,
-    r#"else exec sudo -H -n -u "$4" /bin/sh -c "$1" hostwright "$2" "$3" "$u"; fi"#,
+/// Kept on purpose: who it is, the proxies by which packages and images are fetched, and what belongs to the session
+/// (agent forwarding, tickets, the user's own systemd). `$2` runs then, with all the arguments.
+const ENTER: &str = concat!(
+    "exec /usr/bin/env -i PATH=/usr/sbin:/usr/bin:/sbin:/bin LC_ALL=C LANG=C SHELL=/bin/sh ",
+    r#"${HOME+"HOME=$HOME"} ${USER+"USER=$USER"} ${LOGNAME+"LOGNAME=$LOGNAME"} "#,
+    r#"${http_proxy+"http_proxy=$http_proxy"} ${https_proxy+"https_proxy=$https_proxy"} "#,
+    r#"${ftp_proxy+"ftp_proxy=$ftp_proxy"} ${all_proxy+"all_proxy=$all_proxy"} ${no_proxy+"no_proxy=$no_proxy"} "#,
+    r#"${HTTP_PROXY+"HTTP_PROXY=$HTTP_PROXY"} ${HTTPS_PROXY+"HTTPS_PROXY=$HTTPS_PROXY"} "#,
+    r#"${FTP_PROXY+"FTP_PROXY=$FTP_PROXY"} ${ALL_PROXY+"ALL_PROXY=$ALL_PROXY"} ${NO_PROXY+"NO_PROXY=$NO_PROXY"} "#,
+    r#"${SSH_AUTH_SOCK+"SSH_AUTH_SOCK=$SSH_AUTH_SOCK"} ${SSH_CONNECTION+"SSH_CONNECTION=$SSH_CONNECTION"} "#,
+    r#"${KRB5CCNAME+"KRB5CCNAME=$KRB5CCNAME"} ${XDG_RUNTIME_DIR+"XDG_RUNTIME_DIR=$XDG_RUNTIME_DIR"} "#,
+    r#"/bin/sh -c "$2" hostwright "$@""#,
 );
 
-/// Arguments: runner, greeting, login user. `read` takes byte after byte from a pipe, so the runner finds all that
-/// follows the line. It moves to `/`: the home may be unreadable for the user, or on a dead network file system.
+/// Arguments: [`ENTER`], this, driver, runner, greeting, user (empty for the one who logged in), prompt (empty: no
+/// password known).
+///
+/// `sudo -p`: the prompt is known only to us, so we send the password when, and only when, it is asked for
+/// (sudo(8)). The password is read byte by byte; nothing behind it is lost. What `sudo` adds to the environment is
+/// dropped again.
+const LOGIN: &str = concat!(
+    r#"cd /; u=$(id -un); d=$3; "#,
+    r#"if [ -z "$6" ] || [ "$u" = "$6" ]; then set -- "$1" "$3" "$4" "$5" "$u" "$u"; eval "$d"; "#,
+    r#"elif [ -z "$(command -v sudo)" ]; then echo "$5 nosudo" >&2; exit 1; "#,
+    r#"elif [ -n "$7" ]; then "#,
+    r#"exec sudo -H -S -p "$7" -u "$6" /bin/sh -c "$1" hostwright "$1" "$3" "$4" "$5" "$u" "$6"; "#,
+    r#"else exec sudo -H -n -u "$6" /bin/sh -c "$1" hostwright "$1" "$3" "$4" "$5" "$u" "$6"; fi"#,
+);
+
+/// Arguments: [`ENTER`], this, runner, greeting, login user, own user. `read` takes byte after byte from a pipe, so
+/// the runner finds all that follows the line.
+///
+/// It moves to `/`: the home may be unreadable for the user, or on a dead network file system. Then what an `exec`
+/// leaves as it was is put in order: open files, limits as far as one may, the home and the name by the account
+/// (`~NAME`, for names of plain characters: what is left of one when those are taken out is empty), and signals that
+/// are ignored, which no shell can put right (`trap` of a non-interactive one must not). An `env` of before coreutils
+/// 8.31 cannot either; there the kills below are harder ones.
 const DRIVER: &str = concat!(
-    "PATH=/usr/sbin:/usr/bin:/sbin:/bin LC_ALL=C; export PATH LC_ALL; ",
-    "unset ENV BASH_ENV CDPATH LANGUAGE GREP_OPTIONS POSIXLY_CORRECT; umask 022; cd /; ",
-    r#"echo "$2 user $3"; "#,
-    r#"while IFS=" " read -r m t; do timeout -k 5 "$t" /bin/sh -c "$1" /bin/sh; c=$?; "#,
+    "cd /; umask 022; exec 3>&- 4>&- 5>&- 6>&- 7>&- 8>&- 9>&-; { read -r s </proc/self/stat; } 2>/dev/null; ",
+    r#"n=0 i=0; for f in ${s##*")"}; do n=$((n + 1)); if [ "$n" = 31 ]; then i=$f; fi; done; "#,
+    r#"if [ "$i" = 0 ] || [ -n "$hw_d" ]; then unset hw_d; elif env --default-signal true 2>/dev/null; then "#,
+    r#"exec env --default-signal hw_d=1 /bin/sh -c "$2" hostwright "$@"; fi; "#,
+    "{ for l in t f d v; do ulimit -$l unlimited || ulimit -S -$l unlimited; done; ",
+    "while read -r a b c s f; do case $b-$s in *-unlimited) ;; ",
+    "stack-*) [ $s -ge 8388608 ] || ulimit -s 8192 || ulimit -S -s 8192;; ",
+    "open-*) [ $s -ge 1024 ] || ulimit -n 1024 || ulimit -S -n 1024;; ",
+    "esac; done </proc/self/limits; } 2>/dev/null; ",
+    "l=; IFS=abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_.@-; ",
+    r#"set -f; for f in $6; do l=$l$f; done; set +f; unset IFS; "#,
+    r#"case $l$6 in [a-zA-Z_]*) USER=$6 LOGNAME=$6; eval "l=~$6"; case $l in /*) HOME=$l;; esac; esac; "#,
+    r#"HOME=${HOME:-/}; export HOME USER LOGNAME; unset OLDPWD; "#,
+    r#"echo "$4 user $5"; "#,
+    r#"while IFS=" " read -r m t; do timeout -k 5 "$t" /bin/sh -c "$3" /bin/sh; c=$?; "#,
     r#"echo "$m end $c"; echo "$m end $c" >&2; done"#,
 );
 
@@ -62,22 +101,13 @@ const BOUNDED: &str = concat!(
 );
 
 /// What every mark starts with: rare in text, so that looking for marks in much output is quick.
-const MARK: u8 = 0x1e;
-
-/// More than this before the first mark is not a banner but a login shell that runs wild.
-pub(super) const NOISE_LIMIT: usize = 1 << 20;
-
-/// What one stream of one frame may bring. An answer is kept in memory, and so are thousands of hosts.
-pub(super) const ANSWER_LIMIT: usize = 256 << 20;
-
-/// What `timeout` returns when the bound was reached: 124, or 137 when it had to kill (timeout(1)).
-const TIMED_OUT: [i32; 2] = [124, 137];
+pub(super) const MARK: u8 = 0x1e;
 
 /// Random text that tells our own lines from all others.
 #[derive(Clone)]
 pub(super) struct Nonce {
     /// 32 hexadecimal digits, for the marks of a frame.
-    mark: String,
+    pub(super) mark: String,
     /// 16 hexadecimal digits, behind scripts and payloads.
     seal: String,
 }
@@ -100,8 +130,10 @@ impl Nonce {
 pub(super) fn arguments(user: Option<&str>, greeting: &str, prompt: Option<&str>) -> Vec<String> {
     [
         "-c",
-        LOGIN,
+        r#"eval "$1""#,
         "hostwright",
+        ENTER,
+        LOGIN,
         DRIVER,
         RUNNER,
         greeting,
@@ -126,9 +158,10 @@ pub(super) fn is_user_name(user: &str) -> bool {
 
 /// Returns who is logged in, if the greeting is in `text`.
 pub(super) fn greeted(text: &[u8], greeting: &str) -> Option<String> {
-    let text = String::from_utf8_lossy(text);
-    let rest = &text[text.find(&format!("{greeting} user "))? + greeting.len() + 6..];
-    rest.split_once('\n').map(|(user, _)| user.to_owned())
+    let greeting = format!("{greeting} user ").into_bytes();
+    let rest = &text[text.windows(greeting.len()).position(|part| part == greeting)? + greeting.len()..];
+    let end = rest.iter().position(|&b| b == b'\n')?;
+    Some(String::from_utf8_lossy(&rest[..end]).into_owned())
 }
 
 /// Whether the wrapper said that there is no `sudo`.
@@ -177,7 +210,7 @@ pub(super) fn encode(frame: &Frame, nonce: &Nonce, run_id: &str) -> Vec<Piece> {
 
 /// For `timeout`, to which 0 means no bound at all.
 fn seconds(bound: Duration) -> String {
-    format!("{:.3}", bound.as_secs_f64().max(0.001))
+    if bound >= Frame::NO_BOUND { "0".into() } else { format!("{:.3}", bound.as_secs_f64().max(0.001)) }
 }
 
 /// The script of a frame. `write!` to a string cannot fail.
@@ -249,7 +282,8 @@ const WATCH: &str = "hw_w & hw_p=$!\n";
 /// - `hw_w` watches standard input, on which nothing comes before the frame has been answered: its end means that
 ///   the controller is gone, or wants this to stop. `timeout` leads the group: it passes the signal on and kills
 ///   what is left after 5 s.
-/// - `hw_k` ends the watcher; SIGPIPE, because no shell writes a message about that one.
+/// - `hw_k` ends the watcher; by SIGPIPE, because no shell writes a message about that one, and where it is ignored
+///   by SIGKILL (of two deadly signals Linux takes the one that came first).
 /// - `hw_q` ends the frame and throws away so many bytes of payloads that are not wanted any more.
 ///
 /// The trap keeps the shell waiting for its part when it is told to stop, so that `timeout` does not take it for
@@ -261,7 +295,8 @@ fn prelude(nonce: &Nonce, run_id: &str) -> String {
          hw_m() {{ printf '%s%s %s %s\\n' \"$hw_a\" \"$hw_e\" \"$1\" \"$2\"; \
          printf '%s%s %s %s\\n' \"$hw_a\" \"$hw_e\" \"$1\" \"$2\" >&2; }}\n\
          hw_w() {{ IFS= read -r hw_x <&5 || kill -TERM 0; }}\n\
-         hw_k() {{ [ -z \"$hw_p\" ] || {{ kill -PIPE \"$hw_p\"; wait \"$hw_p\"; }} 2>/dev/null; }}\n\
+         hw_k() {{ [ -z \"$hw_p\" ] || {{ kill -PIPE \"$hw_p\"; kill -KILL \"$hw_p\"; \
+         wait \"$hw_p\"; }} 2>/dev/null; }}\n\
          hw_q() {{ hw_k; [ \"$1\" = 0 ] || head -c \"$1\" <&5 >/dev/null; exit 0; }}\n\
          trap 'exit 143' TERM\n",
         mark = char::from(MARK),
@@ -285,7 +320,7 @@ fn part_text(index: usize, part: &Part, watcher: bool) -> Zeroizing<String> {
         "{{ read -r hw_f hw_x </proc/self/stat; echo \"$hw_f\"; head -c {length} <&5; IFS= read -r hw_x <&5; \
          [ \"$hw_x\" = \"$hw_z\" ] || {{ trap '' TERM; kill -TERM 0; sleep 20; }}; exec >&-;{after} }} | \
          {{ IFS= read -r hw_f; ( eval {code} ) 3<&0 </dev/null 5<&-\nhw_c=$?; cat >/dev/null; \
-         kill -PIPE \"$hw_f\" 2>/dev/null; exit $hw_c; }}\nhw_c=$?\nhw_m {index} $hw_c\n",
+         {{ kill -PIPE \"$hw_f\"; kill -KILL \"$hw_f\"; }} 2>/dev/null; exit $hw_c; }}\nhw_c=$?\nhw_m {index} $hw_c\n",
         length = payload.0.len(),
         code = *code,
     ))
@@ -296,233 +331,6 @@ fn quote_always(text: &str) -> String {
     format!("'{}'", text.replace('\'', r"'\''"))
 }
 
-/// Reads the answers to one frame from both streams.
-pub(super) struct Decoder {
-    mark: Vec<u8>,
-    /// Of each part, whether its lines are passed on.
-    streams: Vec<bool>,
-    /// Of each part, whether it stops the frame when it fails.
-    stops: Vec<bool>,
-    stdout: Stream,
-    stderr: Stream,
-}
-
-/// One of the two streams.
-#[derive(Default)]
-struct Stream {
-    /// What has come and is not yet assigned.
-    buffer: Vec<u8>,
-    /// Where in `buffer` to look for the next mark.
-    scanned: usize,
-    /// Where in `buffer` the next line to pass on starts.
-    passed: usize,
-    total: usize,
-    noise: Option<Vec<u8>>,
-    /// What the parts printed, and their codes.
-    done: Vec<(Vec<u8>, i32)>,
-    /// The code with which the bounded part ended that did not set its own mark.
-    cut: Option<i32>,
-    end: Option<i32>,
-}
-
-/// What came out of a frame.
-#[derive(Debug, PartialEq, Eq)]
-pub(super) enum Outcome {
-    /// All parts, or all up to one that failed and stops.
-    Answered(Vec<Answer>),
-    /// A bound was reached in this part.
-    TimedOut { part: usize, answers: Vec<Answer> },
-    /// The shell of the frame ended by itself in this part, with this code and error output.
-    Ended { part: usize, code: i32, stderr: Vec<u8> },
-}
-
-/// The host does not keep to the form.
-#[derive(Debug, PartialEq, Eq, thiserror::Error)]
-pub(super) enum Garbled {
-    #[error("the login shell prints without end")]
-    Noise,
-    #[error("the scripts printed more than {} MiB", ANSWER_LIMIT >> 20)]
-    TooMuch,
-    #[error("the shell on the host answered out of order")]
-    Order,
-}
-
-/// Gets the complete lines: part and text.
-pub(super) type OnLine<'a> = dyn FnMut(usize, &str) + Send + 'a;
-
-impl Decoder {
-    pub(super) fn new(nonce: &Nonce, parts: &[Part]) -> Self {
-        let mark = [&[MARK], nonce.mark.as_bytes()].concat();
-        let streams = parts.iter().map(|part| part.stream).collect();
-        let stops = parts.iter().map(|part| part.stop_on_failure).collect();
-        Self { mark, streams, stops, stdout: Stream::default(), stderr: Stream::default() }
-    }
-
-    /// Takes bytes of standard output, or of standard error.
-    pub(super) fn feed(&mut self, stderr: bool, bytes: &[u8], line: &mut OnLine<'_>) -> Result<(), Garbled> {
-        let stream = if stderr { &mut self.stderr } else { &mut self.stdout };
-        stream.feed(bytes, &self.mark, &self.streams, line)
-    }
-
-    /// Whether the frame is over on both streams.
-    pub(super) fn is_complete(&self) -> bool {
-        self.stdout.end.is_some() && self.stderr.end.is_some()
-    }
-
-    /// Whether the first mark was seen, so that the shell is known to work.
-    pub(super) fn has_begun(&self) -> bool {
-        self.stdout.noise.is_some()
-    }
-
-    /// What was printed on standard output before the first mark, or all there is if none came.
-    pub(super) fn noise(&self, stderr: bool) -> &[u8] {
-        let stream = if stderr { &self.stderr } else { &self.stdout };
-        stream.noise.as_deref().unwrap_or(&stream.buffer)
-    }
-
-    /// The part that is running or was last, and the answers before it.
-    pub(super) fn so_far(&mut self) -> (usize, Vec<Answer>) {
-        let count = self.stdout.done.len().min(self.stderr.done.len());
-        (count, self.take(count))
-    }
-
-    fn take(&mut self, count: usize) -> Vec<Answer> {
-        let stdout = std::mem::take(&mut self.stdout.done).into_iter();
-        let stderr = std::mem::take(&mut self.stderr.done).into_iter();
-        stdout
-            .zip(stderr)
-            .take(count)
-            .map(|((o, code), (e, _))| Answer { code, stdout: o, stderr: e })
-            .collect()
-    }
-
-    /// What it came to, once [`Self::is_complete`].
-    pub(super) fn finish(mut self) -> Outcome {
-        let (count, mut answers) = self.so_far();
-        let stopped = count > 0 && self.stops[count - 1] && answers[count - 1].code != 0;
-        if count == self.stops.len() || (stopped && self.stdout.cut.is_none()) {
-            return Outcome::Answered(answers);
-        }
-        let code = self.stdout.cut.or(self.stdout.end).unwrap_or_default();
-        if TIMED_OUT.contains(&code) {
-            return Outcome::TimedOut { part: count, answers };
-        }
-        if count + 1 == self.stops.len() && self.stdout.noise.is_some() {
-            // The last part took its shell with it (`kill $$`): it is its own answer.
-            let [stdout, stderr] =
-                [&mut self.stdout, &mut self.stderr].map(|s| std::mem::take(&mut s.buffer));
-            answers.push(Answer { code, stdout, stderr });
-            return Outcome::Answered(answers);
-        }
-        Outcome::Ended { part: count, code, stderr: self.stderr.buffer }
-    }
-}
-
-impl Stream {
-    fn feed(
-        &mut self,
-        bytes: &[u8],
-        mark: &[u8],
-        streams: &[bool],
-        line: &mut OnLine<'_>,
-    ) -> Result<(), Garbled> {
-        self.buffer.extend_from_slice(bytes);
-        self.total += bytes.len();
-        if self.total > ANSWER_LIMIT {
-            return Err(Garbled::TooMuch);
-        }
-        while self.end.is_none() {
-            match self.next_mark(mark) {
-                Some((at, after)) => {
-                    let words =
-                        String::from_utf8_lossy(&self.buffer[at + mark.len()..after]).trim().to_owned();
-                    self.pass(at, true, streams, line);
-                    self.take_mark(at, after, &words)?;
-                }
-                None => break,
-            }
-        }
-        if self.noise.is_none() && self.buffer.len() > NOISE_LIMIT {
-            return Err(Garbled::Noise);
-        }
-        self.pass(self.scanned, false, streams, line);
-        Ok(())
-    }
-
-    /// Start and end of the next mark with its line break. Leaves `scanned` where one may still begin.
-    fn next_mark(&mut self, mark: &[u8]) -> Option<(usize, usize)> {
-        loop {
-            let Some(found) = self.buffer[self.scanned..].iter().position(|&b| b == MARK) else {
-                self.scanned = self.buffer.len();
-                return None;
-            };
-            self.scanned += found;
-            let rest = &self.buffer[self.scanned..];
-            let same = rest.len().min(mark.len());
-            if rest[..same] == mark[..same] {
-                let length = rest.iter().position(|&b| b == b'\n')? + 1;
-                return Some((self.scanned, self.scanned + length));
-            }
-            self.scanned += 1;
-        }
-    }
-
-    fn take_mark(&mut self, at: usize, after: usize, words: &str) -> Result<(), Garbled> {
-        let (what, code) = words.split_once(' ').ok_or(Garbled::Order)?;
-        let code: i32 = code.parse().map_err(|_| Garbled::Order)?;
-        // A copy of just that length: a thousand small answers must not each keep a large buffer.
-        let printed = self.buffer[..at].to_vec();
-        self.buffer.drain(..after);
-        self.scanned = 0;
-        self.passed = 0;
-        if what == "b" {
-            self.noise = Some(printed);
-        } else if what == "end" {
-            self.end = Some(code);
-            // What the unfinished part printed.
-            self.buffer = printed;
-        } else if let Some(part) = what.strip_prefix('x') {
-            if part.parse() == Ok(self.done.len()) {
-                self.cut = Some(code);
-                // It stays in the buffer until the end of the frame, and is looked at no more.
-                let rest = std::mem::replace(&mut self.buffer, printed);
-                self.scanned = self.buffer.len();
-                self.passed = self.buffer.len();
-                self.buffer.extend(rest);
-            }
-        } else if what.parse() == Ok(self.done.len()) {
-            self.done.push((printed, code));
-        } else {
-            return Err(Garbled::Order);
-        }
-        Ok(())
-    }
-
-    /// Passes on the lines in `buffer[..until]`; with `all`, what is left without a line break too.
-    fn pass(&mut self, until: usize, all: bool, streams: &[bool], line: &mut OnLine<'_>) {
-        /// A longer line is passed on in pieces.
-        const LONGEST: usize = 64 << 10;
-        if self.noise.is_none() || self.end.is_some() || self.cut.is_some() {
-            return;
-        }
-        let part = self.done.len();
-        if !streams.get(part).copied().unwrap_or_default() {
-            return;
-        }
-        while self.passed < until {
-            let rest = &self.buffer[self.passed..until];
-            let (length, skip) = match rest.iter().position(|&b| b == b'\n') {
-                Some(end) => (end, 1),
-                None if all || rest.len() > LONGEST => (rest.len(), 0),
-                None => break,
-            };
-            let text = String::from_utf8_lossy(&rest[..length]);
-            line(part, text.strip_suffix('\r').unwrap_or(&text));
-            self.passed += length + skip;
-        }
-    }
-}
-
 #[cfg(test)]
 #[path = "frames_tests.rs"]
-mod tests;
+pub(super) mod tests;

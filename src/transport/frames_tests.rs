@@ -5,9 +5,10 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use super::super::decoder::{Decoder, Garbled, NOISE_LIMIT, Outcome};
 use super::*;
 use crate::model::Privilege;
-use crate::probe::Probe;
+use crate::probe::{Answer, Probe};
 use crate::sh;
 use crate::shell::Script;
 use crate::step::Payload;
@@ -18,7 +19,7 @@ use crate::transport::{Output, TransportError};
 
 /// The shells of this machine, each as a link called `sh` so that it behaves as such. Not busybox: its shell
 /// prefers its own `head`, which reads more than it is asked for.
-fn shells() -> (tempfile::TempDir, Vec<String>) {
+pub(in crate::transport) fn shells() -> (tempfile::TempDir, Vec<String>) {
     let folder = tempfile::tempdir().unwrap();
     let mut found = Vec::new();
     for program in ["/usr/bin/dash", "/usr/bin/bash", "/usr/bin/mksh"] {
@@ -33,19 +34,31 @@ fn shells() -> (tempfile::TempDir, Vec<String>) {
     (folder, found)
 }
 
-async fn open(shell: &str) -> Channel {
+pub(in crate::transport) async fn open(shell: &str) -> Channel {
     let opening = Opening::new(&Privilege::Login, false).unwrap();
     let arguments: Vec<String> =
-        opening.arguments().iter().map(|word| word.replace("/bin/sh", shell)).collect();
+        opening.arguments().iter().map(|word| word.replace("/bin/sh ", &format!("{shell} "))).collect();
     let pipes = Here { shell: shell.to_owned() }.launch(&arguments).await.unwrap();
-    Channel::open(pipes, opening, None, "run-1").await.unwrap()
+    Channel::open(pipes, opening, None, "run-1", Duration::from_secs(30)).await.unwrap()
+}
+
+/// As `sshd` does: a login shell gets the command line, here by arguments that `login` makes of it.
+pub(in crate::transport) async fn open_by(
+    program: &str,
+    shell: &str,
+    login: impl FnOnce(String) -> Vec<String>,
+) -> Channel {
+    let opening = Opening::new(&Privilege::Login, false).unwrap();
+    let line = command_line(&opening.arguments()).replace("/bin/sh ", &format!("{shell} "));
+    let pipes = Here { shell: program.to_owned() }.launch(&login(line)).await.unwrap();
+    Channel::open(pipes, opening, None, "run-1", Duration::from_secs(30)).await.unwrap()
 }
 
 fn frame(parts: Vec<Part>) -> Frame {
     Frame { privilege: Privilege::Login, parts, timeout: Duration::from_secs(20) }
 }
 
-fn part(script: &'static str) -> Part {
+pub(in crate::transport) fn part(script: &'static str) -> Part {
     Part::question(Script::new().raw(script))
 }
 
@@ -53,7 +66,10 @@ fn payload(bytes: &[u8]) -> Payload {
     Payload(Arc::from(bytes))
 }
 
-async fn ask(channel: &mut Channel, parts: Vec<Part>) -> Result<Vec<Answer>, TransportError> {
+pub(in crate::transport) async fn ask(
+    channel: &mut Channel,
+    parts: Vec<Part>,
+) -> Result<Vec<Answer>, TransportError> {
     channel.exchange(&frame(parts), &mut |_| {}).await
 }
 
@@ -82,7 +98,7 @@ async fn in_all_shells(parts: Vec<Part>) -> Vec<Answer> {
 
 #[test]
 fn programs_pass_every_login_shell() {
-    for program in [LOGIN, DRIVER, RUNNER] {
+    for program in [ENTER, LOGIN, DRIVER, RUNNER] {
         assert!(!program.contains(['\'', '!', '\\', '\n']), "{program}");
     }
 }
@@ -296,8 +312,11 @@ async fn a_payload_that_is_cut_off_never_looks_complete() {
             let nonce = Nonce::new([3; 24]);
             let pieces = encode(&whole, &nonce, "run");
             let opening = Opening::new(&Privilege::Login, false).unwrap();
-            let arguments: Vec<String> =
-                opening.arguments().iter().map(|word| word.replace("/bin/sh", &shell)).collect();
+            let arguments: Vec<String> = opening
+                .arguments()
+                .iter()
+                .map(|word| word.replace("/bin/sh ", &format!("{shell} ")))
+                .collect();
             let mut pipes = Here { shell: shell.clone() }.launch(&arguments).await.unwrap();
             tokio::io::AsyncWriteExt::write_all(&mut pipes.stdin, pieces[0].bytes()).await.unwrap();
             tokio::io::AsyncWriteExt::write_all(&mut pipes.stdin, &pieces[1].bytes()[..99_999])
@@ -325,7 +344,7 @@ async fn a_script_that_is_cut_off_does_not_run() {
         let pieces = encode(&whole, &Nonce::new([3; 24]), "run");
         let opening = Opening::new(&Privilege::Login, false).unwrap();
         let arguments: Vec<String> =
-            opening.arguments().iter().map(|word| word.replace("/bin/sh", &shell)).collect();
+            opening.arguments().iter().map(|word| word.replace("/bin/sh ", &format!("{shell} "))).collect();
         let mut pipes = Here { shell: shell.clone() }.launch(&arguments).await.unwrap();
         let text = pieces[0].bytes();
         tokio::io::AsyncWriteExt::write_all(&mut pipes.stdin, &text[..text.len() - 30]).await.unwrap();

@@ -14,8 +14,13 @@ use crate::shell::Script;
 use crate::step::Payload;
 
 mod channel;
+mod decoder;
 mod frames;
+#[cfg(test)]
+mod hostile_tests;
 pub mod local;
+#[cfg(test)]
+mod login_tests;
 mod refused;
 pub mod scripted;
 mod session;
@@ -66,7 +71,13 @@ pub struct Frame {
     /// The scripts.
     pub parts: Vec<Part>,
     /// Bound of the whole frame: on the host by `timeout`, and some seconds later on the controller.
+    /// [`Frame::NO_BOUND`] for none.
     pub timeout: Duration,
+}
+
+impl Frame {
+    /// As long as it takes.
+    pub const NO_BOUND: Duration = Duration::from_hours(100 * 365 * 24);
 }
 
 /// One script of a frame.
@@ -86,6 +97,32 @@ pub struct Part {
     pub shared: Option<Shared>,
     /// How it is asked as one with others of the frame.
     pub together: Option<Together>,
+    /// What is kept of its standard output. Of standard error it is always the end.
+    pub keep: Keep,
+}
+
+/// What is kept of what a part prints: a host may send without end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Keep {
+    /// All of it. More than so many bytes are an error, and nothing of the frame is kept.
+    All(usize),
+    /// The end, about so many bytes; a line before it says how much is missing.
+    End(usize),
+}
+
+impl Keep {
+    /// An answer that will be read as a whole.
+    pub const ANSWER: Self = Self::All(16 << 20);
+    /// What an action prints, which people read.
+    pub const ACTION: Self = Self::End(2 << 20);
+    /// The content of a file, or what was asked for by hand.
+    pub const CONTENT: Self = Self::All(65 << 20);
+
+    /// The number of bytes.
+    fn limit(self) -> usize {
+        let (Self::All(limit) | Self::End(limit)) = self;
+        limit
+    }
 }
 
 impl Part {
@@ -99,6 +136,7 @@ impl Part {
             stream: false,
             shared: None,
             together: None,
+            keep: Keep::ANSWER,
         }
     }
 
@@ -154,6 +192,16 @@ pub enum TransportError {
         /// What to do.
         hint: Option<String>,
     },
+    /// A part printed more than [`Part::keep`] allows. The remote side was stopped.
+    #[error("{message}")]
+    TooMuch {
+        /// What the bound is.
+        message: String,
+        /// The part, by its position.
+        part: usize,
+        /// The answers that had come before it.
+        answers: Vec<Answer>,
+    },
     /// The frame's bound was reached. The remote side was stopped.
     #[error("no answer within {} s{}", .after.as_secs(), .part.map(|p| format!(" (part {})", p + 1)).unwrap_or_default())]
     TimedOut {
@@ -169,10 +217,20 @@ pub enum TransportError {
 /// What all connections of a run share.
 #[derive(Debug, Clone, Default)]
 pub struct Settings {
-    /// Bound of connecting and logging in.
+    /// Bound of connecting and logging in, and then of the start of a shell.
     pub connect_timeout: Option<Duration>,
     /// The password for `sudo`, if one was given.
     pub become_password: Option<Secret>,
     /// Id of the run: scripts have it as `HW_RUN_ID`, for the names of backups and the like.
     pub run_id: String,
+}
+
+/// Bound of logging in, and of the start of a shell, when none is given: some hosts ask a slow directory first.
+const READY: Duration = Duration::from_secs(30);
+
+impl Settings {
+    /// How long a host that is there may take to log us in, and then to start a shell.
+    fn ready(&self) -> Duration {
+        self.connect_timeout.unwrap_or(READY)
+    }
 }

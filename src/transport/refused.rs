@@ -12,9 +12,17 @@ pub(super) struct Refused {
     pub(super) proxied: bool,
 }
 
+/// Stands in the log in place of all that a host sent.
+pub(super) const FLOOD: &str = "it sends text without end before the login";
+
 /// What `ssh` says, what we say, and what to do. The first that matches counts: causes come before consequences.
 /// `{}` is the destination.
 const KNOWN: &[(&str, &str, &str)] = &[
+    (
+        FLOOD,
+        "{} is no host to log in to",
+        "check `address` and `port` in the inventory, and who answers there",
+    ),
     (
         "REMOTE HOST IDENTIFICATION HAS CHANGED",
         "the host key of {} is another one than in known_hosts",

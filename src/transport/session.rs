@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
-use super::channel::{Channel, Opening, Pipes};
+use super::channel::{Channel, Opening, Pipes, seconds};
 use super::{BoxFuture, Frame, Output, Session, Settings, TransportError, together};
 use crate::model::Privilege;
 use crate::probe::Answer;
@@ -47,8 +47,15 @@ impl<L: Launch> Shells<L> {
             Privilege::Become(_) => self.settings.become_password.as_ref(),
         };
         let opening = Opening::new(privilege, password.is_some())?;
-        let pipes = self.launch.launch(&opening.arguments()).await?;
-        Channel::open(pipes, opening, password, &self.settings.run_id).await
+        let bound = self.settings.ready();
+        let arguments = opening.arguments();
+        let launched = tokio::time::timeout(bound, self.launch.launch(&arguments)).await;
+        let pipes = launched.map_err(|_| TransportError::Unreachable {
+            message: format!("the host lets us in, but gives no session within {}", seconds(bound)),
+            hint: Some("look at sshd's log on the host; --connect-timeout waits longer".into()),
+            lost: false,
+        })??;
+        Channel::open(pipes, opening, password, &self.settings.run_id, bound).await
     }
 }
 

@@ -5,22 +5,24 @@
 //! and passes no options on; the crate then takes it over ([`openssh::Session::new_native_mux`] is there for that).
 
 use std::ffi::OsString;
-use std::io::{self, Read as _};
+use std::io::{self, Read as _, Seek as _};
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
-use std::process::Stdio;
+use std::process::{ExitStatus, Stdio};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use tempfile::TempDir;
-use tokio::process::Command;
+use tokio::process::{Child, Command};
 
-use super::channel::{End, Pipes, Process, shell_error};
+use super::channel::{End, Pipes, Process, seconds, shell_error};
 use super::session::{Launch, Shells};
 use super::{BoxFuture, Connector, Session, Settings, TransportError, frames, refused};
 use crate::model::{Host, Login};
 
-/// Bound of connecting when none is given.
+/// Bound of connecting when none is given, until the host has shown its key. A host that is not there should not
+/// cost as much as one whose login is slow.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Pauses before the next try when a host is too busy to talk.
@@ -80,17 +82,45 @@ impl Ssh {
             .map_err(|error| {
                 unreachable(format!("cannot start ssh: {error}"), "install the OpenSSH client")
             })?;
-        // `ssh` bounds connecting and the key exchange; the login that follows gets as long again.
-        let bound = connect_timeout(login).unwrap_or(bound) * 2 + Duration::from_secs(1);
-        match tokio::time::timeout(bound, ssh.wait()).await {
+        // `ssh` bounds connecting and the key exchange, not the login that follows.
+        let ready = self.settings.ready();
+        let ready = connect_timeout(login).map_or(ready, |own| ready.max(own * 2));
+        // What `ssh` has to say comes first.
+        match tokio::time::timeout(ready + Duration::from_secs(1), finished(&mut ssh, &log)).await {
             Ok(Ok(status)) if status.success() => Ok(Connection {
+                master: Arc::new(Master {
+                    socket: folder.path().join("master"),
+                    unruly: AtomicBool::new(false),
+                }),
                 session: Arc::new(openssh::Session::new_native_mux(folder)),
                 log: log.into(),
                 destination: destination.as_str().into(),
             }),
             Ok(Ok(_)) => Err(refused::read(&read_log(&log), destination)),
             Ok(Err(error)) => Err(unreachable(format!("cannot wait for ssh: {error}"), "try again")),
-            Err(_) => Err(refused::read("timed out while logging in", destination)),
+            Err(_) => Err(unreachable(
+                format!("{destination} does not let us in within {}", seconds(ready)),
+                "the host answers, but the login hangs: look at its sshd and at the directory service that it asks; \
+                 --connect-timeout waits longer",
+            )),
+        }
+    }
+}
+
+/// Waits for the end of `ssh`, and ends it when the host floods it with text: that is written to a file here, often
+/// one in memory.
+async fn finished(ssh: &mut Child, log: &Path) -> io::Result<ExitStatus> {
+    const LONGEST: u64 = 1 << 20;
+    loop {
+        tokio::select! {
+            status = ssh.wait() => return status,
+            () = tokio::time::sleep(Duration::from_millis(100)) => {
+                if std::fs::metadata(log).is_ok_and(|log| log.len() > LONGEST) {
+                    ssh.kill().await?;
+                    std::fs::write(log, refused::FLOOD)?;
+                    return ssh.wait().await;
+                }
+            }
         }
     }
 }
@@ -192,14 +222,65 @@ fn jittered(pause: Duration) -> Duration {
 
 /// The end of the log: it grows with what a banner says.
 fn read_log(log: &Path) -> String {
-    const LONGEST: usize = 16 << 10;
-    let bytes = std::fs::read(log).unwrap_or_default();
-    String::from_utf8_lossy(&bytes[bytes.len().saturating_sub(LONGEST)..]).into_owned()
+    const LONGEST: u64 = 16 << 10;
+    let mut bytes = Vec::new();
+    // Without a log nothing is known, which is then said.
+    let _ = std::fs::File::open(log).and_then(|mut file| {
+        let length = file.metadata()?.len();
+        file.seek(io::SeekFrom::Start(length.saturating_sub(LONGEST)))?;
+        file.take(LONGEST).read_to_end(&mut bytes)
+    });
+    String::from_utf8_lossy(&bytes).into_owned()
+}
+
+/// The process that holds a connection.
+///
+/// Asked to stop, it first waits for its channels, and a host whose shell does not end would keep it, and what runs
+/// there, forever: with such a one it has to exit at once.
+#[derive(Debug)]
+struct Master {
+    socket: PathBuf,
+    unruly: AtomicBool,
+}
+
+impl Drop for Master {
+    fn drop(&mut self) {
+        if *self.unruly.get_mut() {
+            // When it is gone already, all is well.
+            let _ = std::process::Command::new("ssh")
+                .args(["-F", "none", "-O", "exit", "-S"])
+                .arg(&self.socket)
+                .arg("host")
+                .stdin(Stdio::null())
+                .stdout(Stdio::null())
+                .stderr(Stdio::null())
+                .status();
+        }
+    }
+}
+
+/// A shell of which nobody knows that it has ended.
+struct Loose(Option<Arc<Master>>);
+
+impl Loose {
+    fn ended(mut self) {
+        self.0 = None;
+    }
+}
+
+impl Drop for Loose {
+    fn drop(&mut self) {
+        if let Some(master) = &self.0 {
+            master.unruly.store(true, Ordering::Relaxed);
+        }
+    }
 }
 
 /// A connection that stands.
 #[derive(Debug, Clone)]
 struct Connection {
+    // Before the session: it goes first.
+    master: Arc<Master>,
     session: Arc<openssh::Session>,
     log: Arc<Path>,
     destination: Arc<str>,
@@ -249,7 +330,11 @@ impl Launch for Connection {
                 stdin: Box::new(stdin),
                 stdout: Box::new(stdout),
                 stderr: Box::new(stderr),
-                process: Box::new(Remote { child, connection: self.clone() }),
+                process: Box::new(Remote {
+                    child,
+                    loose: Loose(Some(Arc::clone(&self.master))),
+                    connection: self.clone(),
+                }),
             })
         })
     }
@@ -266,19 +351,24 @@ impl Launch for Connection {
 /// A shell on the host.
 struct Remote {
     child: openssh::Child<Arc<openssh::Session>>,
+    loose: Loose,
     connection: Connection,
 }
 
 impl Process for Remote {
     fn ended(self: Box<Self>) -> BoxFuture<'static, End> {
         Box::pin(async move {
-            let Self { child, connection } = *self;
+            let Self { child, loose, connection } = *self;
             let status = tokio::time::timeout(Duration::from_secs(2), child.wait()).await;
-            match status {
-                Ok(Ok(status)) => return End::Exited(status.code()),
+            let code = match status {
+                Ok(Ok(status)) => Some(status.code()),
                 // The crate's word for exit code 127.
-                Ok(Err(openssh::Error::Remote(_))) => return End::Exited(Some(127)),
-                _ => {}
+                Ok(Err(openssh::Error::Remote(_))) => Some(Some(127)),
+                _ => None,
+            };
+            if let Some(code) = code {
+                loose.ended();
+                return End::Exited(code);
             }
             // A shell that a signal ended and a connection that broke look the same; a master that lost its
             // connection takes a moment to exit.

@@ -96,6 +96,11 @@ impl Merged {
                 part: part.and_then(|n| self.parts.get(n)?.first().copied()),
                 answers: self.answers(answers),
             },
+            TransportError::TooMuch { message, part, answers } => TransportError::TooMuch {
+                message,
+                part: self.parts.get(part).and_then(|parts| parts.first().copied()).unwrap_or_default(),
+                answers: self.answers(answers),
+            },
             other => other,
         }
     }

@@ -1,5 +1,6 @@
 //! The transport against a real sshd on loopback, which the tests start themselves.
 
+mod hostile;
 mod server;
 
 use std::sync::Arc;
@@ -49,7 +50,7 @@ fn told(error: &TransportError) -> (String, String) {
         TransportError::Unreachable { hint, .. }
         | TransportError::Privilege { hint, .. }
         | TransportError::Shell { hint, .. } => hint.clone(),
-        TransportError::TimedOut { .. } => None,
+        TransportError::TooMuch { .. } | TransportError::TimedOut { .. } => None,
     };
     (error.to_string(), hint.unwrap_or_default())
 }
@@ -227,10 +228,13 @@ async fn five_megabytes_go_and_come() {
     let mut session = connect(&server.host(None, &[]), None).await.unwrap();
     for timeout in [None, Some(Duration::from_secs(50))] {
         let payload = Some(Payload(bytes.clone().into()));
-        let parts = vec![Part { payload, timeout, ..part("cat <&3") }, part("head -c 5000000 /dev/zero >&2")];
+        let parts = vec![
+            Part { payload, timeout, ..part("cat <&3") },
+            part("head -c 5000000 /dev/zero; head -c 200000 /dev/zero >&2"),
+        ];
         let answers = session.exchange(frame(Privilege::root(), parts), &mut |_| {}).await.unwrap();
         assert!(answers[0].stdout == bytes, "the payload came back changed");
-        assert_eq!(answers[1].stderr.len(), 5_000_000);
+        assert_eq!((answers[1].stdout.len(), answers[1].stderr.len()), (5_000_000, 200_000));
     }
 }
 

@@ -73,6 +73,20 @@ fn run(program: &str, arguments: &[&str]) -> bool {
 impl Server {
     /// Starts an sshd with some more lines of configuration.
     pub(crate) fn start(configuration: &str, users: bool) -> Option<Self> {
+        Self::start_in("", configuration, users)
+    }
+
+    /// Starts an sshd that sees other file systems than everybody else: `mounts` is a script that makes them, with the
+    /// server's folder as `$1`. Only root can.
+    pub(crate) fn start_with_mounts(mounts: &str, configuration: &str) -> Option<Self> {
+        if !run("unshare", &["-m", "true"]) {
+            skip("only root can have mounts of its own");
+            return None;
+        }
+        Self::start_in(mounts, configuration, false)
+    }
+
+    fn start_in(mounts: &str, configuration: &str, users: bool) -> Option<Self> {
         let sshd = "/usr/sbin/sshd";
         if !Path::new(sshd).exists() {
             skip("there is no /usr/sbin/sshd (package openssh-server)");
@@ -101,6 +115,7 @@ impl Server {
         fs::write(folder.path().join("banner"), "*** Authorised use only! ***\n".repeat(20)).unwrap();
         let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
         let at = folder.path().display();
+        let configuration = configuration.replace("FOLDER", &at.to_string());
         // Of this one sshd takes the last value.
         let more = if configuration.contains("MaxStartups") { "" } else { "MaxStartups 50\n" };
         fs::write(
@@ -113,8 +128,11 @@ impl Server {
             ),
         )
         .unwrap();
-        let process = Command::new(sshd)
-            .args(["-D", "-E", &format!("{at}/sshd.log"), "-f", &format!("{at}/sshd_config")])
+        let log = format!("{at}/sshd.log");
+        let serve = format!("exec {sshd} -D -E {log} -f {at}/sshd_config");
+        let process = if mounts.is_empty() { Command::new("sh") } else { Command::new("unshare") }
+            .args(if mounts.is_empty() { &[][..] } else { &["-m", "sh"] })
+            .args(["-ec", &format!("{mounts}\n{serve}"), "sh", &at.to_string()])
             .stdin(Stdio::null())
             .spawn()
             .unwrap();
