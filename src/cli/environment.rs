@@ -1,9 +1,13 @@
 //! The controller as configuration sees it: its files, its environment, its commands.
 
+use std::io::Read as _;
 use std::path::Path;
 use std::process::{Command, Stdio};
 
 use crate::config::Environment;
+
+/// What a step sends is held in memory, for each host once.
+const LARGEST: u64 = 256 << 20;
 
 /// The machine this runs on.
 #[derive(Debug, Clone, Copy, Default)]
@@ -12,6 +16,22 @@ pub struct Controller;
 impl Environment for Controller {
     fn read(&self, path: &Path) -> Result<Vec<u8>, String> {
         std::fs::read(path).map_err(|e| words(&e))
+    }
+
+    fn read_plain(&self, path: &Path) -> Result<Vec<u8>, String> {
+        // A pipe that nobody writes to would not even open.
+        let kind = std::fs::metadata(path).map_err(|e| words(&e))?;
+        if !kind.is_file() && !kind.is_dir() {
+            return Err("it is a pipe, a socket or a device".into());
+        }
+        let file = std::fs::File::open(path).map_err(|e| words(&e))?;
+        let mut bytes = Vec::new();
+        // What the kernel makes up as it is read (`/proc`) has no size beforehand.
+        file.take(LARGEST + 1).read_to_end(&mut bytes).map_err(|e| words(&e))?;
+        if bytes.len() as u64 > LARGEST {
+            return Err(format!("it is larger than {} MiB, which is too much to send", LARGEST >> 20));
+        }
+        Ok(bytes)
     }
 
     fn list(&self, path: &Path) -> Result<Option<Vec<String>>, String> {
@@ -70,6 +90,19 @@ mod tests {
         assert_eq!(Controller.output(&words("false"), Path::new("")), Err("exit code 1".into()));
         assert_eq!(Controller.output(&words("no-such-program"), Path::new("")), Err("no such file".into()));
         assert_eq!(Controller.read(folder.path()), Err("it is a folder".into()));
+        assert_eq!(Controller.read_plain(folder.path()), Err("it is a folder".into()));
+        assert_eq!(Controller.read_plain(&folder.path().join("a")), Ok(b"x".to_vec()));
+        let device = Err("it is a pipe, a socket or a device".into());
+        assert_eq!(Controller.read_plain(Path::new("/dev/zero")), device);
+        let pipe = folder.path().join("pipe");
+        assert!(Command::new("mkfifo").arg(&pipe).status().unwrap().success());
+        assert_eq!(Controller.read_plain(&pipe), device);
+        std::fs::remove_file(pipe).unwrap();
+        let large = std::fs::File::create(folder.path().join("large")).unwrap();
+        large.set_len(LARGEST + 1).unwrap();
+        let why = Controller.read_plain(&folder.path().join("large")).unwrap_err();
+        assert!(why.contains("larger than 256 MiB"), "{why}");
+        std::fs::remove_file(folder.path().join("large")).unwrap();
         assert_eq!(Controller.list(folder.path()), Ok(Some(vec!["a".into()])));
         assert_eq!(Controller.list(&folder.path().join("a")), Ok(None));
     }

@@ -8,6 +8,10 @@ use std::path::Path;
 pub trait Environment: std::fmt::Debug + Send + Sync {
     /// Reads a file.
     fn read(&self, path: &Path) -> Result<Vec<u8>, String>;
+    /// Reads a file that a step sends: no pipe, which might never end, no device, and none that is too large.
+    fn read_plain(&self, path: &Path) -> Result<Vec<u8>, String> {
+        self.read(path)
+    }
     /// The names in a folder, in any order; `None` if `path` is no folder.
     fn list(&self, path: &Path) -> Result<Option<Vec<String>>, String>;
     /// The value of an environment variable, if it is set and is text.

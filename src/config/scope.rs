@@ -104,7 +104,7 @@ impl World {
         if let Some(read) = files.get(&path) {
             return read.clone();
         }
-        let read = self.environment.read(&path).map(Arc::from);
+        let read = self.environment.read_plain(&path).map(Arc::from);
         files.insert(path, read.clone());
         read
     }

@@ -11,6 +11,8 @@ mod lints;
 mod real_commands;
 mod real_edits;
 mod real_files;
+mod real_puts;
+mod real_swaps;
 mod report;
 mod sshd;
 mod steps;
