@@ -5,6 +5,7 @@
 //! the user only gets in through [`Script::arg`] or a `{}` of [`sh!`](crate::sh).
 
 use std::fmt;
+use std::sync::OnceLock;
 
 use crate::model::{MASK, Secret};
 
@@ -18,7 +19,39 @@ pub struct Script {
 enum Part {
     Plain(String),
     Secret(Secret),
+    Library(&'static Library),
 }
+
+/// Shell functions that several programs use, from a file of their own. People see its name in their place.
+#[derive(Debug)]
+pub struct Library {
+    name: &'static str,
+    text: &'static str,
+    lean: OnceLock<String>,
+}
+
+impl Library {
+    /// From the text of a file.
+    pub const fn new(name: &'static str, text: &'static str) -> Self {
+        Self { name, text, lean: OnceLock::new() }
+    }
+
+    /// Returns it without what is for people alone. No line of a library begins with `#` but for comments.
+    fn lean(&self) -> &str {
+        self.lean.get_or_init(|| {
+            let lines = self.text.lines().map(str::trim_start);
+            lines.filter(|l| !l.is_empty() && !l.starts_with('#')).flat_map(|l| [l, "\n"]).collect()
+        })
+    }
+}
+
+impl PartialEq for Library {
+    fn eq(&self, other: &Self) -> bool {
+        self.name == other.name
+    }
+}
+
+impl Eq for Library {}
 
 impl Script {
     /// An empty script.
@@ -47,13 +80,20 @@ impl Script {
         self
     }
 
+    /// Appends shell functions; the script must be at the beginning of a line.
+    #[must_use]
+    pub fn library(mut self, library: &'static Library) -> Self {
+        self.parts.push(Part::Library(library));
+        self
+    }
+
     /// Appends another script.
     #[must_use]
     pub fn script(mut self, other: &Self) -> Self {
         for part in &other.parts {
             match part {
                 Part::Plain(text) => self.push(text),
-                Part::Secret(_) => self.parts.push(part.clone()),
+                Part::Secret(_) | Part::Library(_) => self.parts.push(part.clone()),
             }
         }
         self
@@ -98,6 +138,7 @@ impl Script {
             .map(|part| match part {
                 Part::Plain(text) => text.clone(),
                 Part::Secret(secret) => quote(secret.expose()),
+                Part::Library(library) => library.lean().to_owned(),
             })
             .collect()
     }
@@ -107,10 +148,11 @@ impl Script {
 impl fmt::Display for Script {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for part in &self.parts {
-            f.write_str(match part {
-                Part::Plain(text) => text,
-                Part::Secret(_) => MASK,
-            })?;
+            match part {
+                Part::Plain(text) => f.write_str(text)?,
+                Part::Secret(_) => f.write_str(MASK)?,
+                Part::Library(library) => writeln!(f, "# functions of {}", library.name)?,
+            }
         }
         Ok(())
     }
@@ -178,6 +220,12 @@ impl Arg for u32 {
 impl<T: Arg + ?Sized> Arg for &T {
     fn append_to(&self, script: &mut Script) {
         (*self).append_to(script);
+    }
+}
+/// `yes` or nothing, for a variable that is tested with `[ -n ]`.
+impl Arg for bool {
+    fn append_to(&self, script: &mut Script) {
+        script.push(if *self { "yes" } else { "" });
     }
 }
 

@@ -12,6 +12,7 @@ use super::gather::{insert, target};
 use super::handlers;
 use super::host::{HostRun, Turn};
 use super::link::Asker;
+use super::save::save;
 use crate::event::{Body, ChangeView, Outcome};
 use crate::model::{Failure, Instance, Privilege, Secret, StepResult};
 use crate::plan::failure_of as check_failure;
@@ -228,7 +229,8 @@ impl HostRun {
         }
         along.answers = answers.split_off(labels.len());
         if let Some(Action { then: Then::Save(path), .. }) = group.actions.last() {
-            save(path, &answers[labels.len() - 1].stdout).await.map_err(|error| {
+            let bytes = std::mem::take(&mut answers[labels.len() - 1].stdout);
+            save(path.clone(), bytes).await.map_err(|error| {
                 let failure = Failure::from_error(&error);
                 Turn::failed(Failure {
                     causes: vec![failure.message],
@@ -485,14 +487,4 @@ fn action_failure(label: &str, script: Option<String>, answer: &Answer) -> Failu
         output: lines[start..].join("\n"),
         hint,
     }
-}
-
-async fn save(path: &std::path::Path, bytes: &[u8]) -> std::io::Result<()> {
-    let folder = path.parent().unwrap_or_else(|| std::path::Path::new("."));
-    tokio::fs::create_dir_all(folder).await?;
-    let mut name = path.file_name().unwrap_or_default().to_owned();
-    name.push(".part");
-    let part = path.with_file_name(name);
-    tokio::fs::write(&part, bytes).await?;
-    tokio::fs::rename(&part, path).await
 }

@@ -16,6 +16,7 @@ mod handlers;
 mod host;
 mod link;
 mod resolve;
+mod save;
 
 use std::collections::HashMap;
 use std::sync::Arc;

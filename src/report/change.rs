@@ -121,7 +121,12 @@ fn words(value: &Value) -> String {
         Value::Text(text) => text.clone(),
         Value::Content(text) => format!("(text, {})", text::count(text.lines().count(), "line")),
         Value::Binary { sha256, size } => {
-            format!("(binary, {}, sha256 {})", text::size(*size), sha256.get(..12).unwrap_or(sha256))
+            let sum = if sha256.is_empty() {
+                String::new()
+            } else {
+                format!(", sha256 {}", sha256.get(..12).unwrap_or(sha256))
+            };
+            format!("(binary, {}{sum})", text::size(*size))
         }
         Value::AfterApply => "(known after apply)".into(),
         Value::Unknown => "(not known yet)".into(),

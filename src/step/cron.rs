@@ -10,7 +10,7 @@ use super::family::accounts;
 use super::family::attributes::Attributes;
 use super::family::existence::Existence;
 use super::family::path::{self, CONTENT_LIMIT, Depth};
-use super::family::put::{Put, same, show};
+use super::family::put::{self, Backup, Put, Remove, same, show};
 use super::{Action, Change, Context, Invalid, Step, Validate, Value, Verdict};
 use crate::model::{FileContent, FileKind, FileState, Kind, Resource, State};
 use crate::probe::{CheckError, Probe, Readings};
@@ -108,7 +108,7 @@ impl Step for Cron {
             return Ok(Verdict::Drift(
                 Change::new(label.clone())
                     .field("file", show(&now.content), Value::Absent)
-                    .action(Action::new(label, sh!("rm -f -- {}", file)))
+                    .action(Action::new(label, put::remove(&file, Remove::File(Backup::No))))
                     .expect(here, State::Absent),
             ));
         }
@@ -230,18 +230,7 @@ impl Cron {
     fn put(&self, file: &str, now: &FileState, content: &Arc<[u8]>) -> Change {
         let label = format!("write {file}");
         let attributes = Attributes::new(Some("0644"), Some("root"), Some("root"));
-        let put = Put {
-            path: file,
-            content,
-            attributes: &attributes,
-            mode: 0o644,
-            backup: false,
-            in_place: false,
-            follow: false,
-            validate: None,
-            secret: false,
-            made_from: None,
-        };
+        let put = Put { backup: Backup::No, make_folders: true, ..Put::new(file, content, &attributes) };
         let before = if now.kind == FileKind::Absent { Value::Absent } else { show(&now.content) };
         let mut change = Change::new(format!("run {} at set times", self.name));
         if !same(&now.content, content) {
@@ -251,9 +240,6 @@ impl Cron {
         // cron passes over a file that others than root could write to.
         if now.kind == FileKind::File {
             change = change.fields(attributes.difference(&mut now.clone(), false));
-        }
-        if now.kind == FileKind::Absent {
-            change = change.action(Action::new("make /etc/cron.d", sh!("mkdir -p /etc/cron.d")));
         }
         change.action(put.action(label))
     }

@@ -5,10 +5,10 @@ use serde::Deserialize;
 use super::family::attributes::Attributes;
 use super::family::existence::Existence;
 use super::family::path::{self, Depth, Found, Query};
+use super::family::put::{self, Remove};
 use super::{Action, Change, Context, Invalid, Step, Validate, Value, Verdict};
 use crate::model::{FileKind, FileState, Kind, Resource, State};
 use crate::probe::{CheckError, Probe, Readings};
-use crate::sh;
 
 /// A directory.
 #[derive(Debug, Clone, Deserialize)]
@@ -132,7 +132,7 @@ impl Directory {
                 let reason = format!("{} {}:{}", path::octal(now.mode), now.owner, now.group);
                 return Verdict::satisfied(reason);
             }
-            let action = wanted.action(&self.path, &fields, &after);
+            let action = wanted.action(&self.path, self.follow, &fields, &after);
             let change = Change::new(action.as_ref().map_or_else(String::new, |a| a.label.clone()))
                 .fields(fields)
                 .actions(action)
@@ -141,12 +141,10 @@ impl Directory {
         }
         let mut after = FileState::fresh(FileKind::Directory);
         let fields = wanted.difference(&mut after, true);
-        // The mask of the login is not known: a hardened host has 077.
-        let make = sh!("umask 022; mkdir -p -- {}", self.path);
+        let make = put::directory(&self.path, self.follow, &wanted, Some(after.mode));
         let mut change = Change::new(format!("make {}", self.path))
             .field("state", Value::Absent, "present")
             .action(Action::new(format!("make {}", self.path), make))
-            .actions(wanted.action(&self.path, &fields, &after))
             .fields(fields);
         for parent in found.missing_parents.iter().rev() {
             let folder = State::File(FileState::fresh(FileKind::Directory));
@@ -169,12 +167,12 @@ impl Directory {
                 "remove that first, or set `purge = true` to remove it with all its content".to_owned(),
             ));
         }
-        let (summary, script) = if self.purge {
-            // What is mounted below stays, and makes it fail.
-            ("remove with all its content", sh!("rm -rf --one-file-system -- {}", path))
+        let (summary, what) = if self.purge {
+            ("remove with all its content", Remove::All)
         } else {
-            ("remove (it is empty)", sh!("[ ! -e {} ] || rmdir -- {}", path, path))
+            ("remove (it is empty)", Remove::Empty)
         };
+        let script = put::remove(path, what);
         Ok(Verdict::Drift(
             Change::new(format!("{summary}: {path}"))
                 .field("state", "present", Value::Absent)

@@ -11,7 +11,6 @@ use super::family::put;
 use super::{Action, Change, Context, Invalid, Step, Then, Validate, Value, Verdict};
 use crate::model::{FileContent, FileKind, Kind, Resource};
 use crate::probe::{CheckError, Probe, Readings};
-use crate::sh;
 
 /// A file that is fetched.
 #[derive(Debug, Clone, Deserialize)]
@@ -45,6 +44,15 @@ impl Validate for Fetch {
                     .help("name the file, with the host in it: `dest = \"keys/{{ host.name }}.pub\"`"),
             );
         }
+        // A part of it may be what a host has told (`{{ facts.hostname }}`).
+        let parts: Vec<&str> = self.dest.split('/').filter(|part| !part.is_empty() && *part != ".").collect();
+        let up = parts.iter().take_while(|part| **part == "..").count();
+        if self.dest.contains('\0') || parts[up..].contains(&"..") || (up > 0 && self.dest.starts_with('/')) {
+            invalid.push(
+                Invalid::new("dest", format!("{:?} has `..` behind its beginning", self.dest))
+                    .help("write the path without it, so that it is plain where the copy goes"),
+            );
+        }
         let dest = if self.flat {
             self.dest.clone()
         } else {
@@ -73,7 +81,7 @@ impl Step for Fetch {
             // What was read on the controller before cannot tell whether it holds now: it is not asked again.
             let mut change =
                 Change::new(format!("fetch {path} to {shown}")).field("local copy", before, after).action(
-                    Action::new(format!("fetch {path}"), sh!("cat -- {}", path))
+                    Action::new(format!("fetch {path}"), put::send(path, LIMIT))
                         .timeout(Duration::from_mins(30))
                         .then(Then::Save(dest.clone())),
                 );
@@ -117,7 +125,11 @@ impl Step for Fetch {
 
 impl Fetch {
     fn query(&self) -> Query<'_> {
-        Query { follow: true, allow_remote: self.allow_remote, ..Query::new(&self.path, Depth::Digest) }
+        Query {
+            follow: true,
+            allow_remote: self.allow_remote,
+            ..Query::new(&self.path, Depth::Digest(LIMIT))
+        }
     }
 }
 

@@ -7,11 +7,10 @@ use serde::Deserialize;
 use super::family::attributes::Attributes;
 use super::family::existence::Existence;
 use super::family::path::{self, Depth, Found, Query};
-use super::family::put::{self, Put};
+use super::family::put::{self, Put, Remove};
 use super::{Action, Change, Context, Field, Invalid, Step, Validate, Value, Verdict};
 use crate::model::{FileContent, FileKind, FileState, Kind, Resource, State};
 use crate::probe::{CheckError, Probe, Readings};
-use crate::sh;
 
 /// A file.
 #[derive(Debug, Clone, Deserialize)]
@@ -111,7 +110,9 @@ impl Step for File {
                         .to_owned(),
                 ));
             }
-            FileKind::Other(what) if self.force => return Ok(self.present(&found, Some(what.clone()))),
+            FileKind::Other(what) if self.force && matches!(&**what, "fifo" | "socket") => {
+                return Ok(self.present(&found, Some(what.clone())));
+            }
             other => {
                 return Err(CheckError::refused(
                     format!("{} is not a file but a {}", self.path, path::word(other)),
@@ -142,8 +143,8 @@ impl File {
     fn query(&self) -> Query<'_> {
         let depth = match (&self.bytes, self.diff) {
             (None, _) => Depth::Attributes,
-            (Some(bytes), true) => Depth::Differing(put::sha256(bytes)),
-            (Some(_), false) => Depth::Digest,
+            (Some(bytes), true) => Depth::Differing(put::sha256(bytes), bytes.len() as u64),
+            (Some(bytes), false) => Depth::Digest(bytes.len() as u64),
         };
         let depth = if self.state == Existence::Absent { Depth::Attributes } else { depth };
         Query {
@@ -197,21 +198,19 @@ impl File {
             after.content = FileContent::Bytes(Arc::clone(bytes));
             let verb = if fresh { "make" } else { "change the content of" };
             let put = Put {
-                path: &self.path,
-                content: bytes,
-                attributes: &wanted,
-                mode: after.mode,
-                backup: self.backup.unwrap_or(true),
+                mode: Some(after.mode),
+                backup: self.backup.unwrap_or(true).into(),
                 in_place: self.in_place,
                 follow: self.follow,
+                force: self.force,
                 validate: self.validate.as_deref(),
                 secret: !self.diff,
-                made_from: None,
+                ..Put::new(&self.path, bytes, &wanted)
             };
             let action = put.action(format!("write {}", self.path));
             Change::new(format!("{verb} {}", self.path)).action(action)
         } else {
-            let action = wanted.action(&self.path, &fields, &after);
+            let action = wanted.action(&self.path, self.follow, &fields, &after);
             let summary = action.as_ref().map_or_else(String::new, |a| a.label.clone());
             Change::new(summary).actions(action)
         };
@@ -230,14 +229,7 @@ impl File {
             }
             other => path::word(other).to_owned(),
         };
-        let script = if self.backup == Some(true) {
-            sh!(
-                r#"p={}; [ ! -e "$p" ] && [ ! -L "$p" ] || mv -fT -- "$p" "$p.${HW_RUN_ID:-manual}.bak""#,
-                self.path
-            )
-        } else {
-            sh!("rm -f -- {}", self.path)
-        };
+        let script = put::remove(&self.path, Remove::File((self.backup == Some(true)).into()));
         Ok(Verdict::Drift(
             Change::new(format!("remove {}", self.path))
                 .field("state", before, Value::Absent)

@@ -4,10 +4,10 @@ use serde::Deserialize;
 
 use super::family::existence::Existence;
 use super::family::path::{self, Depth, Query};
+use super::family::put::{self, Remove};
 use super::{Action, Change, Context, Invalid, Step, Validate, Value, Verdict};
 use crate::model::{FileKind, FileState, Kind, Resource, State};
 use crate::probe::{CheckError, Probe, Readings};
-use crate::sh;
 
 /// A symbolic link.
 #[derive(Debug, Clone, Deserialize)]
@@ -53,10 +53,7 @@ impl Step for Link {
                 FileKind::Link(target) => Ok(Verdict::Drift(
                     Change::new(format!("remove the link {path}"))
                         .field("target", target.clone(), Value::Absent)
-                        .action(Action::new(
-                            format!("remove {path}"),
-                            sh!("[ ! -L {} ] || rm -f -- {}", path, path),
-                        ))
+                        .action(Action::new(format!("remove {path}"), put::remove(path, Remove::Link)))
                         .expect(here, State::Absent),
                 )),
                 other => Err(self.in_the_way(other)),
@@ -73,27 +70,7 @@ impl Step for Link {
             other => return Err(self.in_the_way(other)),
         };
         let after = if field == "state" { format!("link to {wanted}") } else { wanted.to_owned() };
-        // `ln -sf` alone removes before it makes; a rename puts the new link in the old one's place at once.
-        let script = sh!(
-            r#"set -e
-p={}; d=${p%/*}; t=${d}/.{}.hw-link
-{}rm -f -- "$t"
-trap 'rm -f -- "$t"' EXIT
-ln -s -- {} "$t"
-mv -fT -- "$t" "$p"
-"#,
-            path,
-            path.rsplit('/').next().unwrap_or_default(),
-            // The file that it replaces is kept.
-            if field == "state" {
-                sh!(
-                    "b=$p.${HW_RUN_ID:-manual}.bak\n[ ! -f \"$p\" ] || [ -L \"$p\" ] || [ -e \"$b\" ] || ln -- \"$p\" \"$b\"\n"
-                )
-            } else {
-                sh!("")
-            },
-            wanted
-        );
+        let script = put::link(path, wanted, field == "state");
         let file = FileState::fresh(FileKind::Link(wanted.to_owned()));
         let change = Change::new(format!("link {path} to {wanted}"))
             .field(field, before, after)

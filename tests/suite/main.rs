@@ -13,6 +13,8 @@ mod real_commands;
 mod real_edits;
 mod real_files;
 mod real_mounts;
+mod real_puts;
+mod real_swaps;
 mod real_units;
 mod report;
 mod results;

@@ -12,7 +12,30 @@ use hostwright::probe::{Answer, CheckError, Readings};
 use hostwright::step::{self, Change, Context, Problem, Step, Then, Value, Verdict};
 
 /// The shells that hosts have as `sh`: dash on Debian, bash on CentOS.
-const SHELLS: [&str; 2] = ["dash", "bash"];
+pub(crate) const SHELLS: [&str; 2] = ["dash", "bash"];
+
+/// Where programs are on a host.
+pub(crate) const PATH: &str = "/usr/sbin:/usr/bin:/sbin:/bin";
+
+/// What the scripts need of the host's coreutils.
+pub(crate) const COREUTILS: [&str; 16] = [
+    "cat",
+    "chmod",
+    "chown",
+    "cp",
+    "dd",
+    "env",
+    "head",
+    "ln",
+    "mkdir",
+    "mktemp",
+    "mv",
+    "readlink",
+    "rm",
+    "rmdir",
+    "sha256sum",
+    "stat",
+];
 
 /// A controller's folder, a host's folder, and the host's shell.
 pub(crate) struct Bench {
@@ -101,15 +124,28 @@ impl Bench {
 
     /// Runs a script as a part of a frame.
     pub(crate) fn run(&self, script: &str, payload: &[u8]) -> Answer {
+        self.run_with(PATH, script, payload)
+    }
+
+    /// The same with another search path for programs.
+    pub(crate) fn run_with(&self, search: &str, script: &str, payload: &[u8]) -> Answer {
         let file = self.folder.path().join("payload");
         std::fs::write(&file, payload).unwrap();
-        let frame = format!("HW_RUN_ID=run1\n(\n{script}\n) 3<'{}' 0</dev/null", file.display());
-        let out = Command::new(self.shell)
+        let mut frame = format!("HW_RUN_ID=run1\n(\n{script}\n) 3<'{}' 0</dev/null", file.display());
+        if self.shell.starts_with("busybox") {
+            // Its own small programs come before those of the host.
+            for name in COREUTILS {
+                frame = format!("{name}() {{ /usr/bin/env {name} \"$@\"; }}\n{frame}");
+            }
+        }
+        let mut shell = self.shell.split(' ');
+        let out = Command::new(shell.next().unwrap())
+            .args(shell)
             .arg("-c")
             .arg(frame)
             .env_clear()
             .env("LC_ALL", "C")
-            .env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin")
+            .env("PATH", search)
             .stdin(Stdio::null())
             .output()
             .unwrap();
@@ -153,10 +189,15 @@ impl Bench {
 
     /// Runs the actions of a change; the answer of the first that fails, or of the last.
     pub(crate) fn act(&self, change: &Change) -> Answer {
+        self.act_with(PATH, change)
+    }
+
+    /// The same with another search path for programs.
+    pub(crate) fn act_with(&self, search: &str, change: &Change) -> Answer {
         let mut last = Answer::default();
         for action in &change.actions {
             let payload = action.payload.as_ref().map(|p| p.0.to_vec()).unwrap_or_default();
-            last = self.run(&action.script.render(), &payload);
+            last = self.run_with(search, &action.script.render(), &payload);
             if !last.ok() {
                 break;
             }
@@ -207,12 +248,12 @@ pub(crate) fn each_shell(test: impl Fn(Bench)) {
     }
 }
 
-fn is_root() -> bool {
+pub(crate) fn is_root() -> bool {
     std::fs::metadata("/proc/self").unwrap().uid() == 0
 }
 
 /// Whether a private mount name space can be made here; says why not.
-fn can_mount() -> bool {
+pub(crate) fn can_mount() -> bool {
     let out =
         Command::new("unshare").args(["-m", "sh", "-c", "mount -t tmpfs -o size=64k none /mnt"]).output();
     let can = is_root() && out.as_ref().is_ok_and(|o| o.status.success());
@@ -455,8 +496,15 @@ fn content_that_does_not_arrive_whole_changes_nothing() {
 fn a_hidden_file_left_over_or_planted_does_no_harm() {
     each_shell(|host| {
         host.write("victim", "precious");
-        std::os::unix::fs::symlink("victim", host.at(".f.hw-new")).unwrap();
-        host.apply(r#"file = { path = "@/f", content = "x" }"#);
+        let text = r#"file = { path = "@/f", content = "x" }"#;
+        let change = host.drift(&*host.step(text));
+        let script = change.actions[0].script.to_string();
+        let name = script.split("hw_t=").nth(1).unwrap().lines().next().unwrap();
+        for planted in [name.to_owned(), format!("{name}.old")] {
+            std::os::unix::fs::symlink("victim", host.at(&planted)).unwrap();
+        }
+        std::fs::create_dir(host.at(&format!("{name}.12345678"))).unwrap();
+        host.apply(text);
         assert_eq!(host.read("victim"), "precious");
         assert_eq!(host.names(""), ["f", "victim"]);
     });
@@ -467,11 +515,11 @@ fn a_backup_where_cron_looks_is_hidden() {
     let host = Bench::new("dash");
     let step = host.step(r#"file = { path = "/etc/cron.d/hostwright-test", content = "x" }"#);
     let script = host.drift(&*step).actions[0].script.to_string();
-    assert!(script.contains(".${p##*/}.${HW_RUN_ID:-manual}.bak"), "{script}");
+    assert!(script.contains("hw_base=.hostwright-test hw_end=.${HW_RUN_ID:-manual}.bak"), "{script}");
 }
 
 /// Runs `test` for real on a file system that `mount` makes: the actions run in a private mount name space.
-fn on_mount(host: &Bench, mount: &str, change: &Change, after: &str) -> Answer {
+pub(crate) fn on_mount(host: &Bench, mount: &str, change: &Change, after: &str) -> Answer {
     let action = &change.actions[0];
     let script = host.folder.path().join("script");
     std::fs::write(&script, action.script.render()).unwrap();

@@ -1,9 +1,10 @@
 //! Mode, owner and group: what is wanted, what differs, and how it is set.
 
-use crate::model::FileState;
+use crate::model::{FileKind, FileState};
 use crate::sh;
 use crate::shell::Script;
 use crate::step::family::path::{octal, parse_mode};
+use crate::step::family::put;
 use crate::step::{Action, Field, Invalid, Value};
 
 /// Mode, owner and group that are wanted; `None` leaves as it is.
@@ -86,7 +87,8 @@ impl Attributes {
         fields
     }
 
-    /// Returns a script that gives the path in the shell variable `$hw_to` these attributes.
+    /// Returns a script that gives the path in the shell variable `$hw_to` these attributes; a part of a program with
+    /// the functions of `put.sh`.
     ///
     /// The owner first, for `chown` takes the setuid and setgid bits away (chown(2)); and the mode with five
     /// digits, for with fewer `chmod` leaves those bits of a directory as they are (chmod(1)). `keep` is the
@@ -100,11 +102,12 @@ impl Attributes {
             (None, None) => None,
         };
         if let Some(owner) = &owner {
-            script = script.script(&sh!("chown -- {} \"$hw_to\"\n", owner));
+            script = script.script(&sh!("hw_e=$(chown -h -- {} \"$hw_to\" 2>&1) || hw_disk\n", owner));
         }
         let keep = keep.filter(|mode| owner.is_some() && mode & 0o6000 != 0);
         if let Some(mode) = self.mode.or(keep) {
-            script = script.script(&sh!("chmod -- {} \"$hw_to\"\n", format!("{mode:05o}")));
+            script = script
+                .script(&sh!("hw_e=$(chmod -- {} \"$hw_to\" 2>&1) || hw_disk\n", format!("{mode:05o}")));
         }
         script
     }
@@ -122,7 +125,7 @@ impl Attributes {
 
     /// The action that sets those of them that `fields` name on the path itself (the target if it is a link
     /// that is followed).
-    pub fn action(&self, path: &str, fields: &[Field], after: &FileState) -> Option<Action> {
+    pub fn action(&self, path: &str, follow: bool, fields: &[Field], after: &FileState) -> Option<Action> {
         let set = self.only(fields);
         if set == Self::default() {
             return None;
@@ -135,7 +138,7 @@ impl Attributes {
                 .filter_map(|(name, yes)| yes.then_some(name))
                 .collect();
         let label = format!("set {} of {path}", join(&names));
-        Some(Action::new(label, sh!("set -e\nhw_to={}\n{}", path, set.set(keep))))
+        Some(Action::new(label, put::change(path, follow, after.kind == FileKind::Directory, &set, keep)))
     }
 }
 
@@ -150,7 +153,6 @@ fn join(names: &[&str]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::FileKind;
 
     #[test]
     fn a_numeric_owner_is_the_same_as_its_name() {

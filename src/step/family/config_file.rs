@@ -2,49 +2,25 @@
 
 use std::sync::Arc;
 
-use crate::sh;
-use crate::step::{Action, Payload};
+use super::attributes::Attributes;
+use super::put::{self, Backup, Put, Remove};
+use crate::step::Action;
 
-/// Replaces the file at `path` with `content`, atomically.
+/// Replaces the file at `path` with `content`, atomically; folders that are missing are made.
 ///
 /// Owner, mode and SELinux context are kept; a new file is `0644 root`. The old one stays beside it as
 /// `PATH.RUN.bak`: the ending keeps it out of what drop-in folders read (`*.exports`, `*.conf`).
 pub fn replace(path: &str, content: impl AsRef<[u8]>) -> Action {
-    // An action that was cut off and runs again must not overwrite the backup with the new text.
-    let script = sh!(
-        r#"set -e
-f={}
-new=$f.hostwright-new
-bak=$f.${HW_RUN_ID:-manual}.bak
-mkdir -p -- "${f%/*}"
-umask 077
-cat <&3 >"$new"
-if [ -e "$f" ]; then
-  [ -e "$bak" ] || cp -p -- "$f" "$bak"
-  chown --reference="$f" -- "$new"
-  chmod --reference="$f" -- "$new"
-  chcon --reference="$f" -- "$new" 2>/dev/null || :
-  sync -- "$new"
-  mv -f -- "$new" "$f"
-else
-  chmod 0644 -- "$new"
-  sync -- "$new"
-  mv -f -- "$new" "$f"
-  if command -v restorecon >/dev/null; then restorecon -- "$f" || :; fi
-fi"#,
-        path
-    );
-    Action::new(format!("write {path}"), script).payload(Payload(Arc::from(content.as_ref())))
+    let content = Arc::from(content.as_ref());
+    let attributes = Attributes::default();
+    // A link is replaced by the file: what it points to belongs to somebody else.
+    let put = Put { force: true, make_folders: true, ..Put::new(path, &content, &attributes) };
+    put.action(format!("write {path}"))
 }
 
 /// Removes the file at `path`; it stays beside it as `PATH.RUN.bak`.
 pub fn remove(path: &str) -> Action {
-    let script = sh!(
-        r#"f={}
-if [ -e "$f" ]; then mv -f -- "$f" "$f.${HW_RUN_ID:-manual}.bak"; fi"#,
-        path
-    );
-    Action::new(format!("remove {path}"), script)
+    Action::new(format!("remove {path}"), put::remove(path, Remove::File(Backup::Run)))
 }
 
 #[cfg(test)]

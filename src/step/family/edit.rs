@@ -155,17 +155,15 @@ impl Edit<'_> {
         let after: Arc<[u8]> = after.into();
         let fresh = found.file.kind == FileKind::Absent;
         let mut file = if fresh { FileState::fresh(FileKind::File) } else { found.file.clone() };
+        let attributes = Attributes::default();
         let put = Put {
-            path: self.path,
-            content: &after,
-            attributes: &Attributes::default(),
-            mode: file.mode,
-            backup: self.backup,
+            mode: Some(file.mode),
+            backup: self.backup.into(),
             in_place: self.in_place,
             follow: self.follow,
             validate: self.validate,
-            secret: false,
             made_from: Some(&found.file),
+            ..Put::new(self.path, &after, &attributes)
         };
         let action = put.action(format!("write {}", self.path));
         file.content = FileContent::Bytes(Arc::clone(&after));

@@ -17,13 +17,13 @@ use crate::shell::Script;
 pub enum Depth {
     /// Kind, mode, owner and group.
     Attributes,
-    /// And the SHA-256 and size of the content.
-    Digest,
+    /// And size and SHA-256 of the content, that if it has at most so many bytes.
+    Digest(u64),
     /// And the content itself, if it has at most so many bytes; its digest otherwise.
     Content(u32),
     /// And its digest; and the content itself if its digest (lower-case hexadecimal) is another one and
-    /// it has at most [`CONTENT_LIMIT`] bytes.
-    Differing(String),
+    /// it has at most [`CONTENT_LIMIT`] bytes. The number is the size that content with this digest has.
+    Differing(String, u64),
     /// And, for a directory, the names in it, up to [`ENTRIES_LIMIT`].
     Entries,
 }
@@ -107,68 +107,85 @@ impl<'a> Query<'a> {
     ///
     /// The answer has first, where wanted accounts are missing, lines `!user NAME` and `!group NAME`; then one
     /// line `KIND|MODE|OWNER:UID|GROUP:GID|LINK` of `stat` (GNU coreutils: `%F|%a|%U:%u|%G:%g`); then for a regular
-    /// file, as far as asked, a line `DIGEST SUM SIZE` or `CONTENT SIZE` and its bytes; for a directory
-    /// `ENTRIES ` and its names, each ended by `/`. Where nothing is: `absent N`, N levels of parents missing.
+    /// file, as far as asked, a line `DIGEST SUM SIZE` (`-` for a sum that was not made) or `CONTENT SIZE` and its
+    /// bytes; for a directory `ENTRIES ` and its names, each ended by `/`. Where nothing is: `absent N`, N levels of
+    /// parents missing.
     ///
     /// A path on a network file system is not touched, for the server may be dead and whoever asks then
-    /// sleeps for ever: `remote FSTYPE`. proc(5) says how `mountinfo` escapes blanks in paths.
+    /// sleeps for ever: `remote FSTYPE`. Where a symbolic link leads is read before it is gone to. proc(5) says how
+    /// `mountinfo` escapes blanks in paths.
     pub fn probe(&self) -> Probe {
         let remote = if self.allow_remote {
             sh!(
-                r#"timeout -s KILL {} stat -- "$hw_at" >/dev/null 2>&1 || { hw_rc=$?; [ "$hw_rc" -lt 124 ] || { echo "dead $hw_fs"; exit 0; }; }"#,
+                r#"[ "$hw_fs $hw_k" = "${hw_up-}" ] || {
+    timeout -s KILL {} stat -- "$1" >/dev/null 2>&1 || { hw_rc=$?; [ "$hw_rc" -lt 124 ] || hw_no dead; }
+    hw_up="$hw_fs $hw_k"
+  }"#,
                 REMOTE_TIMEOUT.as_secs()
             )
         } else {
-            sh!(r#"echo "remote $hw_fs"; exit 0"#)
+            Script::new().raw("hw_no remote")
         };
-        let follow = if self.follow {
-            sh!(
-                r#"if [ -L "$p" ]; then
-  p=$(timeout -s KILL {} readlink -f -- "$p") || { echo dangling; exit 0; }
-  q=$(printf '%s' "$p" | sed 's/\\/\\134/g; s/ /\\040/g; s/	/\\011/g')
-  hw_where
-fi
-"#,
-                REMOTE_TIMEOUT.as_secs()
-            )
-        } else {
-            Script::new()
-        };
-        Probe::new(sh!(
-            r#"p={}; q={}
-{}hw_where() {
-  hw_fs=; hw_n=0; set -f; IFS='
-'
+        let script = Script::new()
+            .script(&NETWORK.or_ask())
+            .library(&super::put::WAY)
+            .raw(
+                r#"hw_no() {
+  case $1 in
+    led) echo "led $hw_open|$2" ;;
+    loop|moved) echo "$1" ;;
+    *) echo "$1 $hw_fs" ;;
+  esac
+  exit 0
+}
+hw_escape() {
+  hw_y=$hw_q; hw_q=''
+  while :; do
+    case $hw_y in
+      *"$1"*) hw_q=$hw_q${hw_y%%"$1"*}$2; hw_y=${hw_y#*"$1"} ;;
+      *) hw_q=$hw_q$hw_y; return ;;
+    esac
+  done
+}
+hw_guard() {
+  [ -n "$hw_net" ] || return 0
+  hw_q=$1; hw_escape '\' '\134'; hw_escape ' ' '\040'; hw_escape '	' '\011'; hw_escape "$hw_nl" '\012'
+  hw_fs=''; hw_k=0; set -f; IFS=$hw_nl
   for hw_m in $hw_net; do
     hw_mp=${hw_m#* }; hw_mp=${hw_mp%/}
-    case $q/ in "$hw_mp"/*) [ "${#hw_mp}" -lt "$hw_n" ] || { hw_n=${#hw_mp}; hw_fs=${hw_m%% *}; } ;; esac
+    case ${hw_q%/}/ in "$hw_mp"/*) [ "${#hw_mp}" -lt "$hw_k" ] || { hw_k=${#hw_mp}; hw_fs=${hw_m%% *}; } ;; esac
   done
   set +f; unset IFS
-  case $hw_fs in ''|-) ;; *) hw_at=$p; {} ;; esac
+  case $hw_fs in ''|-) ;; *) "#,
+            )
+            .script(&remote)
+            .raw(" ;; esac\n}\n");
+        let script = script.script(&sh!(
+            r#"hw_way {} {} || {
+  [ -z "$hw_via" ] || { echo dangling; exit 0; }
+  hw_k=0; hw_l=$hw_todo
+  while :; do case $hw_l in */*) hw_l=${hw_l#*/}; hw_k=$((hw_k + 1)) ;; *) break ;; esac; done
+  if [ -d "./$hw_n" ]; then echo "denied $hw_k"; exit 0; fi
+  if [ -e "./$hw_n" ] || [ -L "./$hw_n" ]; then echo "blocked $hw_k"; exit 0; fi
+  {}echo "absent $((hw_k + 1))"; exit 0
 }
-hw_where
-{}if [ ! -e "$p" ] && [ ! -L "$p" ]; then
-  hw_n=0; hw_d=$p
-  while hw_d=${hw_d%/*}; [ -n "$hw_d" ] && [ ! -e "$hw_d" ] && [ ! -L "$hw_d" ]; do hw_n=$((hw_n + 1)); done
-  [ -d "${hw_d:-/}" ] || { echo "blocked $hw_n"; exit 0; }
-  [ -x "${hw_d:-/}" ] || { echo "denied $hw_n"; exit 0; }
-  {}echo "absent $hw_n"; exit 0
+if [ ! -e "./$hw_n" ] && [ ! -L "./$hw_n" ]; then
+  {}echo "absent 0"; exit 0
 fi
-hw_at=$(stat -c '%s|%F|%a|%U:%u|%G:%g' -- "$p") || exit 3
-hw_size=${hw_at%%|*}; hw_at=${hw_at#*|}
-{}if [ -L "$p" ]; then printf '%s|' "$hw_at"; readlink -n -- "$p"; exit; fi
+hw_look 1
+[ -n "$hw_file" ] || { stat -- "./$hw_n" >/dev/null; exit 3; }
+hw_size=${hw_file%%|*}; hw_at=${hw_file#*|}
+{}if [ -L "./$hw_n" ]; then printf '%s|' "$hw_at"; readlink -n -- "./$hw_n"; exit; fi
 echo "$hw_at|"
 {}"#,
             self.path,
-            mountinfo_form(self.path),
-            NETWORK.or_ask(),
-            remote,
-            follow,
+            self.follow,
+            self.accounts(),
             self.accounts(),
             self.accounts(),
             self.depth_script()
-        ))
-        .sharing(NETWORK)
+        ));
+        Probe::new(script).sharing(NETWORK)
     }
 
     /// Costs a process only where the owner is another one than wanted.
@@ -192,35 +209,53 @@ echo "$hw_at|"
     }
 
     fn depth_script(&self) -> Script {
-        let digest = r#"hw_sum=$(sha256sum <"$p") || exit 4; hw_sum=${hw_sum%% *}"#;
-        let digest = Script::new().raw(digest);
+        // Where somebody may put another thing in its place: follows no link, and waits for no pipe.
+        let open = r#"hw_cat() {
+  if [ -n "$hw_open" ]; then dd if="./$hw_n" iflag=nofollow,nonblock bs=65536 status=none; else cat -- "./$hw_n"; fi
+}
+hw_digest() {
+  if [ -n "$hw_open" ]; then hw_sum=$(hw_cat | sha256sum); else hw_sum=$(sha256sum <"./$hw_n"); fi || exit 4
+  hw_sum=${hw_sum%% *}
+}
+if [ -f "./$hw_n" ]; then
+  case $hw_real/ in /proc/*|/sys/*) echo KERNEL; exit 0 ;; esac
+"#;
+        let open = Script::new().raw(open);
         match &self.depth {
             Depth::Attributes => Script::new(),
-            Depth::Digest => sh!(r#"if [ -f "$p" ]; then {}; echo "DIGEST $hw_sum $hw_size"; fi"#, digest),
-            Depth::Content(limit) => sh!(
-                r#"if [ -f "$p" ]; then
-  if [ "$hw_size" -le {} ]; then echo "CONTENT $hw_size"; cat -- "$p" || exit 4
-  else {}; echo "DIGEST $hw_sum $hw_size"; fi
+            Depth::Digest(limit) => sh!(
+                r#"{}  hw_sum=-
+  [ "$hw_size" -gt {} ] || hw_digest
+  echo "DIGEST $hw_sum $hw_size"
 fi"#,
-                *limit,
-                digest
+                open,
+                *limit
             ),
-            Depth::Differing(sum) => sh!(
-                r#"if [ -f "$p" ]; then
-  {}
-  if [ "$hw_sum" = {} ] || [ "$hw_size" -gt {} ]; then echo "DIGEST $hw_sum $hw_size"
-  else echo "CONTENT $hw_size"; cat -- "$p" || exit 4; fi
+            Depth::Content(limit) => sh!(
+                r#"{}  if [ "$hw_size" -le {} ]; then echo "CONTENT $hw_size"; hw_cat || exit 4
+  else echo "DIGEST - $hw_size"; fi
 fi"#,
-                digest,
+                open,
+                *limit
+            ),
+            Depth::Differing(sum, size) => sh!(
+                r#"{}  hw_sum=-
+  if [ "$hw_size" -le {} ] || [ "$hw_size" = {} ]; then hw_digest; fi
+  if [ "$hw_sum" = {} ] || [ "$hw_size" -gt {} ]; then echo "DIGEST $hw_sum $hw_size"
+  else echo "CONTENT $hw_size"; hw_cat || exit 4; fi
+fi"#,
+                open,
+                CONTENT_LIMIT,
+                *size,
                 sum,
                 CONTENT_LIMIT
             ),
             Depth::Entries => sh!(
-                r#"if [ -d "$p" ]; then
-  printf 'ENTRIES '; hw_n=0
-  for hw_e in "$p"/* "$p"/.[!.]* "$p"/..?*; do
+                r#"if [ -d "./$hw_n" ]; then
+  printf 'ENTRIES '; hw_k=0
+  for hw_e in "./$hw_n"/* "./$hw_n"/.[!.]* "./$hw_n"/..?*; do
     { [ -e "$hw_e" ] || [ -L "$hw_e" ]; } || continue
-    printf '%s/' "${hw_e##*/}"; hw_n=$((hw_n + 1)); [ "$hw_n" -lt {} ] || break
+    printf '%s/' "${hw_e##*/}"; hw_k=$((hw_k + 1)); [ "$hw_k" -lt {} ] || break
   done
 fi"#,
                 ENTRIES_LIMIT
@@ -326,6 +361,9 @@ fi"#,
         if !answer.ok() {
             return Ok(None);
         }
+        if let Some(led) = answer.stdout.strip_prefix(b"led ") {
+            return Err(self.led(&String::from_utf8_lossy(led)));
+        }
         self.refuse(line)?;
         if line == "absent" || line.starts_with("absent ") {
             let levels = line.strip_prefix("absent").unwrap_or_default().trim();
@@ -348,6 +386,12 @@ fi"#,
                 let names = String::from_utf8_lossy(body.strip_prefix(b"ENTRIES ").unwrap_or_default());
                 entries = names.split_terminator('/').map(str::to_owned).collect();
             }
+            FileKind::File if body == b"KERNEL\n" => {
+                return Err(CheckError::refused(
+                    format!("{path} is no file on a disk but a view of the kernel"),
+                    "a `sysctl` or `command` step works on it".to_owned(),
+                ));
+            }
             FileKind::File => {
                 let Some(content) = parse_content(body) else { return Ok(None) };
                 file.content = content;
@@ -355,6 +399,22 @@ fi"#,
             _ => {}
         }
         Ok(Some(Found { missing_accounts, entries, ..Found::of(file) }))
+    }
+
+    /// `WHO|LINK`
+    fn led(&self, text: &str) -> CheckError {
+        let (who, link) = text.trim_end_matches('\n').split_once('|').unwrap_or(("somebody", text));
+        let path = self.path;
+        let message = if link == path {
+            format!("the symbolic link {path} is not followed: {who} may write where it is")
+        } else {
+            format!("{path} leads through the symbolic link {link}, and {who} may write where that is")
+        };
+        CheckError::refused(
+            message,
+            "name the path that it leads to, or let root alone write the folder of the link and all above it"
+                .to_owned(),
+        )
     }
 
     fn refuse(&self, line: &str) -> Result<(), CheckError> {
@@ -387,9 +447,18 @@ fi"#,
                 format!("{} is not a directory, so {path} cannot be there", above(n)),
                 "move it away by hand: it may hold data".to_owned(),
             )
+        } else if line == "moved" {
+            (
+                format!(
+                    "{path} has changed while it was looked at: somebody put another thing on the way to it"
+                ),
+                "see who does that, and run again".to_owned(),
+            )
+        } else if line == "loop" {
+            (format!("{path} cannot be reached: too many symbolic links"), "correct the links".to_owned())
         } else if line == "dangling" {
             (
-                format!("the symbolic link {path} leads nowhere, or to a file system that does not answer"),
+                format!("a symbolic link on the way to {path} leads nowhere"),
                 "make the folder it points into, or remove the link".to_owned(),
             )
         } else {
@@ -507,20 +576,6 @@ pub fn normalise(path: &mut String, key: &str) -> Vec<Invalid> {
     Vec::new()
 }
 
-/// The path as `/proc/self/mountinfo` writes it.
-fn mountinfo_form(path: &str) -> String {
-    // `/` itself ends up empty, so that `q/` begins with every mount point.
-    path.trim_end_matches('/').chars().fold(String::new(), |mut out, c| {
-        match c {
-            ' ' | '\t' | '\n' | '\\' => {
-                let _ = write!(out, "\\{:03o}", u32::from(c));
-            }
-            _ => out.push(c),
-        }
-        out
-    })
-}
-
 fn is_number(text: &str) -> bool {
     !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit())
 }
@@ -555,7 +610,7 @@ fn parse_content(bytes: &[u8]) -> Option<FileContent> {
     let line = std::str::from_utf8(&bytes[..end]).ok()?;
     if let Some(digest) = line.strip_prefix("DIGEST ") {
         let (sum, size) = digest.split_once(' ')?;
-        let sum = (sum.len() == 64).then(|| sum.to_owned())?;
+        let sum = if sum == "-" { String::new() } else { (sum.len() == 64).then(|| sum.to_owned())? };
         return Some(FileContent::Digest(sum, size.parse().ok()?));
     }
     let size: usize = line.strip_prefix("CONTENT ")?.parse().ok()?;
@@ -603,17 +658,24 @@ mod tests {
 
         let content = file("a b", Depth::Content(100)).content;
         assert_eq!(content, FileContent::Bytes(Arc::from(&b"x\0\ny\n\n"[..])));
-        let FileContent::Digest(sum, 6) = file("a b", Depth::Content(3)).content else {
-            panic!("larger than the limit: its digest")
-        };
-        assert_eq!(file("a b", Depth::Differing(sum.clone())).content, FileContent::Digest(sum, 6));
-        assert_eq!(file("link", Depth::Digest).kind, FileKind::Link("a\n|b\n".into()));
-        assert_eq!(file("", Depth::Digest).kind, FileKind::Directory);
-        assert_eq!(file("none", Depth::Digest), FileState::absent());
-        let missing = ask(&at("x/y/z"), Depth::Digest).unwrap().unwrap().missing_parents;
+        assert_eq!(
+            file("a b", Depth::Content(3)).content,
+            FileContent::Digest(String::new(), 6),
+            "too large"
+        );
+        assert_eq!(file("a b", Depth::Digest(5)).content, FileContent::Digest(String::new(), 6), "too large");
+        let FileContent::Digest(sum, 6) = file("a b", Depth::Digest(6)).content else { panic!("its digest") };
+        assert_eq!(file("a b", Depth::Differing(sum.clone(), 6)).content, FileContent::Digest(sum, 6));
+        assert_eq!(file("link", Depth::Digest(1 << 20)).kind, FileKind::Link("a\n|b\n".into()));
+        assert_eq!(file("", Depth::Digest(1 << 20)).kind, FileKind::Directory);
+        assert_eq!(file("none", Depth::Digest(1 << 20)), FileState::absent());
+        let missing = ask(&at("x/y/z"), Depth::Digest(1 << 20)).unwrap().unwrap().missing_parents;
         assert_eq!(missing, [at("x/y"), at("x")]);
         assert!(
-            ask(&at("a b/x/y"), Depth::Digest).unwrap_err().to_string().contains("a b is not a directory")
+            ask(&at("a b/x/y"), Depth::Digest(1 << 20))
+                .unwrap_err()
+                .to_string()
+                .contains("a b is not a directory")
         );
         let root = ask("/", Depth::Attributes).unwrap().unwrap().file;
         assert_eq!((root.kind, root.uid), (FileKind::Directory, Some(0)));
@@ -685,6 +747,27 @@ mod tests {
             ("/over/x", "absent 1"),
         ] {
             assert_eq!(on(mounts, path, false), says, "{path}");
+        }
+        // Through a link.
+        let dir = tempfile::tempdir().unwrap();
+        let at = |name: &str| dir.path().join(name).to_str().unwrap().to_owned();
+        for name in ["vol1", "vol1/d a\\ta"] {
+            std::fs::create_dir(at(name)).unwrap();
+        }
+        std::os::unix::fs::symlink("vol1/d a\\ta", at("data")).unwrap();
+        std::os::unix::fs::symlink(at("data/share"), at("there")).unwrap();
+        let escaped = at("vol1/d a\\ta/share").replace('\\', r"\134").replace(' ', r"\040");
+        let mounts =
+            format!("21 1 8:1 / / rw - ext4 /dev/sda1 rw\n22 21 0:40 / {escaped} rw - nfs4 srv:/m rw\n");
+        for (path, says) in [
+            ("data/share", "remote nfs4"),
+            ("data/share/x/y", "remote nfs4"),
+            ("there/x", "remote nfs4"),
+            ("data/shared/x", "absent 1"),
+            ("data/x", "absent 0"),
+            ("data/x/y/z", "absent 2"),
+        ] {
+            assert_eq!(on(&mounts, &at(path), false), says, "{path}");
         }
         assert_eq!(on("21 1 0:1 / / rw - nfs server:/root rw\n", "/", false), "remote nfs");
         assert_eq!(on("21 1 0:1 / / rw - nfs server:/root rw\n", "/nosuch/x", true), "absent 1");

@@ -1,5 +1,5 @@
-//! The careful way to put content at a path: all of it or nothing, and nothing of the old file lost but
-//! its content, of which a backup stays.
+//! The careful way to put things at a path, and to take them away: all of it or nothing, nothing of an old file lost
+//! but its content, of which a backup stays, and nothing done elsewhere, whatever others do to the path meanwhile.
 
 use std::fmt::Write as _;
 use std::sync::Arc;
@@ -11,191 +11,225 @@ use super::path::CONTENT_LIMIT;
 use super::text;
 use crate::model::{FileContent, FileState, Secret};
 use crate::sh;
-use crate::shell::Script;
+use crate::shell::{Library, Script};
 use crate::step::{Action, Change, Context, Field, Invalid, Payload, Value};
+
+/// Walks to a path; see there.
+pub(super) static WAY: Library = Library::new("way.sh", include_str!("way.sh"));
+
+/// Works on what is at a path; see there.
+static PUT: Library = Library::new("put.sh", include_str!("put.sh"));
 
 /// How content gets to its path.
 #[derive(Debug, Clone)]
 #[expect(clippy::struct_excessive_bools, reason = "each is a key of its own in the playbook")]
 pub struct Put<'a> {
-    /// Absolute path. It is a regular file or nothing, or a link that `force` lets go.
+    /// Absolute path. It is a regular file or nothing, or what `force` lets go.
     pub path: &'a str,
     /// All of the new content.
     pub content: &'a Arc<[u8]>,
     /// Mode and owner that are wanted; otherwise those of the old file stay.
     pub attributes: &'a Attributes,
-    /// The mode that it will have in the end.
-    pub mode: u32,
-    /// Keep the old file as `PATH.RUN.bak`.
-    pub backup: bool,
+    /// The mode that it will have in the end, where that is known.
+    pub mode: Option<u32>,
+    /// Where the old file is kept.
+    pub backup: Backup,
     /// Write into the file that is there: it stays the same inode, which a bind mount of a single file needs.
     pub in_place: bool,
     /// The path may be a symbolic link: its target is written.
     pub follow: bool,
+    /// A symbolic link, pipe or socket may be replaced.
+    pub force: bool,
+    /// Folders that are missing are made.
+    pub make_folders: bool,
     /// A command of the user that says whether the new content is good; `%s` stands for its file.
     pub validate: Option<&'a str>,
-    /// Nobody may see the content, nor its digest, from which a short one could be guessed.
+    /// Nobody may see the content, nor its digest, from which a short one could be guessed. A backup is for its
+    /// owner alone, for the old content is likely to be a secret as well.
     pub secret: bool,
     /// What the new content was made from: if something else is there by then, nothing is written.
     pub made_from: Option<&'a FileState>,
 }
 
-impl Put<'_> {
-    /// Returns the action. It reads the content from file descriptor 3 into a file of fixed name in the same
+/// Where the old file is kept.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Backup {
+    /// Nowhere.
+    No,
+    /// As `PATH.RUN.bak`; of several changes in one run the state before the first.
+    Run,
+    /// As `PATH.bak`, the state before the last change.
+    Last,
+}
+
+impl From<bool> for Backup {
+    fn from(yes: bool) -> Self {
+        if yes { Self::Run } else { Self::No }
+    }
+}
+
+impl<'a> Put<'a> {
+    /// Replaces what is at `path`, with a backup, and with the attributes that are there.
+    pub fn new(path: &'a str, content: &'a Arc<[u8]>, attributes: &'a Attributes) -> Self {
+        Self {
+            path,
+            content,
+            attributes,
+            mode: None,
+            backup: Backup::Run,
+            in_place: false,
+            follow: false,
+            force: false,
+            make_folders: false,
+            validate: None,
+            secret: false,
+            made_from: None,
+        }
+    }
+
+    /// Returns the action. It reads the content from file descriptor 3 into a file of a name of its own in the same
     /// folder (so that what a cut-off run left is cleared by the next), and renames that.
     ///
     /// - `dd conv=excl,fsync` (coreutils) follows no planted link, and puts the bytes on the disk before they
     ///   get the name; `sync FILE` would do on coreutils 8.24 alone, and before that sync everything, dead
     ///   network file systems included.
     /// - `cp --attributes-only` copies mode, owner, ACLs, extended attributes and SELinux context.
-    /// - The backup is a second name of the old inode: it needs no space and is whole at once.
     pub fn action(&self, label: impl Into<String>) -> Action {
-        let name = self.path.rsplit('/').next().unwrap_or_default();
-        let follow = if self.follow {
-            Script::new().raw("p=$(timeout -s KILL 10 readlink -f -- \"$p\")\n")
-        } else {
-            Script::new()
-        };
-        let script = sh!(
-            r#"set -e
-umask 077
-p={}
-{}d=${p%/*}; t=$d/{}; b={}; d=${d:-/}
-hw_fail() { printf '%s\n' "$@" >&2; exit 1; }
-hw_disk() {
-  case $hw_e in
-    *"No space left"*|*"quota"*) hw_fail "$hw_e" "cannot write $p: no space left (ENOSPC); the old state is unchanged" "hint: free some space or inodes on the file system of $d" ;;
-    *"Read-only"*) hw_fail "$hw_e" "cannot write $p: its file system is read-only (EROFS); nothing was changed" "hint: mount $d read-write; if nobody made it read-only, dmesg tells why the kernel did" ;;
-    *"ermission denied"*|*"not permitted"*) hw_fail "$hw_e" "cannot write $p: no permission; nothing was changed" "hint: set \`become = true\`; for root, see lsattr and SELinux" ;;
-    *"resource busy"*) hw_fail "$hw_e" "cannot replace $p: it is a mount point of its own; nothing was changed" "hint: set \`in_place = true\`" ;;
-    *) hw_fail "$hw_e" "cannot write $p; the old state is unchanged" ;;
-  esac
+        let mode = self.mode.or(self.attributes.mode);
+        let check = self.validate.map(|command| {
+            let code = Script::new().user_code(&command.replace("%s", "\"$hw_as\""));
+            sh!(
+                r#"hw_valid() {
+( {}
+) >&2 || hw_fail "the new content of $hw_p is not valid, says" {} "nothing was changed"
 }
-{}trap 'rm -f -- "$t" "$t.old"' EXIT
-trap 'exit 129' HUP; trap 'exit 130' INT; trap 'exit 143' TERM
-hw_e=$({ rm -f -- "$t" "$t.old" && dd of="$t" bs=65536 conv=excl,fsync status=none <&3; } 2>&1) || hw_disk
-hw_sum=$(sha256sum <"$t")
-[ "${hw_sum%% *}" = {} ] || hw_fail "the content for $p did not arrive whole; nothing was changed"
-hw_new=1
-if [ -e "$p" ] && [ ! -L "$p" ]; then
-  hw_new=
-  hw_e=$(cp --attributes-only --preserve=all --no-preserve=timestamps -- "$p" "$t" 2>&1) || hw_disk
-  {}
-else
-  chmod -- 00644 "$t"
-fi
-hw_to=$t
-{}{}{}"#,
-            self.path,
-            follow,
-            temporary(name),
-            self.backup_name(),
-            self.unchanged(),
-            self.digest(),
-            self.keep_owner(),
-            self.attributes.set(Some(self.mode)),
-            self.check(),
-            self.place()
-        );
+"#,
+                code,
+                command
+            )
+        });
+        let script =
+            program(self.path, self.follow).script(&setting(&self.attributes.set(mode))).script(&sh!(
+                "hw_sum={} hw_were={} hw_mode={} {} hw_again={} hw_mask={}\n\
+                 hw_force={} hw_within={} hw_make={} hw_owned={} hw_check={}\n{}hw_put\n",
+                self.digest(),
+                self.made_from(),
+                mode.map_or_else(Script::new, |mode| sh!("{}", format!("{mode:05o}"))),
+                backup_name(self.path, self.follow, self.backup),
+                self.backup == Backup::Last,
+                if self.secret { "0700" } else { "7777" },
+                self.force,
+                self.in_place,
+                self.make_folders,
+                self.attributes.owner.is_some(),
+                check.is_some(),
+                check.unwrap_or_default()
+            ));
         Action::new(label, script).payload(Payload(Arc::clone(self.content)))
     }
 
-    /// Without the rights to give the new file to the old owner, `cp` says nothing.
-    fn keep_owner(&self) -> Script {
-        if self.attributes.owner.is_some() {
-            return Script::new().raw(":");
+    fn made_from(&self) -> Script {
+        match self.made_from.map(|file| &file.content) {
+            None => Script::new(),
+            Some(FileContent::Bytes(bytes)) => sh!("{}", sha256(bytes)),
+            Some(FileContent::Digest(sum, _)) => sh!("{}", sum),
+            Some(FileContent::Unread) => Script::new().raw("absent"),
         }
-        Script::new().raw(
-            r#"[ "$(stat -c %u -- "$p")" = "$(stat -c %u -- "$t")" ] || hw_fail "cannot keep the owner of $p; nothing was changed" "hint: set \`become = true\`""#,
-        )
-    }
-
-    fn unchanged(&self) -> Script {
-        let sum = match self.made_from.map(|file| &file.content) {
-            None => return Script::new(),
-            Some(FileContent::Bytes(bytes)) => sha256(bytes),
-            Some(FileContent::Digest(sum, _)) => sum.clone(),
-            Some(FileContent::Unread) => "absent".to_owned(),
-        };
-        // The new content itself may be there when an earlier try was cut off.
-        sh!(
-            r#"hw_sum=absent; [ ! -e "$p" ] || hw_sum=$(sha256sum <"$p")
-case ${hw_sum%% *} in {}|{}) ;; *) hw_fail "$p was changed by someone else in the meantime; it was not touched" "hint: run again" ;; esac
-"#,
-            sum,
-            self.digest()
-        )
     }
 
     fn digest(&self) -> Script {
         let sum = sha256(self.content);
         if self.secret { sh!("{}", Secret::new(sum)) } else { sh!("{}", sum) }
     }
-
-    fn check(&self) -> Script {
-        let Some(command) = self.validate else { return Script::new() };
-        let code = Script::new().user_code(&command.replace("%s", "\"$t\""));
-        sh!(
-            r#"( {}
-) >&2 || hw_fail "the new content of $p is not valid, says" {} "nothing was changed"
-"#,
-            code,
-            command
-        )
-    }
-
-    fn backup_name(&self) -> Script {
-        let hidden = self.path.starts_with("/etc/cron.");
-        match (self.backup, hidden) {
-            (false, _) => Script::new().raw("''"),
-            // cron runs every file there, backups too, unless a dot hides it.
-            (true, true) => Script::new().raw("$d/.${p##*/}.${HW_RUN_ID:-manual}.bak"),
-            (true, false) => Script::new().raw("$p.${HW_RUN_ID:-manual}.bak"),
-        }
-    }
-
-    fn place(&self) -> Script {
-        let rename = r#"  hw_e=$(mv -fT -- "$t" "$p" 2>&1) || hw_disk
-"#;
-        let replace = r#"  if [ -n "$b" ] && [ -z "$hw_new" ] && [ ! -e "$b" ] && [ "$(sha256sum <"$p")" != "$hw_sum" ]; then
-    ln -- "$p" "$b" 2>/dev/null || hw_e=$(cp --preserve=all -- "$p" "$b" 2>&1) || { rm -f -- "$b"; hw_disk; }
-  fi
-"#;
-        let in_place = r#"  [ "$(sha256sum <"$p")" != "$hw_sum" ] || b=
-  hw_c=${b:-$t.old}
-  [ -e "$hw_c" ] || hw_e=$(cp --preserve=all -- "$p" "$hw_c" 2>&1) || { rm -f -- "$hw_c"; hw_disk; }
-  cp --preserve=all -- "$p" "$t.old" 2>/dev/null || hw_e="No space left for a copy of the old content" hw_disk
-  hw_e=$(dd if="$t" of="$p" bs=65536 conv=fsync status=none 2>&1) || {
-    dd if="$t.old" of="$p" bs=65536 conv=fsync status=none || hw_fail "$hw_e" "$p is half written; its old content is in $hw_c"
-    hw_disk
-  }
-  hw_to=$p
-"#;
-        let label = r#"if [ -n "$hw_new" ] && [ -e /sys/fs/selinux/enforce ] && command -v restorecon >/dev/null; then restorecon -- "$p" || :; fi
-"#;
-        let script = Script::new();
-        if self.in_place {
-            script
-                .raw("if [ -z \"$hw_new\" ]; then\n")
-                .raw(in_place)
-                .script(&self.attributes.set(Some(self.mode)))
-                .raw("else\n")
-                .raw(rename)
-                .raw("fi\n")
-                .raw(label)
-        } else {
-            script.raw("{\n").raw(replace).raw(rename).raw("}\n").raw(label)
-        }
-    }
 }
 
-/// The name of the file that is renamed in the end; hidden, for `conf.d` folders are read by name.
-fn temporary(name: &str) -> String {
-    let mut end = name.len().min(200);
-    while !name.is_char_boundary(end) {
-        end -= 1;
+/// The beginning of a program that works on what is at `path`; see `put.sh`.
+fn program(path: &str, follow: bool) -> Script {
+    Script::new().library(&WAY).library(&PUT).script(&sh!(
+        "hw_p={} hw_follow={} hw_t=.hw-{}\n",
+        path,
+        follow,
+        sha256(path.as_bytes())[..16].to_owned()
+    ))
+}
+
+/// The function that gives attributes to `$hw_to`.
+fn setting(set: &Script) -> Script {
+    sh!("hw_set() {\n{}:\n}\n", set)
+}
+
+/// Makes a directory with all above it that are missing, or gives the one that is there what is wanted.
+pub fn directory(path: &str, follow: bool, attributes: &Attributes, mode: Option<u32>) -> Script {
+    program(path, follow).script(&setting(&attributes.set(mode))).raw("hw_directory\n")
+}
+
+/// Gives the directory or file that is at the path what is wanted.
+pub fn change(
+    path: &str,
+    follow: bool,
+    directory: bool,
+    attributes: &Attributes,
+    mode: Option<u32>,
+) -> Script {
+    program(path, follow)
+        .script(&setting(&attributes.set(mode)))
+        .raw("hw_way \"$hw_p\" \"$hw_follow\" || hw_lost\nhw_change ")
+        .raw(if directory { "directory\n" } else { "file\n" })
+}
+
+/// What is to be removed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Remove {
+    /// What is no directory.
+    File(Backup),
+    /// A symbolic link.
+    Link,
+    /// An empty directory.
+    Empty,
+    /// A directory with all that is in it, but for what is mounted there.
+    All,
+}
+
+/// Removes what is at the path; where nothing is, nothing is done.
+pub fn remove(path: &str, what: Remove) -> Script {
+    let (word, backup) = match what {
+        Remove::File(backup) => ("file", backup),
+        Remove::Link => ("link", Backup::No),
+        Remove::Empty => ("empty", Backup::No),
+        Remove::All => ("all", Backup::No),
+    };
+    program(path, false).script(&sh!("{}\nhw_remove {}\n", backup_name(path, false, backup), word))
+}
+
+/// Makes the path a symbolic link; with `force` in place of a file, which is kept.
+pub fn link(path: &str, target: &str, force: bool) -> Script {
+    let backup = backup_name(path, false, force.into());
+    program(path, false).script(&sh!("hw_force={} {}\nhw_link {}\n", force, backup, target))
+}
+
+/// Prints the file at the path, or at what that points to, if it has at most so many bytes.
+pub fn send(path: &str, limit: u64) -> Script {
+    program(path, true).script(&sh!("hw_send {}\n", limit))
+}
+
+/// How the backup is named: of what is there in the end, where links are followed.
+fn backup_name(path: &str, follow: bool, backup: Backup) -> Script {
+    let name = path.rsplit('/').next().unwrap_or_default();
+    // A name has at most 255 bytes (NAME_MAX), and the run's id needs some.
+    let base = if name.len() > 180 {
+        let end = (0..=150).rev().find(|n| name.is_char_boundary(*n)).unwrap_or(0);
+        format!("{}~{}", &name[..end], &sha256(name.as_bytes())[..8])
+    } else {
+        name.to_owned()
+    };
+    // cron runs every file there, backups too, unless a dot hides it.
+    let base = if path.starts_with("/etc/cron.") { format!(".{base}") } else { base };
+    let base = if follow { Script::new() } else { sh!("{}", base) };
+    match backup {
+        Backup::No => Script::new().raw("hw_base='' hw_end=''"),
+        Backup::Run => sh!("hw_base={} hw_end=.${HW_RUN_ID:-manual}.bak", base),
+        Backup::Last => sh!("hw_base={} hw_end=.bak", base),
     }
-    format!(".{}.hw-new", &name[..end])
 }
 
 /// The SHA-256 of `bytes`, lower-case hexadecimal.
