@@ -8,6 +8,7 @@ pub mod api;
 pub mod image;
 pub mod install;
 pub mod spec;
+pub mod subnet;
 pub mod swarm;
 pub mod versioned;
 
