@@ -10,9 +10,10 @@ use super::docker_service::params::{Bytes, Cpus, Health, Log, Texts, Ulimit};
 use super::family::docker::api::{self, Engine};
 use super::family::docker::image::Reference;
 use super::family::docker::spec::{
-    self, BYTES, Differ, Effect, FLAG, Form, LIST, NANOS, NUMBER, SET, TEXT, at, env_map, text_map,
+    self, BYTES, Differ, Effect, FLAG, Form, LIST, NANOS, NUMBER, PATH, SET, SIGNAL, TEXT, at, env_map,
+    text_map,
 };
-use super::family::docker::{Existence, foreseen, good_name};
+use super::family::docker::{Existence, foreseen, good_name, subnet};
 use super::{Action, Change, Context, Invalid, Role, Step, Validate, Value, Verdict};
 use crate::model::value::{duration, optional_duration};
 use crate::model::{Kind, Resource, State};
@@ -107,6 +108,9 @@ impl Validate for DockerContainer {
                 );
             }
         }
+        if self.stop_grace_period.is_some_and(|d| d.subsec_nanos() != 0) {
+            invalid.push(Invalid::new("stop_grace_period", "the engine counts whole seconds here"));
+        }
         if let Some(restart) = &self.restart
             && restart_policy(restart).is_none()
         {
@@ -192,13 +196,24 @@ impl Step for DockerContainer {
         needs
     }
 
-    fn on_notify(&self, _: &Readings) -> Result<Option<Change>, CheckError> {
+    fn on_notify(&self, readings: &Readings) -> Result<Option<Change>, CheckError> {
         if self.state == Existence::Absent {
             return Ok(None);
         }
+        let probe = self.probe();
+        let live: Option<Json> = match api::read(readings, &probe)? {
+            Engine::Up(responses) => {
+                let there = responses.first().filter(|r| r.status == 200);
+                there.map(|r| r.json(&probe, readings)).transpose()?
+            }
+            _ => None,
+        };
+        let status = live.as_ref().and_then(|l| at(l, "State/Status").as_str());
+        let before = status.map_or(Value::Unknown, Value::from);
         let script = sh!("docker restart {} >/dev/null", self.name);
         Ok(Some(
             Change::new(format!("restart container {}", self.name))
+                .field("state", before, "restarted")
                 .action(Action::new(format!("restart {}", self.name), script))
                 .action(self.wait()),
         ))
@@ -250,13 +265,17 @@ impl DockerContainer {
         let volumes =
             self.volumes.as_ref().map(|v| v.iter().filter_map(|v| volume_json(v)).collect::<Json>());
         key("volumes", "Mounts", volumes, VOLUMES);
+        self.walk_volume_options(differ);
+        let mut key = |name, path: &str, wanted: Option<Json>, form| {
+            differ.key(name, path, wanted, form, Effect::Restart);
+        };
         let ports = self.ports.as_ref().map(|ports| port_bindings(ports));
         key("ports", "HostConfig/PortBindings", ports, PORTS);
         key("restart", "HostConfig/RestartPolicy", self.restart.as_deref().and_then(restart_policy), RESTART);
         key("network", "HostConfig/NetworkMode", text(&self.network), NETWORK);
         key("hostname", "Config/Hostname", text(&self.hostname), TEXT);
         key("user", "Config/User", text(&self.user), TEXT);
-        key("dir", "Config/WorkingDir", text(&self.dir), TEXT);
+        key("dir", "Config/WorkingDir", text(&self.dir), PATH);
         key("tty", "Config/Tty", flag(self.tty), FLAG);
         key("init", "HostConfig/Init", flag(self.init), FLAG);
         key("read_only", "HostConfig/ReadonlyRootfs", flag(self.read_only), FLAG);
@@ -275,10 +294,6 @@ impl DockerContainer {
         key("ulimits", "HostConfig/Ulimits", ulimits, ULIMITS);
         key("memory", "HostConfig/Memory", self.memory.map(|m| json!(m.0)), BYTES);
         key("cpus", "HostConfig/NanoCpus", self.cpus.map(|c| json!(c.0)), CPUS);
-        let log = self.log.as_ref().map(|log| {
-            json!({ "Type": log.driver, "Config": log.options.as_ref().map_or_else(BTreeMap::new, |o| o.0.clone()) })
-        });
-        key("log", "HostConfig/LogConfig", log, spec::TABLE);
         if let Some(health) = &self.healthcheck {
             let probe =
                 if health.disable { Some(json!(["NONE"])) } else { health.test.as_ref().map(|t| json!(t.0)) };
@@ -291,7 +306,7 @@ impl DockerContainer {
             key("healthcheck.start_interval", "Config/Healthcheck/StartInterval", start_interval, NANOS);
             key("healthcheck.retries", "Config/Healthcheck/Retries", health.retries.map(Json::from), NUMBER);
         }
-        key("stop_signal", "Config/StopSignal", text(&self.stop_signal), TEXT);
+        key("stop_signal", "Config/StopSignal", text(&self.stop_signal), SIGNAL);
         key(
             "stop_grace_period",
             "Config/StopTimeout",
@@ -299,6 +314,47 @@ impl DockerContainer {
             SECONDS,
         );
         self.walk_maps(differ);
+        self.walk_log(differ);
+    }
+
+    /// What a volume's options say beside `ro`: the engine adds some by itself (`z` to volumes, `rslave` to its own
+    /// folder), so that only what the playbook mentions is looked at.
+    fn walk_volume_options(&self, differ: &mut Differ) {
+        let live = differ.live("Mounts").clone();
+        for volume in self.volumes.iter().flatten() {
+            let Some((source, target, _)) = volume_words(volume) else { continue };
+            let mount = live.as_array().into_iter().flatten().find(|m| m["Destination"] == target.as_str());
+            let Some(mount) = mount.filter(|_| source.starts_with('/')) else { continue };
+            let mode: Vec<&str> = mount["Mode"].as_str().unwrap_or_default().split(',').collect();
+            let propagation = mount["Propagation"].as_str().unwrap_or_default();
+            for option in volume.split(':').nth(2).unwrap_or_default().split(',') {
+                let now = match option {
+                    "z" | "Z" if !mode.contains(&option) => mode.join(","),
+                    "shared" | "rshared" | "slave" | "rslave" | "private" | "rprivate"
+                        if propagation != option =>
+                    {
+                        propagation.to_owned()
+                    }
+                    _ => continue,
+                };
+                let before = if now.is_empty() { Value::Absent } else { Value::Text(now) };
+                differ.push(format!("volume {target}"), before, option.into(), Effect::Restart);
+            }
+        }
+    }
+
+    /// The driver of the log and its options. The engine fills in those of its own `log-opts`, which stay.
+    fn walk_log(&self, differ: &mut Differ) {
+        let Some(log) = &self.log else { return };
+        let wanted = log.options.as_ref().map_or_else(BTreeMap::new, |o| o.0.clone());
+        let driver = Some(json!(log.driver));
+        differ.key("log", "HostConfig/LogConfig/Type", driver, TEXT, Effect::Restart);
+        let own = text_map(differ.live("Config/Labels"));
+        let own: BTreeSet<&str> = own.get(OWN).map(|o| o.split(' ').collect()).unwrap_or_default();
+        let mut live = text_map(differ.live("HostConfig/LogConfig/Config"));
+        live.retain(|k, _| wanted.contains_key(k) || own.contains(format!("o:{k}").as_str()));
+        differ.map("log option", Some(&wanted), &live, Effect::Restart);
+        differ.set("HostConfig/LogConfig/Config", json!(wanted));
     }
 
     /// Variables and labels: the image has some of its own, which stay. Those that an earlier playbook gave and this
@@ -318,6 +374,8 @@ impl DockerContainer {
             relevant.retain(|k, _| all.contains_key(k) || own.contains(format!("{letter}:{k}").as_str()));
             differ.map(name, wanted.map(|w| &w.0), &relevant, Effect::Restart);
         }
+        let options = self.log.iter().filter_map(|l| l.options.as_ref()).flat_map(|o| o.0.keys());
+        given.extend(options.map(|k| format!("o:{k}")));
         let env: Vec<String> = self.env.iter().flat_map(|e| &e.0).map(|(k, v)| format!("{k}={v}")).collect();
         differ.set("Config/Env", json!(env));
         let mut labels = self.labels.as_ref().map_or_else(BTreeMap::new, |l| l.0.clone());
@@ -448,8 +506,7 @@ fn volume_words(text: &str) -> Option<(String, String, bool)> {
     let named = source.starts_with(|c: char| c.is_ascii_alphanumeric())
         && source.chars().all(|c| c.is_ascii_alphanumeric() || "_.-".contains(c));
     let good = (source.starts_with('/') || named) && target.starts_with('/') && words.next().is_none();
-    let trim = |p: &str| if p == "/" { p.to_owned() } else { p.trim_end_matches('/').to_owned() };
-    good.then(|| (trim(source), trim(target), read_only))
+    good.then(|| (spec::clean_path(source), spec::clean_path(target), read_only))
 }
 
 /// As `Mounts` of `docker inspect` has it.
@@ -511,7 +568,7 @@ const PORTS: Form = Form {
             for binding in bindings.as_array().into_iter().flatten() {
                 let ip = match binding["HostIp"].as_str().unwrap_or_default() {
                     "" | "0.0.0.0" | "::" => String::new(),
-                    ip => format!("{ip}:"),
+                    ip => format!("{}:", subnet::canonical(ip)),
                 };
                 ports.push(format!("{ip}{}:{target}", binding["HostPort"].as_str().unwrap_or_default()));
             }

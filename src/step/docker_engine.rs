@@ -10,6 +10,7 @@ use super::family::docker::daemon_json::{self, Merged};
 use super::family::docker::install::{self, Host, Manager, RESTART_MARK};
 use super::family::docker::swarm::{self, LocalState, Own};
 use super::family::path::{self, CONTENT_LIMIT, Depth};
+use super::family::systemd;
 use super::family::text;
 use super::{Action, Change, Context, Invalid, Payload, Step, Validate, Value, Verdict};
 use crate::model::{FileContent, FileKind, FileState, Kind, Resource, State};
@@ -156,6 +157,15 @@ impl Step for DockerEngine {
     fn check(&self, readings: &Readings) -> Result<Verdict, CheckError> {
         let probe = install::probe(&self.asked());
         let answer = readings.of(&probe)?;
+        if let Some(first) = answer.text().lines().find_map(|l| l.strip_prefix("no systemd")) {
+            return Err(systemd::none(first.trim(), "the engine is looked after by its unit there"));
+        }
+        if answer.ok() && answer.text().starts_with("os ") && !answer.text().contains("\nmanager ") {
+            return Err(CheckError::refused(
+                "this host has neither dnf, yum nor apt-get, so that the engine cannot be installed",
+                "install Docker by a `script` step; the other Docker steps need only its engine".to_owned(),
+            ));
+        }
         let host = install::parse(answer).map_err(|why| CheckError::unreadable(&probe, answer, why))?;
         if host.enabled == "masked" {
             return Err(CheckError::refused(

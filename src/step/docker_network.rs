@@ -7,7 +7,7 @@ use serde::Deserialize;
 
 use super::family::docker::api::{self, Engine};
 use super::family::docker::swarm::{self, LocalState, Own, null_is_default};
-use super::family::docker::{Existence, foreseen, good_name};
+use super::family::docker::{Existence, foreseen, good_name, subnet};
 use super::{Action, Change, Context, Invalid, Step, Validate, Value, Verdict};
 use crate::model::{Kind, Resource, Scope, State};
 use crate::probe::{CheckError, Probe, Readings};
@@ -95,6 +95,11 @@ impl Validate for DockerNetwork {
                 invalid.push(
                     Invalid::new(key, format!("{value:?} is not a subnet"))
                         .help("write it as \"10.20.0.0/24\""),
+                );
+            } else if let Some(net) = subnet::without_host(value) {
+                invalid.push(
+                    Invalid::new(key, format!("{value:?} has an address within its subnet"))
+                        .help(format!("write {net:?}")),
                 );
             }
         }
@@ -278,12 +283,17 @@ impl DockerNetwork {
     fn compare(&self, network: &Network) -> Result<Verdict, CheckError> {
         let mut differs: Vec<(String, String, String)> = Vec::new();
         let mut compare = |name: &str, wanted: &str, actual: &str| {
-            if wanted != actual {
+            let same = match name {
+                "subnet" | "gateway" | "ip_range" => subnet::canonical(wanted) == subnet::canonical(actual),
+                _ => wanted == actual,
+            };
+            if !same {
                 differs.push((name.into(), actual.into(), wanted.into()));
             }
         };
         compare("driver", &self.driver, &network.driver);
-        let ipam = network.ipam.config.iter().find(|c| Some(&c.subnet) == self.subnet.as_ref());
+        let own = self.subnet.as_deref().map(subnet::canonical);
+        let ipam = network.ipam.config.iter().find(|c| Some(subnet::canonical(&c.subnet)) == own);
         let ipam = ipam.or_else(|| network.ipam.config.first()).cloned().unwrap_or_default();
         let flag = |b: bool| if b { "true" } else { "false" };
         for (key, wanted) in self.wanted() {

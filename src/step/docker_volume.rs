@@ -183,6 +183,23 @@ impl Step for DockerVolume {
     }
 }
 
+/// The options of a mount mean the same in any order, and a slash at the end of a device says nothing.
+fn same(word: &str, key: &str, wanted: &str, now: &str) -> bool {
+    let sorted = |list: &str| {
+        let mut options: Vec<String> = list.split(',').map(str::to_owned).collect();
+        options.sort();
+        options
+    };
+    match (word, key) {
+        ("option", "o") => sorted(wanted) == sorted(now),
+        ("option", "device") => {
+            let bare = |d: &str| if d.len() > 1 { d.trim_end_matches('/').to_owned() } else { d.to_owned() };
+            bare(wanted) == bare(now)
+        }
+        _ => wanted == now,
+    }
+}
+
 impl DockerVolume {
     fn resource(&self) -> Resource {
         Resource::here(Kind::Volume, &self.name)
@@ -243,7 +260,7 @@ done"#,
             [("option", &self.options, &volume.options), ("label", &self.labels, &volume.labels)]
         {
             for (key, value) in wanted {
-                if actual.get(key) != Some(value) {
+                if !actual.get(key).is_some_and(|now| same(word, key, value, now)) {
                     differs.push((format!("{word} {key}"), actual.get(key).cloned(), value.clone()));
                 }
             }

@@ -3,7 +3,7 @@
 use serde::Deserialize;
 
 use super::family::docker::swarm::{self, Availability, LocalState, NodeState, Own, Role};
-use super::family::docker::{Existence, api};
+use super::family::docker::{Existence, api, subnet};
 use super::{Action, Change, Context, Invalid, Step, Validate, Value, Verdict};
 use crate::model::{HostName, Kind, Resource, State};
 use crate::probe::{CheckError, Probe, Readings};
@@ -199,11 +199,14 @@ impl SwarmInit {
         let cluster = state.cluster.clone().unwrap_or_default();
         let mut differs = Vec::new();
         if let Some(wanted) = self.advertise_addr.as_deref().filter(|a| swarm::is_ip(swarm::without_port(a)))
-            && swarm::without_port(wanted) != state.node_addr
+            && subnet::canonical(swarm::without_port(wanted)) != subnet::canonical(&state.node_addr)
         {
             differs.push(format!("advertise_addr is {}, not {wanted}", state.node_addr));
         }
-        if !self.default_addr_pool.is_empty() && self.default_addr_pool != cluster.default_addr_pool {
+        let pools = |list: &[String]| list.iter().map(|p| subnet::canonical(p)).collect::<Vec<_>>();
+        if !self.default_addr_pool.is_empty()
+            && pools(&self.default_addr_pool) != pools(&cluster.default_addr_pool)
+        {
             let actual = cluster.default_addr_pool.join(", ");
             differs.push(format!(
                 "default_addr_pool is {}, not {}",

@@ -217,7 +217,10 @@ fn run(path: &Path, case: &Node) -> String {
     }
     if case.entry("notified").is_some() {
         return match step.on_notify(&readings) {
-            Ok(Some(change)) => format!("on notify: {}", show_change(&change)),
+            Ok(Some(change)) => {
+                assert!(!change.fields.is_empty(), "{}: a change without a field", path.display());
+                format!("on notify: {}", show_change(&change))
+            }
             Ok(None) => "cannot be notified".into(),
             Err(error) => show_error(&error),
         };
@@ -225,7 +228,15 @@ fn run(path: &Path, case: &Node) -> String {
     match step.check(&readings) {
         Ok(Verdict::Satisfied { reason, shows, .. }) if shows.is_empty() => format!("satisfied: {reason}"),
         Ok(Verdict::Satisfied { reason, shows, .. }) => format!("satisfied: {reason}\n{shows}"),
-        Ok(Verdict::Drift(change)) => format!("drift: {}", show_change(&change)),
+        Ok(Verdict::Drift(change)) => {
+            // "Did not hold" names what differs.
+            assert!(
+                change.always || !change.fields.is_empty(),
+                "{}: a difference without a field",
+                path.display()
+            );
+            format!("drift: {}", show_change(&change))
+        }
         Ok(Verdict::Unknown { until, then, otherwise }) => {
             let then = then.map_or_else(|| "nothing to do".into(), |c| show_change(&c));
             format!("unknown until {until}\n  otherwise: {otherwise}\nthen: {then}")

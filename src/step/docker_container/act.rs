@@ -99,6 +99,10 @@ pub(super) fn wait(name: &str, bound: Duration) -> Action {
   hw_before=$hw_run
   if [ "$(date +%s)" -ge "$hw_end" ]; then
     docker logs --tail 20 "$hw_name" >&2
+    if [ -n "$hw_health" ]; then
+      echo 'what its health check said last:' >&2
+      docker inspect -f {} "$hw_name" | tail -n 8 >&2
+    fi
     echo "the container does not stay up: $hw_status${hw_health:+, $hw_health}, restarts: $hw_count" >&2
     if hw_call 20 GET "/containers/$hw_old/json" >/dev/null 2>&1; then
       hw_remove "$hw_name" && hw_rename "$hw_old" "$hw_name" && hw_start "$hw_name" &&
@@ -113,7 +117,8 @@ hw_remove "$hw_old" >/dev/null 2>&1 || :"#,
         name,
         old(name),
         bound.as_secs(),
-        verbs()
+        verbs(),
+        api::HEALTH_LOG
     );
     Action::new(format!("wait until {name} runs"), script).timeout(bound + Duration::from_mins(1))
 }
@@ -189,7 +194,10 @@ esac
         let _engine = std::os::unix::net::UnixListener::bind(at("docker.sock")).unwrap();
         for (name, text) in [
             ("curl", CURL),
-            ("docker", "#!/bin/sh\necho \"docker $*\" >>\"${0%/*}/done\"\n"),
+            (
+                "docker",
+                "#!/bin/sh\ncase $1 in inspect) echo connection refused; exit ;; esac\necho \"docker $*\" >>\"${0%/*}/done\"\n",
+            ),
             ("sleep", "#!/bin/sh\n"),
             ("date", "#!/bin/sh\necho >>\"${0%/*}/clock\"\nwc -l <\"${0%/*}/clock\"\n"),
         ] {
@@ -264,7 +272,11 @@ esac
         let (code, said, _) = watch(&[health("starting"), health("unhealthy")], false);
         assert_eq!(
             (code, said.as_str()),
-            (1, "the container does not stay up: running, unhealthy, restarts: 0\n")
+            (
+                1,
+                "what its health check said last:\nconnection refused\n\
+                 the container does not stay up: running, unhealthy, restarts: 0\n"
+            )
         );
     }
 

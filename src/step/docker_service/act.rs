@@ -231,6 +231,13 @@ hw_give_up() {
     $5 != "" && ++seen[$5] == 1 && ++n <= 5 { printf "task on %s: %s: %s\n", ($4 == "" ? "no node" : $4), $3, $5 }' >&2
   hw_log=$(timeout -k 2 10 docker service logs --raw --tail 20 "$hw_id" 2>&1 | tail -n 20)
   [ -z "$hw_log" ] || printf 'the last lines of its log:\n%s\n' "$hw_log" >&2
+  case $hw_why in *unhealthy*)
+    hw_log=$(for hw_c in $(timeout -k 2 10 docker ps -aq --filter "label=com.docker.swarm.service.id=$hw_id" | head -n 2); do
+      timeout -k 2 10 docker inspect -f {} "$hw_c"
+    done 2>/dev/null | tail -n 8)
+    printf 'what its health check said last:\n%s\n' \
+      "${hw_log:-(no task of it was on this node: \`docker inspect\` tells on the others)}" >&2 ;;
+  esac
   exit 1
 }
 {}hw_old=''
@@ -285,6 +292,7 @@ done"#,
         u64::from(updated),
         u64::from(rolls_back),
         deadline.as_secs(),
+        api::HEALTH_LOG,
         look(),
         deadline.as_secs()
     );
@@ -335,5 +343,44 @@ hw_look && echo "$hw_running/$hw_desired most $hw_most: $hw_why; pending: $hw_pe
         let rest = "pending: no suitable node (1 node not available); failed: d e f";
         assert_eq!(looked(&tasks, ""), format!("1/3 most 2: {exit}; {rest}"));
         assert_eq!(looked(&tasks, " d e"), format!("1/3 most 1: no such image; {rest}"));
+    }
+
+    /// What is told of a service whose tasks fail for `why`, when a task of it was on this node or not.
+    fn given_up(why: &str, here: bool) -> String {
+        let goal = Goal {
+            replicas: Some(1),
+            hold: Duration::ZERO,
+            deadline: Duration::ZERO,
+            updated: false,
+            rolls_back: false,
+        };
+        let script = wait("web", "s", goal).script.render();
+        let from = script.find("hw_give_up() {").unwrap();
+        let to = from + script[from..].find("\n}\n").unwrap() + 3;
+        let here = if here { "echo c1" } else { ":" };
+        let script = sh!(
+            r#"timeout() { shift 3; "$@"; }
+docker() { case $1 in ps) {} ;; inspect) echo 'exit code 1: connection refused' ;; esac; }
+hw_ps() { :; }
+hw_id=s hw_why={}
+{}hw_give_up 'its tasks fail'"#,
+            Script::new().raw(here),
+            why,
+            Script::new().user_code(&script[from..to])
+        );
+        let out = std::process::Command::new("sh").args(["-c", &script.render()]).output().unwrap();
+        assert_eq!(out.status.code(), Some(1));
+        String::from_utf8(out.stderr).unwrap()
+    }
+
+    #[test]
+    fn a_health_check_that_fails_is_heard() {
+        assert_eq!(given_up("task: non-zero exit (1)", true), "its tasks fail\n");
+        let unhealthy = "task: non-zero exit (137): dockerexec: unhealthy container";
+        assert_eq!(
+            given_up(unhealthy, true),
+            "its tasks fail\nwhat its health check said last:\nexit code 1: connection refused\n"
+        );
+        assert!(given_up(unhealthy, false).contains("no task of it was on this node"));
     }
 }

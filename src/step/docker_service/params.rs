@@ -191,7 +191,8 @@ impl<'de> Deserialize<'de> for Text {
                 Ok(Text(n.to_string()))
             }
             fn visit_f64<E: de::Error>(self, n: f64) -> Result<Text, E> {
-                Ok(Text(n.to_string()))
+                // 1.0 stays 1.0.
+                Ok(Text(format!("{n:?}")))
             }
             fn visit_bool<E: de::Error>(self, b: bool) -> Result<Text, E> {
                 Ok(Text(b.to_string()))
@@ -423,8 +424,14 @@ impl<'de> Deserialize<'de> for Bytes {
     fn deserialize<D: Deserializer<'de>>(d: D) -> Result<Self, D::Error> {
         let text = Text::deserialize(d)?.0;
         let read = |text: &str| {
-            let end = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
-            let shift = match text[end..].to_ascii_lowercase().trim_end_matches('b').trim_end_matches('i') {
+            // As Docker reads it (`units.RAMInBytes`): a fraction too, and a blank before the unit.
+            let end = text.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(text.len());
+            let shift: u32 = match text[end..]
+                .trim_start()
+                .to_ascii_lowercase()
+                .trim_end_matches('b')
+                .trim_end_matches('i')
+            {
                 "" => 0,
                 "k" => 10,
                 "m" => 20,
@@ -432,7 +439,11 @@ impl<'de> Deserialize<'de> for Bytes {
                 "t" => 40,
                 _ => return None,
             };
-            text[..end].parse::<u64>().ok()?.checked_mul(1 << shift)
+            let (whole, part) = text[..end].split_once('.').unwrap_or((&text[..end], ""));
+            let digits = part.len() <= 9 && part.bytes().all(|b| b.is_ascii_digit());
+            let bytes = whole.parse::<u64>().ok()?.checked_mul(1 << shift)?;
+            let part: u128 = digits.then(|| format!("{part:0<9}").parse().ok())??;
+            bytes.checked_add(u64::try_from((part << shift) / 1_000_000_000).ok()?)
         };
         read(&text).map(Self).ok_or_else(|| {
             de::Error::invalid_value(de::Unexpected::Str(&text), &"a size such as 512M (powers of 1024)")
@@ -564,5 +575,7 @@ pub(in crate::step) struct Log {
 
 /// A mode in octal, as number.
 pub(in crate::step) fn octal(text: &str) -> Option<u32> {
-    u32::from_str_radix(text, 8).ok().filter(|m| *m <= 0o7777)
+    // Rust would take a sign.
+    let digits = text.bytes().all(|b| b.is_ascii_digit());
+    u32::from_str_radix(text, 8).ok().filter(|m| digits && *m <= 0o7777)
 }

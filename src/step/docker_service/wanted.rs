@@ -14,7 +14,8 @@ use super::params::{
 use crate::step::Value;
 use crate::step::family::docker::image::Reference;
 use crate::step::family::docker::spec::{
-    self, BYTES, Differ, Effect, FLAG, Form, LIST, NANOS, NUMBER, SET, TABLE, TEXT, at, env_map, text_map,
+    self, BYTES, Differ, Effect, FLAG, Form, LIST, NANOS, NUMBER, PATH, RATIO, SET, SIGNAL, TABLE, TEXT, at,
+    env_map, text_map,
 };
 
 /// What names in a playbook stand for in the swarm.
@@ -137,10 +138,10 @@ fn container(wanted: &DockerService, names: &Names, differ: &mut Differ) {
     key(differ, "hostname", "Hostname", text(&wanted.hostname), TEXT);
     key(differ, "user", "User", text(&wanted.user), TEXT);
     key(differ, "groups", "Groups", list(&wanted.groups), SET);
-    key(differ, "dir", "Dir", text(&wanted.dir), TEXT);
+    key(differ, "dir", "Dir", text(&wanted.dir), PATH);
     const GRACE: Form = Form { normal: |v| v.as_u64().unwrap_or(10_000_000_000).into(), show: spec::nanos };
     key(differ, "stop_grace_period", "StopGracePeriod", ns(wanted.stop_grace_period), GRACE);
-    key(differ, "stop_signal", "StopSignal", text(&wanted.stop_signal), TEXT);
+    key(differ, "stop_signal", "StopSignal", text(&wanted.stop_signal), SIGNAL);
     key(differ, "init", "Init", wanted.init.map(Json::from), FLAG);
     key(differ, "tty", "TTY", wanted.tty.map(Json::from), FLAG);
     key(differ, "read_only", "ReadOnly", wanted.read_only.map(Json::from), FLAG);
@@ -269,8 +270,7 @@ const MOUNTS: Form = Form {
         sorted(v, "Target", |mount| {
             for key in ["Source", "Target"] {
                 if let Some(path) = mount.get(key).and_then(Json::as_str) {
-                    let trimmed = if path == "/" { path } else { path.trim_end_matches('/') };
-                    mount[key] = json!(trimmed);
+                    mount[key] = json!(spec::clean_path(path));
                 }
             }
             let default = [
@@ -644,7 +644,7 @@ fn rollout(names: &[&'static str; 6], key: &str, wanted: Option<&Rollout>, diffe
     differ.key(monitor, &path("Monitor"), ns(wanted.and_then(|w| w.monitor)), MONITOR, Effect::None);
     differ.key(action, &path("FailureAction"), action_word, ACTION, Effect::None);
     let number = wanted.and_then(|w| w.max_failure_ratio).map(Json::from);
-    differ.key(ratio, &path("MaxFailureRatio"), number, NUMBER, Effect::None);
+    differ.key(ratio, &path("MaxFailureRatio"), number, RATIO, Effect::None);
     differ.key(order, &path("Order"), order_word, ORDER, Effect::None);
 }
 

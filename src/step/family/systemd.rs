@@ -220,19 +220,19 @@ pub fn read(readings: &Readings, unit: &str) -> Result<UnitState, CheckError> {
     Ok(now)
 }
 
+/// The host has no systemd, but `first` as its first process.
+pub fn none(first: &str, hint: &str) -> CheckError {
+    let first = if first.is_empty() { String::new() } else { format!(": its first process is `{first}`") };
+    CheckError::refused(format!("this host has no systemd{first}"), hint.to_owned())
+}
+
 /// Says in a sentence why systemd has said nothing.
 fn refuse_silence(unit: &str, answer: &Answer) -> Result<(), CheckError> {
     match answer.code {
         9 => {
-            let first = answer.text();
-            let first = match first.lines().last().unwrap_or_default() {
-                "" => String::new(),
-                name => format!(": its first process is `{name}`"),
-            };
-            Err(CheckError::refused(
-                format!("this host has no systemd{first}"),
-                "use a `command` step with a guard for its own service manager".to_owned(),
-            ))
+            let said = answer.text();
+            let first = said.lines().last().unwrap_or_default();
+            Err(none(first, "use a `command` step with a guard for its own service manager"))
         }
         124 | 137 => Err(CheckError::refused(
             format!("systemd does not answer: `systemctl show {unit}` did not end within 20 s"),

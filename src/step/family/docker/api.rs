@@ -311,6 +311,10 @@ pub fn request(method: &str, path: &str, body: &serde_json::Value) -> String {
     )
 }
 
+/// The format for `docker inspect` that prints what a container's health check said, the last one at the end.
+pub const HEALTH_LOG: &str =
+    r#"{{with .State.Health}}{{range .Log}}exit code {{.ExitCode}}: {{.Output}}{{"\n"}}{{end}}{{end}}"#;
+
 /// Shell functions for actions.
 ///
 /// - `hw_send SECONDS`: sends the HTTP/1.0 request on standard input to the engine; prints the body of a success;

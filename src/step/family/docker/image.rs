@@ -17,7 +17,9 @@ impl Reference {
         let (name, digest) = match text.split_once('@') {
             Some((name, digest)) => {
                 let hex = digest.strip_prefix("sha256:")?;
-                (hex.len() == 64 && hex.chars().all(|c| c.is_ascii_hexdigit())).then_some(())?;
+                // Only small letters are a digest to the engine.
+                let digit = |c: char| c.is_ascii_digit() || ('a'..='f').contains(&c);
+                (hex.len() == 64 && hex.chars().all(digit)).then_some(())?;
                 (name, Some(digest.to_owned()))
             }
             None => (text, None),
@@ -36,7 +38,9 @@ impl Reference {
             Some((first, rest)) if first.contains(['.', ':']) || first == "localhost" => (first, rest),
             _ => ("docker.io", path),
         };
-        let registry = if registry == "index.docker.io" { "docker.io" } else { registry };
+        // The name of a host: large letters are small ones.
+        let registry = registry.to_ascii_lowercase();
+        let registry = if registry == "index.docker.io" { "docker.io" } else { &registry };
         let good = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || "_.-".contains(c);
         let parts = || path.split('/');
         parts().all(|p| !p.is_empty() && p.chars().all(good)).then_some(())?;
@@ -79,6 +83,7 @@ mod tests {
             ("portainer/agent:2.21.4", "docker.io/portainer/agent", Some("2.21.4")),
             ("192.168.158.1:5000/a/b", "192.168.158.1:5000/a/b", Some("latest")),
             ("localhost/x:y", "localhost/x", Some("y")),
+            ("Registry.Example.COM/a:B", "registry.example.com/a", Some("B")),
         ] {
             let r = Reference::parse(text).unwrap();
             assert_eq!(
@@ -89,6 +94,8 @@ mod tests {
         }
         let r = Reference::parse(&format!("redis@{DIGEST}")).unwrap();
         assert_eq!((r.tag, r.digest.as_deref()), (None, Some(DIGEST)));
+        let large = format!("redis@{}", DIGEST.to_uppercase().replace("SHA", "sha"));
+        assert_eq!(Reference::parse(&large), None);
         for text in ["", "Redis", "redis:", "a//b", "/a", "redis@sha256:12", "re dis", "redis:a b", "-x"] {
             assert_eq!(Reference::parse(text), None, "{text}");
         }

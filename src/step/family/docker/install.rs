@@ -24,7 +24,11 @@ elif command -v apt-get >/dev/null; then
   dpkg-query -W -f '${db:Status-Status} ${Package} ${Version}\n' "$@" 2>/dev/null |
     awk '$1 == "installed" { print "package", $2, $3 }'
 fi
-systemctl show -p LoadState,ActiveState,UnitFileState docker.service
+if [ -d /run/systemd/system ] && command -v systemctl >/dev/null; then
+  systemctl show -p LoadState,ActiveState,UnitFileState docker.service
+else
+  read -r hw_n </proc/1/comm; echo "no systemd $hw_n"
+fi
 [ ! -e {} ] || echo 'mark restart'
 exit 0"#,
         packages,

@@ -9,6 +9,7 @@ pub mod daemon_json;
 pub mod image;
 pub mod install;
 pub mod spec;
+pub mod subnet;
 pub mod swarm;
 pub mod versioned;
 

@@ -232,6 +232,12 @@ pub const TEXT: Form = Form { normal: |v| v.as_str().unwrap_or_default().into(),
 pub const FLAG: Form = Form { normal: |v| v.as_bool().unwrap_or_default().into(), show: text };
 /// A number; 0 where it is missing.
 pub const NUMBER: Form = Form { normal: number, show: text };
+/// A share, which the engine keeps in 32 bits; 0 where it is missing.
+pub const RATIO: Form = Form { normal: ratio, show: text };
+/// A path of the container, as the engine cleans it; empty where it is missing.
+pub const PATH: Form = Form { normal: |v| clean_path(v.as_str().unwrap_or_default()).into(), show: text };
+/// A signal, by its name or number, with `SIG` or without; empty where it is missing.
+pub const SIGNAL: Form = Form { normal: signal, show: text };
 /// Nanoseconds; 0 where they are missing.
 pub const NANOS: Form = Form { normal: number, show: nanos };
 /// Bytes; 0 where they are missing.
@@ -253,6 +259,45 @@ fn number(value: &Json) -> Json {
     value
         .as_u64()
         .map_or_else(|| value.as_f64().filter(|f| *f != 0.0).map_or(json!(0), |f| json!(f)), |n| json!(n))
+}
+
+#[expect(clippy::cast_possible_truncation, reason = "that is what the engine does to it")]
+fn ratio(value: &Json) -> Json {
+    let short = value.as_f64().unwrap_or_default() as f32;
+    json!(short.to_string().parse::<f64>().unwrap_or_default())
+}
+
+/// A path without what says nothing in it (Go's `path.Clean`, which the engine uses); text that is none as it is.
+pub fn clean_path(text: &str) -> String {
+    if !text.starts_with('/') {
+        return text.to_owned();
+    }
+    let mut parts: Vec<&str> = Vec::new();
+    for part in text.split('/') {
+        match part {
+            "" | "." => {}
+            ".." => _ = parts.pop(),
+            part => parts.push(part),
+        }
+    }
+    format!("/{}", parts.join("/"))
+}
+
+/// signal(7); the engine takes all these forms, and keeps the one that it was given.
+fn signal(value: &Json) -> Json {
+    let name = value.as_str().unwrap_or_default().to_uppercase();
+    let name = name.strip_prefix("SIG").unwrap_or(&name);
+    let names = [
+        ("1", "HUP"),
+        ("2", "INT"),
+        ("3", "QUIT"),
+        ("9", "KILL"),
+        ("10", "USR1"),
+        ("12", "USR2"),
+        ("15", "TERM"),
+    ];
+    let name = names.iter().find(|(number, _)| *number == name).map_or(name, |(_, name)| name);
+    if name.is_empty() { json!("") } else { json!(format!("SIG{name}")) }
 }
 
 fn list(value: &Json) -> Json {
@@ -367,6 +412,24 @@ mod tests {
             &json!(1),
             "without the key it would be all at once"
         );
+    }
+
+    #[test]
+    fn what_the_engine_keeps_in_another_form_is_the_same() {
+        let same = |form: Form, a: Json, b: Json| (form.normal)(&a) == (form.normal)(&b);
+        // What Go writes of a float32.
+        assert!(same(RATIO, json!(1.0 / 3.0), json!(0.333_333_34)));
+        assert!(same(RATIO, json!(0.1), json!(0.1)) && same(RATIO, json!(0), Json::Null));
+        assert!(!same(RATIO, json!(0.3), json!(0.33)));
+        assert!(
+            same(PATH, json!("/data/"), json!("/data")) && same(PATH, json!("//a/./b/../c"), json!("/a/c"))
+        );
+        assert!(same(PATH, json!("/"), json!("//")) && !same(PATH, json!("/a"), json!("/b")));
+        for text in ["term", "SIGTERM", "15", "sigterm"] {
+            assert!(same(SIGNAL, json!(text), json!("SIGTERM")), "{text}");
+        }
+        assert!(!same(SIGNAL, json!("SIGINT"), json!("SIGTERM")) && same(SIGNAL, Json::Null, json!("")));
+        assert!(same(SIGNAL, json!("RTMIN+3"), json!("SIGRTMIN+3")));
     }
 
     #[test]
