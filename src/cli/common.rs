@@ -32,6 +32,11 @@ impl Ready {
         self.options.allow_disruptive = allowed;
         self
     }
+
+    pub(super) fn all_or_nothing(mut self, wanted: bool) -> Self {
+        self.options.all_or_nothing = wanted;
+        self
+    }
 }
 
 /// Reads what is wanted and tells of all mistakes; without a run, how to end.

@@ -368,6 +368,7 @@ impl Loader<'_> {
                 barrier: playbook.barrier,
                 serial: playbook.serial.clone(),
                 max_failures: playbook.max_failures,
+                all_or_nothing: playbook.all_or_nothing,
                 steps: steps.into_iter().map(|s| Arc::new(s) as Arc<dyn StepSource>).collect(),
             })
             .collect();

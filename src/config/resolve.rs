@@ -92,6 +92,10 @@ impl StepSource for SourceStep {
     fn is_handler(&self) -> bool {
         self.raw.handler
     }
+    fn on_failure(&self) -> OnFailure {
+        let written = self.raw.common.entry("on_failure");
+        written.and_then(|(_, node)| OnFailure::deserialize(node).ok()).unwrap_or_default()
+    }
     fn selects(&self, host: &HostName) -> bool {
         self.play.world.fleet.index.get(host).is_some_and(|i| self.hosts.contains(i))
     }

@@ -126,7 +126,55 @@ fn a_host_that_is_gone_is_told_and_counts_less_than_a_failure() {
     let (code, out, err) = sandbox.run(&["apply", "site.toml", "--yes"]);
     assert_eq!(code, 1, "{out}");
     assert!(out.contains("  x Data  on here\n"), "{out}");
-    assert!(err.contains("Nothing was changed: the plan has steps that cannot work."), "{err}");
+    assert!(err.contains("Nothing was changed: no host is left."), "{err}");
+}
+
+#[test]
+fn one_bad_host_stops_no_other() {
+    let sandbox = Sandbox::new();
+    sandbox.write("inventory.toml", "[hosts.\"node-[01:03]\"]\nconnection = \"local\"\n");
+    let folder = sandbox.path().display().to_string();
+    let playbook = |head: &str| {
+        format!(
+            "title = \"One cannot\"\nhosts = \"all\"\n{head}[[step]]\nname = \"enough\"\n\
+            assert = {{ that = \"{{{{ host.name != 'node-02' }}}}\", message = \"too small\" }}\n\
+            [[step]]\nname = \"a file\"\nfile = {{ path = \"{folder}/{{{{ host.name }}}}\", content = \"x\\n\" }}\n"
+        )
+    };
+    sandbox.write("site.toml", &playbook(""));
+    let there = |n: &str| sandbox.path().join(n).exists();
+
+    let (code, out, _) = sandbox.run(&["plan", "site.toml"]);
+    assert_eq!(code, 1, "an error counts more than a difference: {out}");
+    assert!(out.contains("Left out: 1 host\n  node-02\n    `enough` cannot work: too small\n\n"), "{out}");
+    assert!(out.ends_with("on 2 hosts, 2 unchanged. 1 host left out.\n"), "{out}");
+
+    let (code, _, err) = sandbox.run(&["apply", "site.toml", "--yes", "--all-or-nothing"]);
+    assert_eq!(code, 1);
+    assert_eq!(err, "Nothing was changed: 1 host is left out, and it was to be all or nothing.\n");
+    sandbox.write("all.toml", &playbook("all_or_nothing = true\n"));
+    let (code, out, _) = sandbox.run(&["plan", "all.toml"]);
+    assert!(
+        code == 1 && out.ends_with("change nothing: 1 host is left out, and `all` is all or nothing.\n"),
+        "{out}"
+    );
+    let (code, _, err) = sandbox.run(&["apply", "all.toml", "--yes"]);
+    assert_eq!(
+        (code, err.as_str()),
+        (1, "Nothing was changed: 1 host is left out, and `all` is all or nothing.\n")
+    );
+    assert!(!there("node-01") && !there("node-02") && !there("node-03"));
+
+    let (code, _, err) = sandbox.run(&["apply", "site.toml", "--yes"]);
+    assert_eq!(code, 1, "{err}");
+    assert!(there("node-01") && !there("node-02") && there("node-03"));
+    assert!(err.contains("node-02  left out: `enough` cannot work: too small\n"), "{err}");
+    assert!(err.ends_with("Done: 2 changed on 2 hosts, 2 unchanged (TIME). 1 host left out.\n"), "{err}");
+    let (code, _, err) = sandbox.run(&["apply", "site.toml", "--yes"]);
+    assert_eq!(
+        (code, err.as_str()),
+        (1, "Nothing was changed: there is nothing to do on the other hosts.\n")
+    );
 }
 
 #[test]

@@ -1,5 +1,6 @@
 //! The engine on a fleet of toy hosts: what is asked how often, what is done in which order, what goes wrong.
 
+mod left_out;
 mod toy;
 
 use hostwright::model::{OnFailure, StepId};
@@ -189,7 +190,7 @@ async fn what_comes_with_an_earlier_step_is_predicted_and_happens() {
 
     let alone = Fleet::new(&["a"], vec![]).play("p", vec![unit]);
     assert_eq!(alone.plan().await.planned(), ["a unit: error: package is not there"]);
-    assert_eq!(alone.apply().await.ended(), ["a unit: failed: package is not there"]);
+    assert!(alone.apply().await.ended().is_empty());
 }
 
 #[tokio::test]
@@ -236,7 +237,7 @@ async fn what_does_not_hold_has_failed_and_stops_the_host() {
         ended[0],
         "a x: failed: did not hold: the actions succeeded, but the host is not as described after them"
     );
-    assert_eq!(ended[1..], ["a y: skipped", "b x: changed", "b y: changed"]);
+    assert_eq!(ended[1..], ["a y: notreached", "b x: changed", "b y: changed"]);
 }
 
 #[tokio::test]
@@ -387,6 +388,8 @@ async fn without_a_barrier_a_host_begins_the_next_playbook_while_others_are_busy
         let mut slow = step("x", Toy { key: "x", value: "1", after: Some(("b", "y")), ..Toy::default() });
         slow.hosts = Some(vec!["a"]);
         slow.retries = retries;
+        // No plan can see that it comes: what brings it stands further down.
+        slow.on_failure = OnFailure::Continue;
         Fleet::new(&["a", "b"], vec![]).play("p", vec![slow]).play("q", vec![want("y", "1")])
     };
     let seen = fleet(100_000).free().apply().await;
@@ -394,7 +397,7 @@ async fn without_a_barrier_a_host_begins_the_next_playbook_while_others_are_busy
     assert_eq!(seen.begun(), [0, 1]);
 
     let seen = fleet(3).apply().await;
-    assert_eq!(seen.ended(), ["a x: failed: y is not there on b", "b y: changed"]);
+    assert_eq!(seen.ended(), ["a x: failed: y is not there on b", "a y: changed", "b y: changed"]);
     assert_eq!(seen.begun(), [0, 1]);
 }
 
@@ -435,7 +438,7 @@ async fn what_interrupts_users_is_refused_unless_allowed() {
         fleet.plan().await.planned(),
         ["a x: error: held back: to set x to 1 interrupts users: stops everything"]
     );
-    assert!(fleet.apply().await.ended()[0].starts_with("a x: failed"));
+    assert!(fleet.apply().await.ended().is_empty());
     fleet.options.allow_disruptive = true;
     assert_eq!(fleet.apply().await.ended(), ["a x: changed"]);
 }
