@@ -10,7 +10,7 @@ use super::layer::Layer;
 use super::lint;
 use super::pattern;
 use super::playbook::{self, Playbook, RawStep};
-use super::resolve::{PlayScope, SourceStep};
+use super::resolve::{self, PlayScope, SourceStep};
 use super::scope::{Scope, StepEntry, StepIndex, World};
 use super::secret::{SecretStore, in_folder};
 use super::select::Selection;
@@ -142,8 +142,7 @@ impl Loader<'_> {
                 let message = format!("cannot read the {what} {name}: {why}");
                 let mut diagnostic = Diagnostic::error(None, message);
                 if what == "inventory" {
-                    diagnostic =
-                        diagnostic.help("name it with `-i FILE`; `hostwright init` writes one to start from");
+                    diagnostic = diagnostic.help("name it with `-i FILE` or HOSTWRIGHT_INVENTORY");
                 }
                 self.out.push(diagnostic);
                 return None;
@@ -425,7 +424,7 @@ fn respan(node: &Node, range: &std::ops::Range<usize>) -> Node {
 fn source_step(play: &Arc<PlayScope>, raw: RawStep, hosts: Arc<BTreeSet<usize>>) -> SourceStep {
     let name = match raw.name.as_ref().map(|n| &n.value) {
         Some(Value::String(name)) => name.clone(),
-        _ => raw.kind.name.to_owned(),
+        _ => resolve::name_of(raw.kind, &raw.body, &raw.body),
     };
     SourceStep {
         id: StepId::new(&raw.id),

@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{Host, HostName, Place, Privilege, StepId};
 use crate::diagnostic::Diagnostic;
-use crate::step::Step;
+use crate::step::{Field, Step};
 
 /// Everything that a command is to do, checked and resolved as far as it can be offline.
 #[derive(Debug, Clone)]
@@ -234,6 +234,9 @@ pub struct Failure {
     /// The end of what the command printed.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub output: String,
+    /// What is still not as described after the change: as it was found, and as it should be.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub differs: Vec<Field>,
     /// What to do about it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub hint: Option<String>,
@@ -248,6 +251,7 @@ impl Failure {
             command: None,
             code: None,
             output: String::new(),
+            differs: Vec::new(),
             hint: None,
         }
     }

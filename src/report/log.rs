@@ -160,7 +160,11 @@ impl Log {
         if let Some(change) = &finished.change
             && !self.detail.quiet
         {
-            if bad {
+            // Where the one action has failed, the failure names it.
+            let named = finished.failure.as_ref().is_some_and(|f| f.code.is_some())
+                && change.actions.len() == 1
+                && change.actions[0] == change.summary;
+            if bad && !named {
                 let was = format!("was to {}", text::clean(&change.summary));
                 out.extend(text::wrap(&was, self.look.width, &" ".repeat(indent), &" ".repeat(indent + 2)));
             }

@@ -163,8 +163,13 @@ impl Recap {
         let mut failures: Vec<_> = self.failures.iter().collect();
         failures.sort_by_key(|f| order.get(&f.at.host));
         for f in failures {
-            let why =
-                f.failure.as_ref().map(|w| format!(": {}", text::clean(&w.message))).unwrap_or_default();
+            let why = f.failure.as_ref().map_or_else(String::new, |w| {
+                let code = w.code.map_or_else(String::new, |code| format!(", exit code {code}"));
+                let fields: Vec<_> = w.differs.iter().map(|field| text::clean(&field.name)).collect();
+                let fields =
+                    if fields.is_empty() { String::new() } else { format!(" ({})", fields.join(", ")) };
+                format!(": {}{code}{fields}", text::clean(&w.message))
+            });
             let words = format!("{}  {} ({}){why}", f.at.host, text::clean(&f.name), f.place);
             out.extend(text::wrap(&words, look.width, "  ", "      "));
         }

@@ -4,6 +4,7 @@ mod left_out;
 mod toy;
 
 use hostwright::model::{OnFailure, StepId};
+use hostwright::step::Value;
 use hostwright::transport::scripted::Faults;
 use toy::{Fleet, Toy, step, want};
 
@@ -237,6 +238,16 @@ async fn what_does_not_hold_has_failed_and_stops_the_host() {
         ended[0],
         "a x: failed: did not hold: the actions succeeded, but the host is not as described after them"
     );
+    let differs = seen.events.iter().find_map(|e| match &e.body {
+        hostwright::event::Body::StepFinished(f) => f.failure.as_ref().map(|f| f.differs.clone()),
+        _ => None,
+    });
+    let [field] = &differs.unwrap()[..] else { panic!("one field differs") };
+    assert_eq!(
+        (field.name.as_str(), &field.before, &field.after),
+        ("x", &Value::Text(String::new()), &Value::Text("1".into())),
+        "as it was found, and as it should be"
+    );
     assert_eq!(ended[1..], ["a y: notreached", "b x: changed", "b y: changed"]);
 }
 
@@ -250,7 +261,7 @@ async fn a_failed_action_says_what_it_printed_and_what_to_do() {
         _ => None,
     });
     let failure = failure.unwrap();
-    assert_eq!(failure.message, "`set x` failed with exit code 1");
+    assert_eq!((failure.message.as_str(), failure.code), ("`set x` failed", Some(1)));
     assert_eq!((failure.output.as_str(), failure.hint.as_deref()), ("cannot set x", Some("oil it")));
     assert_eq!(failure.command.as_deref(), Some("set x 1"));
 }

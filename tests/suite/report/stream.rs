@@ -352,10 +352,11 @@ pub(crate) fn first_apply() -> Stream {
     s.finish_with(1, "mount", "worker-01", Outcome::Failed, |f| {
         f.change = Some(change("mount /mnt/nfs_file from nfs-01, now and at boot", &[]));
         f.failure = Some(Failure {
-            message: "the action \"mount /mnt/nfs_file\" failed".into(),
-            causes: vec!["mount ended with exit code 32".into()],
+            message: "`mount /mnt/nfs_file` failed".into(),
+            causes: Vec::new(),
             command: Some("mount -t nfs4 -o rw,hard 192.168.158.143:/mnt/nfs_file /mnt/nfs_file".into()),
             code: Some(32),
+            differs: Vec::new(),
             output:
                 "mount.nfs4: trying text-based options\nmount.nfs4: access denied by server while mounting \
                 192.168.158.143:/mnt/nfs_file\n"
@@ -418,7 +419,18 @@ pub(crate) fn fleet_apply() -> Stream {
             }
             11 | 12 => {
                 s.finish_with(0, "engine", h, Outcome::Failed, |f| {
-                    f.failure = Some(Failure::new("did not hold: version is 20.10.6, wanted 26.1.4"));
+                    f.failure = Some(Failure {
+                        differs: change(
+                            "",
+                            &[
+                                ("version", text("20.10.6"), text("26.1.4")),
+                                ("password", Value::Masked, Value::Masked),
+                                ("daemon.json", content("{\n  \"a\": 1\n}\n"), content("{\n  \"a\": 2\n}\n")),
+                            ],
+                        )
+                        .fields,
+                        ..Failure::new("did not hold: the host is not as described after the actions")
+                    });
                 });
                 continue;
             }
