@@ -417,9 +417,7 @@ impl Summary {
                 return;
             }
             Body::HostLeftOut { host, .. } => {
-                if !self.left_out.contains(host) {
-                    self.left_out.push(host.clone());
-                }
+                self.left_out.push(host.clone());
                 return;
             }
             // Who made it knows what no event told: what was not reached, and why.

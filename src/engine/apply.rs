@@ -95,9 +95,10 @@ impl Engine {
             }
             self.section(&shared, &mut hosts, plays).await;
         }
-        for host in hosts.into_iter().flatten() {
+        for (host, left_out) in hosts.into_iter().zip(&shared.left_out) {
+            let Some(host) = host else { continue };
             let (steps, mut counts) = host.into_parts();
-            if !steps.unreachable && !self.summary.left_out.contains(&steps.host.name) {
+            if !steps.unreachable && !left_out {
                 counts.not_reached += steps.slots.len().saturating_sub(counts.ended());
             }
             self.summary.hosts.insert(steps.host.name.clone(), counts);

@@ -94,31 +94,28 @@ impl Need {
 pub(super) fn choose(troubles: &[Trouble], left_out: &mut BTreeMap<usize, LeftOut>) -> BTreeSet<usize> {
     let pending: BTreeSet<usize> = troubles.iter().map(|t| t.host).collect();
     let certain = |t: &&Trouble| !t.rests_on.iter().any(|on| *on != t.host && pending.contains(on));
-    let mut chosen: Vec<&Trouble> = troubles.iter().filter(certain).collect();
+    let mut chosen: BTreeMap<usize, Vec<&Trouble>> = BTreeMap::new();
+    for trouble in troubles.iter().filter(certain) {
+        chosen.entry(trouble.host).or_default().push(trouble);
+    }
     if chosen.is_empty() {
         // They rest on one another: the first in the order of the run is the one to begin with.
-        chosen.extend(troubles.first());
+        chosen.extend(troubles.first().map(|trouble| (trouble.host, vec![trouble])));
     }
-    let mut hosts = BTreeSet::new();
-    for trouble in chosen {
-        hosts.insert(trouble.host);
-        let out = left_out.entry(trouble.host).or_default();
-        out.steps.push(trouble.at.clone());
-        out.stops_all |= trouble.on_failure == OnFailure::StopAll;
-        if let Cause::Needs(need) = &trouble.cause
-            && !out.needs.contains(&need.of)
-        {
-            out.needs.push(need.of.clone());
+    for (host, troubles) in &chosen {
+        let mut out = LeftOut { reasons: reasons(troubles), ..LeftOut::default() };
+        for trouble in troubles {
+            out.steps.push(trouble.at.clone());
+            out.stops_all |= trouble.on_failure == OnFailure::StopAll;
+            if let Cause::Needs(need) = &trouble.cause
+                && !out.needs.contains(&need.of)
+            {
+                out.needs.push(need.of.clone());
+            }
         }
+        left_out.insert(*host, out);
     }
-    for &host in &hosts {
-        let of_host: Vec<&Trouble> =
-            troubles.iter().filter(certain).chain(troubles.first()).filter(|t| t.host == host).collect();
-        if let Some(out) = left_out.get_mut(&host) {
-            out.reasons = reasons(&of_host);
-        }
-    }
-    hosts
+    chosen.into_keys().collect()
 }
 
 /// The reasons in words, each once: what many steps say (`sudo` wants another password) is no more than one.

@@ -38,6 +38,8 @@ pub(crate) struct Progress {
 #[derive(Debug, Default)]
 struct Host {
     busy: Option<Busy>,
+    /// Its entries in the plan.
+    planned: usize,
     settled: bool,
 }
 
@@ -69,9 +71,16 @@ impl Progress {
                 }
             }
             // Of a host that does nothing, no step will end.
+            Body::Planned(entry) if entry.forecast.outcome() == Outcome::Unreachable => {}
             Body::Planned(entry) => {
-                let idle = matches!(entry.forecast.outcome(), Outcome::Unreachable | Outcome::LeftOut);
-                self.done += usize::from(!idle);
+                self.done += 1;
+                if let Some(host) = self.host(&entry.at.host) {
+                    host.planned += 1;
+                }
+            }
+            Body::HostLeftOut { host, .. } => {
+                let planned = self.host(host).map_or(0, |host| host.planned);
+                self.done = self.done.saturating_sub(planned);
             }
             Body::PlanFinished { .. } => {
                 self.expected = self.done;
@@ -104,7 +113,7 @@ impl Progress {
                 }
             }
             Body::RunFinished { .. } => self.still = true,
-            Body::Warning { .. } | Body::HostLeftOut { .. } => {}
+            Body::Warning { .. } => {}
         }
     }
 

@@ -144,8 +144,8 @@ impl Recap {
         if summary.unreachable.contains(host) {
             return with("unreachable", self.unreachable.get(host));
         }
-        if summary.left_out.contains(host) {
-            return with("left out", self.left_out.get(host));
+        if let Some(why) = self.left_out.get(host) {
+            return with("left out", Some(why));
         }
         let counts = summary.hosts.get(host).copied().unwrap_or_default();
         match (counts.ended() - counts.not_reached, counts.not_reached) {

@@ -219,6 +219,28 @@ here  failed     Report  (TIME)
 }
 
 #[test]
+fn a_step_that_cannot_be_rendered_lets_its_host_go_on_if_it_says_so() {
+    let sandbox = Sandbox::new();
+    let folder = sandbox.path().display().to_string();
+    let playbook = |common: &str| {
+        format!(
+            "title = \"x\"\nhosts = \"here\"\n[[step]]\nname = \"share\"\n{common}\
+            file = {{ path = \"{folder}/share\", content = \"{{{{ 1 // (facts.cpus - facts.cpus) }}}}\" }}\n\
+            [[step]]\nname = \"next\"\nfile = {{ path = \"{folder}/next\", content = \"x\" }}\n"
+        )
+    };
+    sandbox.write("site.toml", &playbook(""));
+    let (code, _, err) = sandbox.run(&["apply", "site.toml", "--yes"]);
+    assert_eq!((code, err.as_str()), (1, "Nothing was changed: no host is left.\n"));
+    sandbox.write("site.toml", &playbook("on_failure = \"continue\"\n"));
+    let (code, _, err) = sandbox.run(&["apply", "site.toml", "--yes"]);
+    assert_eq!(code, 1);
+    assert!(err.contains("here  failed     share  (TIME)\n"), "{err}");
+    assert!(err.contains("here  changed    next"), "{err}");
+    assert!(err.ends_with("Failed: 1 step on 1 host; 1 changed on 1 host (TIME).\n"), "{err}");
+}
+
+#[test]
 fn one_bad_host_stops_no_other() {
     let sandbox = Sandbox::new();
     sandbox.write("inventory.toml", "[hosts.\"node-[01:03]\"]\nconnection = \"local\"\n");

@@ -96,6 +96,9 @@ fn who_is_left_out_and_what_was_not_reached_is_told() {
     snapshot!("left_out_plan_40", plan(plan_of(Mode::Plan), at_width(40), Detail::default()));
     snapshot!("left_out_quiet", plan(plan_of(Mode::Plan), at_width(80), QUIET));
     let cut = stream::interrupted();
+    let at_work = until(&cut, |b| matches!(b, Body::StepFinished(_)));
+    let moving = bars(&cut.events, 24, 80, at_work);
+    assert!(moving.ends_with("1/4 done  1 unreachable  4 left out  1 changed  5 s"), "{moving}");
     snapshot!("interrupted_80", plain(&cut, at_width(80), BRIEF));
     snapshot!("interrupted_40", plain(&cut, at_width(40), BRIEF));
     let told = show(&cut.events, |page| {
