@@ -1,6 +1,6 @@
 //! From options to a run: reads the files, selects hosts and steps, and checks offline all that can be.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -11,7 +11,8 @@ use super::lint;
 use super::pattern;
 use super::playbook::{self, Playbook, RawStep};
 use super::resolve::{self, PlayScope, SourceStep};
-use super::scope::{Scope, StepEntry, StepIndex, World};
+use super::results::{PlayIndex, StepEntry, StepIndex};
+use super::scope::{Scope, World};
 use super::secret::{SecretStore, in_folder};
 use super::select::Selection;
 use super::table::span;
@@ -316,6 +317,7 @@ impl Loader<'_> {
             }
             let scope = Arc::new(PlayScope {
                 world: Arc::clone(world),
+                number,
                 source: Arc::clone(&source),
                 folder: playbook.folder.clone(),
                 becomes: playbook.becomes.clone(),
@@ -324,6 +326,7 @@ impl Loader<'_> {
             let whole = Arc::new(hosts.clone());
             let raws = std::mem::take(&mut playbook.steps);
             let mut steps = Vec::new();
+            let mut names = BTreeMap::new();
             for (position, raw) in raws.into_iter().enumerate() {
                 let narrowed = match &raw.hosts {
                     Some(node) => {
@@ -333,15 +336,22 @@ impl Loader<'_> {
                     None => Arc::clone(&whole),
                 };
                 let selected = selection.selects(number, position, playbook, &raw);
-                let step_hosts = if selected { narrowed } else { Arc::default() };
-                let step = source_step(&scope, raw, step_hosts);
-                let entry = StepEntry { id: step.id.clone(), hosts: Arc::clone(&step.hosts) };
-                index.names.insert(step.id.to_string(), entry.clone());
+                let step_hosts = if selected { Arc::clone(&narrowed) } else { Arc::default() };
+                let step = source_step(&scope, position, raw, step_hosts);
+                let entry = StepEntry {
+                    id: step.id.clone(),
+                    index: position,
+                    handler: step.raw.handler,
+                    meant: narrowed,
+                    hosts: Arc::clone(&step.hosts),
+                };
+                names.insert(step.id.to_string(), entry.clone());
                 if let Some((name, _)) = &step.raw.register {
-                    index.names.insert(name.clone(), entry);
+                    names.insert(name.clone(), entry);
                 }
                 steps.push(step);
             }
+            index.plays.push(PlayIndex { name: Arc::clone(&playbook.name), names });
             plays.push((hosts, scope, steps));
         }
         world.steps.set(index).expect("set once, here");
@@ -392,7 +402,7 @@ impl Loader<'_> {
             _ => String::new(),
         };
         let Some(&host) = on.first() else { return as_written };
-        let scope = Scope::new(world, host, &play.layers, &Known::default());
+        let scope = Scope::new(world, host, &play.layers, &Known::default(), None);
         let rendered = scope.render(&playbook.source, node);
         let mut diagnostics = scope.take_diagnostics();
         if rendered.is_err() && diagnostics.is_empty() {
@@ -421,12 +431,13 @@ fn respan(node: &Node, range: &std::ops::Range<usize>) -> Node {
         .unwrap_or_else(|| Node { span: range.clone(), value: node.value.clone() })
 }
 
-fn source_step(play: &Arc<PlayScope>, raw: RawStep, hosts: Arc<BTreeSet<usize>>) -> SourceStep {
+fn source_step(play: &Arc<PlayScope>, index: usize, raw: RawStep, hosts: Arc<BTreeSet<usize>>) -> SourceStep {
     let name = match raw.name.as_ref().map(|n| &n.value) {
         Some(Value::String(name)) => name.clone(),
         _ => resolve::name_of(raw.kind, &raw.body, &raw.body),
     };
     SourceStep {
+        index,
         id: StepId::new(&raw.id),
         place: play.source.place(raw.head.start),
         name,

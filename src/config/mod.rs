@@ -16,6 +16,7 @@ mod pattern;
 mod playbook;
 mod range;
 mod resolve;
+mod results;
 mod scope;
 mod secret;
 mod select;

@@ -4,12 +4,13 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use super::resolve::{Attempt, PlayScope, SourceStep};
+use super::results::elsewhere;
 use super::scope::World;
 use super::table::{span, suggest};
 use super::template::Uses;
 use crate::diagnostic::{Diagnostic, Span};
 use crate::model::value::{Node, Value};
-use crate::model::{Host, Instance, Known, StepId};
+use crate::model::{Host, Instance, Known, ResultOf};
 
 /// A step of a run that could be resolved offline on one host.
 #[derive(Debug)]
@@ -77,7 +78,7 @@ fn statically(
     play: &PlayScope,
     step: &SourceStep,
     out: &mut Vec<Diagnostic>,
-) -> (bool, BTreeSet<StepId>) {
+) -> (bool, BTreeSet<ResultOf>) {
     let jinja = super::template::texts();
     let mut uses = Uses::default();
     let raw = &step.raw;
@@ -108,26 +109,41 @@ fn statically(
         }
     }
     let mut results = BTreeSet::new();
-    let index = world.steps.get();
-    for name in uses.below("steps") {
-        let Some(index) = index else { continue };
-        if let Some(entry) = index.find(name) {
-            if entry.hosts.iter().any(|h| step.hosts.contains(h)) {
-                results.insert(entry.id.clone());
+    for (playbook, name) in &uses.results {
+        let Some(index) = world.steps.get() else { continue };
+        let found = match playbook {
+            // A playbook that is not in this run is a mistake only where the template does not ask for it.
+            Some(playbook) => index.play(playbook, step.at().play),
+            None => Some(step.at().play),
+        };
+        let Some(found) = found else { continue };
+        let steps = &index.plays[found];
+        if let Some(entry) = steps.find(name) {
+            let comes = |h: &&usize| index.absent(found, entry, step.at(), **h, "").is_none();
+            if step.hosts.iter().any(|h| comes(&h)) {
+                results.insert(ResultOf { play: found, step: entry.id.clone() });
             }
             continue;
         }
         // A step that runs nowhere is not rendered, so its mistakes would not show.
+        let path = match playbook {
+            Some(playbook) => format!("playbooks.{playbook}.steps.{name}"),
+            None => format!("steps.{name}"),
+        };
         let text = &play.source.text;
-        let at = text[raw.head.start..].find(&format!("steps.{name}")).map(|i| {
-            let start = raw.head.start + i;
-            start..start + "steps.".len() + name.len()
+        let forms =
+            [path.clone(), format!("steps.{name}"), format!("steps['{name}']"), format!("steps[\"{name}\"]")];
+        let at = forms.iter().find_map(|form| {
+            let start = raw.head.start + text[raw.head.start..].find(form)?;
+            Some(start..start + form.len())
         });
         let mut diagnostic = Diagnostic::error(
             span(&play.source, &at.unwrap_or_else(|| raw.head.clone())),
-            format!("`steps.{name}` is not defined"),
+            format!("`{path}` is not defined"),
         );
-        diagnostic.help.extend(suggest(name, index.names.keys().map(String::as_str)));
+        diagnostic
+            .help
+            .extend(elsewhere(index, name).or_else(|| suggest(name, steps.names.keys().map(String::as_str))));
         merge(out, vec![diagnostic]);
     }
     (uses.uses("facts"), results)

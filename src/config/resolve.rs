@@ -12,6 +12,7 @@ use serde::Deserialize;
 use super::inventory::{Becomes, becomes_of};
 use super::layer::Layer;
 use super::playbook::RawStep;
+use super::results::At;
 use super::scope::{Failed, Scope, World};
 use super::table::{mismatch, span, suggest};
 use super::template;
@@ -19,7 +20,7 @@ use crate::diagnostic::{Diagnostic, Severity, Source};
 use crate::model::value::{Node, Value, one_or_many, optional_duration};
 use crate::model::{
     Host, HostName, Instance, Kind, Known, OnFailure, Place, Privilege, ResolveError, Resolved, Resource,
-    StepId, StepSource,
+    ResultOf, StepId, StepSource,
 };
 use crate::step::{Context, KindInfo};
 
@@ -28,6 +29,8 @@ use crate::step::{Context, KindInfo};
 pub(super) struct PlayScope {
     /// The run.
     pub world: Arc<World>,
+    /// The playbook, by its position in the run.
+    pub number: usize,
     /// The playbook's text.
     pub source: Arc<Source>,
     /// The folder that paths are meant from.
@@ -45,6 +48,8 @@ pub(super) struct SourceStep {
     pub play: Arc<PlayScope>,
     /// The step as written.
     pub raw: RawStep,
+    /// Its position in its playbook.
+    pub index: usize,
     /// Its id.
     pub id: StepId,
     /// Its name as written, or a name made from its kind.
@@ -56,7 +61,7 @@ pub(super) struct SourceStep {
     /// See [`StepSource::needs_facts`].
     pub needs_facts: bool,
     /// See [`StepSource::needs_results`].
-    pub needs_results: Vec<StepId>,
+    pub needs_results: Vec<ResultOf>,
 }
 
 /// What resolving a step on a host came to, for the offline check.
@@ -71,7 +76,7 @@ pub(super) struct Attempt {
     /// It could not be rendered before facts are known.
     pub facts_wanted: bool,
     /// It could not be rendered before these steps have run.
-    pub results_wanted: BTreeSet<StepId>,
+    pub results_wanted: BTreeSet<ResultOf>,
     /// It could not be resolved.
     pub failed: bool,
 }
@@ -102,7 +107,7 @@ impl StepSource for SourceStep {
     fn needs_facts(&self) -> bool {
         self.needs_facts
     }
-    fn needs_results(&self) -> &[StepId] {
+    fn needs_results(&self) -> &[ResultOf] {
         &self.needs_results
     }
     fn resolve(&self, host: &Host, known: &Known) -> Result<Resolved, ResolveError> {
@@ -149,9 +154,14 @@ const RETRY_DELAY: Duration = Duration::from_secs(5);
 const UNTIL_RETRIES: u32 = 3;
 
 impl SourceStep {
+    /// Its place in the run.
+    pub(super) fn at(&self) -> At {
+        At { play: self.play.number, index: self.index, handler: self.raw.handler }
+    }
+
     fn waits(&self, attempt: &Attempt, host: &Host) -> Diagnostic {
         let what = match attempt.results_wanted.first() {
-            Some(step) => format!("the result of step {step}, which has not run"),
+            Some(of) => format!("the result of step {}, which has not run", of.step),
             None if attempt.facts_wanted => "facts that are not known".to_owned(),
             None => "something that could not be rendered".to_owned(),
         };
@@ -163,7 +173,7 @@ impl SourceStep {
 
     /// Renders the step for the host at `position` as far as it goes.
     pub(super) fn attempt(&self, position: usize, known: &Known) -> Attempt {
-        let scope = Scope::new(&self.play.world, position, &self.play.layers, known);
+        let scope = Scope::new(&self.play.world, position, &self.play.layers, known, Some(self.at()));
         let mut attempt = Attempt::default();
         if self.instances(&scope, position, &mut attempt).is_err() {
             attempt.failed = true;

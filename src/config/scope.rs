@@ -1,4 +1,4 @@
-//! What templates see: `vars`, `host`, `groups`, `hosts`, `facts`, `steps`, `item`.
+//! What templates see: `vars`, `host`, `groups`, `hosts`, `facts`, `steps`, `playbooks`, `item`.
 //!
 //! Variables are rendered when they are first used, so that one may refer to others, and a secret is read only
 //! if something needs it.
@@ -8,19 +8,20 @@ use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
-use minijinja::value::{Enumerator, Object, Serde};
+use minijinja::value::{Enumerator, Object, Serde, ValueKind};
 use minijinja::{Error, ErrorKind, Value};
 
 use super::document;
 use super::environment::Environment;
 use super::inventory::{Becomes, Fleet};
 use super::layer::Layer;
+use super::results::{Absent, At, Playbooks, StepIndex, Steps};
 use super::secret::{self, SecretStore};
 use super::table::{span, suggest};
 use super::template::{self, Compiled};
 use crate::diagnostic::{Diagnostic, Severity, Source};
 use crate::model::value::{Node, Value as TomlValue};
-use crate::model::{Known, StepId, StepResult};
+use crate::model::{Known, ResultOf, StepResult};
 
 /// What all scopes of a run share.
 #[derive(Debug)]
@@ -44,29 +45,6 @@ pub(super) struct World {
 }
 
 type FileRead = Result<Arc<[u8]>, String>;
-
-/// The steps of a run by the names under which templates may ask for their results.
-#[derive(Debug, Default)]
-pub(super) struct StepIndex {
-    /// Id or `register` name, to the step's id and whom it is for.
-    pub names: BTreeMap<String, StepEntry>,
-}
-
-/// One step that templates may ask for.
-#[derive(Debug, Clone)]
-pub(super) struct StepEntry {
-    /// Its id.
-    pub id: StepId,
-    /// The hosts it runs on in this run, by position in the inventory.
-    pub hosts: Arc<BTreeSet<usize>>,
-}
-
-impl StepIndex {
-    /// Finds a step by id or register name; `_` may stand for `-`.
-    pub(super) fn find(&self, name: &str) -> Option<&StepEntry> {
-        self.names.get(name).or_else(|| self.names.get(&name.replace('_', "-")))
-    }
-}
 
 impl World {
     /// A world around an inventory.
@@ -137,7 +115,9 @@ pub(super) struct Log {
     /// How often something was needed that is not known yet.
     touches: AtomicUsize,
     /// Results were needed and are not known.
-    results_wanted: Mutex<BTreeSet<StepId>>,
+    results_wanted: Mutex<BTreeSet<ResultOf>>,
+    /// What is asked for and cannot be there, by its path.
+    absent: Mutex<BTreeMap<String, Absent>>,
 }
 
 /// The scope of one step on one host.
@@ -155,7 +135,9 @@ struct Shared {
     layers: Vec<Arc<Layer>>,
     facts: Value,
     facts_known: bool,
-    results: BTreeMap<StepId, StepResult>,
+    results: BTreeMap<ResultOf, StepResult>,
+    /// The step whose templates are rendered; a title is no step's.
+    at: Option<At>,
     log: Arc<Log>,
     memo: Mutex<HashMap<String, Value>>,
     /// The variables that are being rendered, each with its layer's position.
@@ -177,11 +159,24 @@ pub(super) struct Failed;
 
 impl Scope {
     /// The scope of the host at `host` with the variables of its playbook and of the command line.
-    pub(super) fn new(world: &Arc<World>, host: usize, extra: &[Arc<Layer>], known: &Known) -> Self {
-        Self::with_log(world, host, extra, known, Arc::default())
+    pub(super) fn new(
+        world: &Arc<World>,
+        host: usize,
+        extra: &[Arc<Layer>],
+        known: &Known,
+        at: Option<At>,
+    ) -> Self {
+        Self::with_log(world, host, extra, known, at, Arc::default())
     }
 
-    fn with_log(world: &Arc<World>, host: usize, extra: &[Arc<Layer>], known: &Known, log: Arc<Log>) -> Self {
+    fn with_log(
+        world: &Arc<World>,
+        host: usize,
+        extra: &[Arc<Layer>],
+        known: &Known,
+        at: Option<At>,
+        log: Arc<Log>,
+    ) -> Self {
         let mut layers = world.fleet.layers[host].clone();
         layers.extend(extra.iter().filter(|l| !l.is_empty()).cloned());
         let shared = Shared {
@@ -191,6 +186,7 @@ impl Scope {
             facts: if known.facts.is_null() { Value::UNDEFINED } else { Value::from(Serde(&known.facts)) },
             facts_known: !known.facts.is_null(),
             results: known.results.clone(),
+            at,
             log,
             memo: Mutex::default(),
             open: Mutex::default(),
@@ -222,8 +218,39 @@ impl Scope {
     }
 
     /// The steps for lack of whose results something could not be rendered.
-    pub(super) fn results_wanted(&self) -> BTreeSet<StepId> {
+    pub(super) fn results_wanted(&self) -> BTreeSet<ResultOf> {
         lock(&self.shared.log.results_wanted).clone()
+    }
+
+    /// The step whose templates are rendered.
+    pub(super) fn at(&self) -> Option<At> {
+        self.shared.at
+    }
+
+    /// The host, by its position in the inventory, and its name.
+    pub(super) fn host(&self) -> (usize, &str) {
+        (self.shared.host, self.shared.world.fleet.hosts[self.shared.host].name.as_str())
+    }
+
+    /// All steps of the run.
+    pub(super) fn index(&self) -> Option<&StepIndex> {
+        self.shared.world.steps.get()
+    }
+
+    /// The result of a step that has run.
+    pub(super) fn result(&self, of: &ResultOf) -> Option<&StepResult> {
+        self.shared.results.get(of)
+    }
+
+    /// Says that a result must be waited for.
+    pub(super) fn want_result(&self, of: ResultOf) {
+        lock(&self.shared.log.results_wanted).insert(of);
+        self.shared.log.touches.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Says why there is nothing at `path`, should the template go on to use it.
+    pub(super) fn is_absent(&self, path: String, absent: Absent) {
+        lock(&self.shared.log.absent).insert(path, absent);
     }
 
     /// How often something was wanted that must wait for facts or results.
@@ -307,6 +334,14 @@ impl Scope {
                 };
                 (value.and_then(defined), *at, text.as_str())
             }
+            Compiled::Surrounded(at, text, expression, template) => {
+                let structured =
+                    |v: &Value| matches!(v.kind(), ValueKind::Seq | ValueKind::Map | ValueKind::Iterable);
+                match expression.eval(self.root()) {
+                    Ok(value) if structured(&value) => (Ok(value), *at, text.as_str()),
+                    _ => (template.render(self.root()).map(Value::from), 0, template.source()),
+                }
+            }
             Compiled::Text(template) => (template.render(self.root()).map(Value::from), 0, template.source()),
         };
         value.map_err(|error| self.failure(&Code { source, node, at, text }, &error, touches))
@@ -361,7 +396,8 @@ impl Scope {
                     return found;
                 }
                 let what = range.as_ref().and_then(|r| code.get(r.clone())).unwrap_or(code).trim();
-                (format!("`{what}` is not defined"), range, None)
+                let absent = lock(&self.shared.log.absent).last_key_value().map(|(_, absent)| absent.clone());
+                not_defined(what, range, absent)
             }
             ErrorKind::SyntaxError => {
                 (format!("the template cannot be read: {}", template::message(error)), range, None)
@@ -401,6 +437,9 @@ impl Scope {
         };
         found.sort_by_key(|(_, at, _)| distance(at));
         let (missing, at, help) = found.into_iter().next()?;
+        if let Some(absent) = lock(&self.shared.log.absent).get(&missing) {
+            return Some(not_defined(&missing, at.or(near), Some(absent.clone())));
+        }
         let message = match missing.as_str() {
             "item" => "`item` is only there in a step with `each`".into(),
             _ => format!("`{missing}` is not defined"),
@@ -540,6 +579,16 @@ impl Scope {
     }
 }
 
+/// What is said of a name that leads nowhere.
+fn not_defined(
+    what: &str,
+    range: Option<std::ops::Range<usize>>,
+    absent: Option<Absent>,
+) -> (String, Option<std::ops::Range<usize>>, Option<String>) {
+    let why = absent.as_ref().and_then(|a| a.why.as_ref()).map_or_else(String::new, |why| format!(": {why}"));
+    (format!("`{what}` is not defined{why}"), range, absent.map(|a| a.help))
+}
+
 /// The detail of an error that has been reported already, at the place where it belongs.
 const REPORTED: &str = "reported";
 
@@ -582,14 +631,22 @@ impl Object for Root {
             "groups" => Some(scope.shared.world.groups.clone()),
             "facts" if scope.shared.facts_known => Some(scope.shared.facts.clone()),
             "facts" => Some(Value::from_object(NoFacts(scope.clone()))),
-            "steps" => Some(Value::from_object(Steps(scope.clone()))),
+            name @ ("steps" | "playbooks") if scope.at().is_none() => {
+                scope.is_absent(name.to_owned(), Absent::for_all());
+                None
+            }
+            "steps" => {
+                let play = scope.at()?.play;
+                Some(Value::from_object(Steps { scope: scope.clone(), play, prefix: "steps".into() }))
+            }
+            "playbooks" => Some(Value::from_object(Playbooks(scope.clone()))),
             "item" => scope.item.clone(),
             _ => None,
         }
     }
 
     fn enumerate(self: &Arc<Self>) -> Enumerator {
-        names(&["vars", "host", "hosts", "groups", "facts", "steps", "item"])
+        names(&["vars", "host", "hosts", "groups", "facts", "steps", "playbooks", "item"])
     }
 }
 
@@ -650,7 +707,7 @@ impl Object for HostValue {
             // In `hosts`, every host has the variables of the inventory alone, whoever asks.
             "vars" => {
                 let log = Arc::clone(&self.scope.shared.log);
-                let other = Scope::with_log(world, self.host, &[], &Known::default(), log);
+                let other = Scope::with_log(world, self.host, &[], &Known::default(), None, log);
                 Some(Value::from_object(Vars(other)))
             }
             _ => None,
@@ -675,28 +732,5 @@ impl Object for NoFacts {
     fn enumerate(self: &Arc<Self>) -> Enumerator {
         self.0.want_facts();
         Enumerator::Empty
-    }
-}
-
-#[derive(Debug)]
-struct Steps(Scope);
-
-impl Object for Steps {
-    fn get_value(self: &Arc<Self>, key: &Value) -> Option<Value> {
-        let shared = &self.0.shared;
-        let entry = shared.world.steps.get()?.find(key.as_str()?)?;
-        if let Some(result) = shared.results.get(&entry.id) {
-            return Some(Value::from(Serde(result)));
-        }
-        if !entry.hosts.contains(&shared.host) {
-            return Some(Value::from(Serde(StepResult { skipped: true, ..StepResult::default() })));
-        }
-        lock(&shared.log.results_wanted).insert(entry.id.clone());
-        shared.log.touches.fetch_add(1, Ordering::Relaxed);
-        Some(Value::from(Error::new(ErrorKind::InvalidOperation, "the step has not run yet")))
-    }
-
-    fn enumerate(self: &Arc<Self>) -> Enumerator {
-        texts(self.0.shared.world.steps.get().into_iter().flat_map(|s| s.names.keys().cloned()))
     }
 }

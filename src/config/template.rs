@@ -1,5 +1,6 @@
 //! MiniJinja as configured for playbooks: strict, without escaping, with the filters that sysadmins need.
 
+use std::collections::BTreeSet;
 use std::ops::Range;
 use std::sync::OnceLock;
 
@@ -116,6 +117,9 @@ pub(super) fn texts() -> &'static Environment<'static> {
 pub(super) enum Compiled {
     /// One expression, which starts at this byte.
     Expression(usize, String, Expression<'static, 'static>),
+    /// One expression with blanks or line breaks around it, and the same as text. A list or a table has no text form
+    /// that a playbook could want, so it is taken as such; everything else keeps what stands around it.
+    Surrounded(usize, String, Expression<'static, 'static>, Template<'static, 'static>),
     /// Text with expressions in it.
     Text(Template<'static, 'static>),
 }
@@ -123,7 +127,7 @@ pub(super) enum Compiled {
 impl std::fmt::Debug for Compiled {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
-            Self::Expression(_, code, _) => write!(f, "Expression({code:?})"),
+            Self::Expression(_, code, _) | Self::Surrounded(_, code, ..) => write!(f, "Expression({code:?})"),
             Self::Text(template) => write!(f, "Text({:?})", template.source()),
         }
     }
@@ -134,7 +138,11 @@ impl Compiled {
     pub(super) fn text(text: &str) -> Result<Self, Error> {
         match sole_expression(texts(), text) {
             Some((at, code)) => {
-                Ok(Self::Expression(at, code.to_owned(), texts().compile_expression_owned(code.to_owned())?))
+                let expression = texts().compile_expression_owned(code.to_owned())?;
+                if text.trim() == text {
+                    return Ok(Self::Expression(at, code.to_owned(), expression));
+                }
+                Ok(Self::Surrounded(at, code.to_owned(), expression, texts().get_template(text)?))
             }
             None => texts().get_template(text).map(Self::Text),
         }
@@ -182,7 +190,9 @@ pub(super) fn sole_expression<'a>(env: &Environment<'_>, text: &'a str) -> Optio
 #[derive(Debug, Default, Clone)]
 pub(super) struct Uses {
     /// Dotted paths, `vars.redis.port`.
-    pub paths: std::collections::BTreeSet<String>,
+    pub paths: BTreeSet<String>,
+    /// Results: the playbook, where it is named, and the step.
+    pub results: BTreeSet<(Option<String>, String)>,
 }
 
 impl Uses {
@@ -196,13 +206,19 @@ impl Uses {
             None
         };
         self.paths.extend(found.into_iter().flatten());
-        // `steps["with-dash"]` is an index, which the analysis leaves out.
-        for (at, _) in text.match_indices("steps[") {
-            let rest = &text[at + "steps[".len()..];
-            if let Some(quote) = rest.chars().next().filter(|c| matches!(c, '"' | '\''))
-                && let Some((id, _)) = rest[1..].split_once(quote)
-            {
-                self.paths.insert(format!("steps.{id}"));
+        if expression || is_template(text) {
+            for code in codes(text, expression) {
+                self.results.extend(
+                    chains(code, "steps")
+                        .into_iter()
+                        .filter_map(|chain| Some((None, chain.into_iter().next()?))),
+                );
+                self.results.extend(chains(code, "playbooks").into_iter().filter_map(|chain| {
+                    let mut chain = chain.into_iter();
+                    let playbook = chain.next()?;
+                    (chain.next()? == "steps").then_some(())?;
+                    Some((Some(playbook), chain.next()?))
+                }));
             }
         }
     }
@@ -229,6 +245,56 @@ impl Uses {
             (parts.next() == Some(root)).then(|| parts.next()).flatten()
         })
     }
+}
+
+/// The parts of a text that are code: all of an expression, what stands in braces of a template.
+fn codes(text: &str, expression: bool) -> Vec<&str> {
+    if expression {
+        return vec![text];
+    }
+    let mut codes = Vec::new();
+    let mut rest = text;
+    while let Some(start) = rest.find("{{").into_iter().chain(rest.find("{%")).min() {
+        let inside = &rest[start + 2..];
+        let close = if rest[start..].starts_with("{{") { "}}" } else { "%}" };
+        let end = inside.find(close).unwrap_or(inside.len());
+        codes.push(&inside[..end]);
+        rest = &inside[end..];
+    }
+    codes
+}
+
+/// What is looked up below the name `root`: `steps.a.stdout` and `steps["a"].stdout` give `a`, `stdout`.
+fn chains(code: &str, root: &str) -> Vec<Vec<String>> {
+    let is_word = |c: char| c.is_alphanumeric() || c == '_';
+    let mut chains = Vec::new();
+    for (at, _) in code.match_indices(root) {
+        if code[..at].ends_with(|c: char| is_word(c) || c == '.') {
+            continue;
+        }
+        let (mut chain, mut rest) = (Vec::new(), &code[at + root.len()..]);
+        loop {
+            if let Some(after) = rest.strip_prefix('.') {
+                let end = after.find(|c| !is_word(c)).unwrap_or(after.len());
+                if end == 0 {
+                    break;
+                }
+                chain.push(after[..end].to_owned());
+                rest = &after[end..];
+            } else if let Some(after) = rest.strip_prefix('[').map(str::trim_start)
+                && let Some(quote) = after.chars().next().filter(|c| matches!(c, '"' | '\''))
+                && let Some((key, after)) = after[1..].split_once(quote)
+                && let Some(after) = after.trim_start().strip_prefix(']')
+            {
+                chain.push(key.to_owned());
+                rest = after;
+            } else {
+                break;
+            }
+        }
+        chains.push(chain);
+    }
+    chains
 }
 
 /// A template value as a node; every part of it gets the range of the string it came from. `None` for
@@ -326,7 +392,8 @@ mod tests {
 
     #[test]
     fn until_looks_at_the_result_alone() {
-        let result = StepResult { code: Some(0), stdout: "node is ready".into(), ..StepResult::default() };
+        let stdout = Some("node is ready".into());
+        let result = StepResult { code: Some(0), stdout, ..StepResult::default() };
         let holds = |expression: &str| until_holds(expression, &result);
         assert_eq!(holds("result.code == 0 and 'ready' in result.stdout"), Ok(true));
         assert_eq!(holds("'failed' in result.stdout"), Ok(false));

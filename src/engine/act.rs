@@ -72,15 +72,16 @@ impl HostRun {
         let result = StepResult {
             changed: true,
             code: Some(last.code),
-            stdout: last.text().into_owned(),
-            stderr: last.error_text().into_owned(),
+            stdout: Some(last.text().into_owned()),
+            stderr: Some(last.error_text().into_owned()),
             ..StepResult::default()
         };
         self.notify(&instance.notify);
         let turn = match self.verify(n, instance, change, along).await {
             // What always runs is run for what it prints.
             Ok(reason) => {
-                let shows = if change.always { result.stdout.clone() } else { String::new() };
+                let printed = result.stdout.clone().filter(|_| change.always);
+                let shows = printed.unwrap_or_default();
                 Turn { shows, result, ..Turn::new(Outcome::Changed, reason) }
             }
             Err(turn) => turn,
@@ -212,8 +213,8 @@ impl HostRun {
                 result: StepResult {
                     failed: true,
                     code: Some(answers[failed].code),
-                    stdout: answers[failed].text().into_owned(),
-                    stderr: answers[failed].error_text().into_owned(),
+                    stdout: Some(answers[failed].text().into_owned()),
+                    stderr: Some(answers[failed].error_text().into_owned()),
                     ..StepResult::default()
                 },
                 ..Turn::failed(action_failure(&labels[failed], script, &answers[failed]))

@@ -12,7 +12,7 @@ use super::asking::{Questions, Replies, Ticket, failure_of, privilege_of};
 use super::link::{Asker, Link};
 use super::{Engine, handlers, resolve};
 use crate::event::{Body, Forecast};
-use crate::model::{Failure, HostName, Known, Privilege, StepResult};
+use crate::model::{Failure, HostName, Known, Privilege};
 use crate::plan::{HostSteps, Slot, SlotState};
 use crate::preflight::{self, Sighting};
 use crate::probe::{Answer, Probe, Readings};
@@ -265,19 +265,18 @@ impl Engine {
         let waiting = &steps.slots[slot];
         let SlotState::Waits(on) = &waiting.state else { return None };
         let mut known = Known::default();
-        for id in on {
-            let mut result = StepResult::default();
+        for of in on {
             for (other, planned) in steps.slots.iter().zip(&self.plan.hosts[host]) {
-                if other.play != waiting.play || !resolve::is_result_of(&*other.source, id) {
+                if other.play != of.play || *other.source.id() != of.step {
                     continue;
                 }
                 match &planned.forecast {
                     Forecast::Unchanged { predicted, .. } if predicted.is_empty() => {}
-                    Forecast::Skipped { .. } => result.skipped = true,
+                    Forecast::Skipped { .. } => {}
                     _ => return None,
                 }
+                known.results.insert(of.clone(), planned.result.clone());
             }
-            known.results.insert(id.clone(), result);
         }
         if waiting.source.needs_facts() {
             known.facts = self.facts.get(&host)?.clone();

@@ -1,6 +1,6 @@
 //! One host's way through a playbook: step after step, asking again only what may have changed.
 
-use std::collections::HashSet;
+use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -16,7 +16,7 @@ use super::gather::{insert, target};
 use super::link::Asker;
 use super::resolve;
 use crate::event::{Body, ChangeView, Counts, Finished, Forecast, Outcome, StepRef};
-use crate::model::{Failure, HostName, Instance, Known, OnFailure, Resource, StepId, StepResult};
+use crate::model::{Failure, HostName, Instance, Known, OnFailure, Resource, ResultOf, StepId, StepResult};
 use crate::plan::{self, HostSteps, Planned, SlotState, failure_of as check_failure};
 use crate::probe::Probe;
 use crate::step::{Change, Origin, Verdict};
@@ -34,7 +34,8 @@ pub(super) struct HostRun {
     /// By slot: how far the changes elsewhere had come when it was asked.
     seen: Vec<Seen>,
     facts: serde_json::Value,
-    results: Vec<(StepId, StepResult)>,
+    /// Results of the steps so far, of all playbooks.
+    results: BTreeMap<ResultOf, StepResult>,
     notified: Vec<StepId>,
     counts: Counts,
     failed: bool,
@@ -88,7 +89,7 @@ impl HostRun {
             stale: HashSet::new(),
             seen,
             facts,
-            results: Vec::new(),
+            results: BTreeMap::new(),
             notified: Vec::new(),
             counts: Counts::default(),
             failed: false,
@@ -108,7 +109,6 @@ impl HostRun {
     pub(super) async fn play(&mut self, play: usize, forks: Arc<Semaphore>) {
         let mut permit = forks.clone().acquire_owned().await.ok();
         self.notified.clear();
-        self.results.clear();
         let mut n = self.steps.slots.iter().position(|s| s.play == play).unwrap_or(self.steps.slots.len());
         let mut halted = false;
         while n < self.steps.slots.len() && self.steps.slots[n].play == play {
@@ -183,7 +183,7 @@ impl HostRun {
         if !matches!(slot.state, SlotState::Waits(_)) {
             return;
         }
-        let known = Known { facts: self.facts.clone(), results: self.results.iter().cloned().collect() };
+        let known = Known { facts: self.facts.clone(), results: self.results.clone() };
         let slots = resolve::resolve(slot.play, slot.index, &slot.source, &self.steps.host, &known);
         let added = slots.len();
         let planned = self.planned[n].clone();
@@ -247,12 +247,11 @@ impl HostRun {
         let fresh_enough = !self.is_stale(n, &instance);
         if fresh_enough
             && !instance.handler
-            && let Forecast::Unchanged { reason, shows, predicted } = &self.planned[n].forecast
+            && let Forecast::Unchanged { reason, predicted, .. } = &self.planned[n].forecast
             && predicted.is_empty()
         {
-            let mut turn = Turn::new(Outcome::Unchanged, reason.clone());
-            turn.result.stdout.clone_from(shows);
-            return turn;
+            let result = self.planned[n].result.clone();
+            return Turn { result, ..Turn::new(Outcome::Unchanged, reason.clone()) };
         }
         let at = self.at(n);
         self.shared.events.send(Body::StepStarted { at: at.clone(), name: instance.name.clone() }).await;
@@ -307,12 +306,14 @@ impl HostRun {
             }
         } else {
             match instance.step.check(&self.steps.readings) {
-                Ok(Verdict::Satisfied { reason, shows }) => {
+                Ok(Verdict::Satisfied { reason, shows, result }) => {
                     // It was not so when the plan was made: what it waits for has come about since.
                     let came = self.planned[n].change.as_ref().filter(|c| c.passive).map(ChangeView::from);
                     let outcome = if came.is_some() { Outcome::Changed } else { Outcome::Unchanged };
                     let mut turn = Turn { change: came, shows, ..Turn::new(outcome, reason) };
-                    turn.result.stdout.clone_from(&turn.shows);
+                    if let Some(result) = result {
+                        turn.result = StepResult { changed: turn.result.changed, ..*result };
+                    }
                     return turn;
                 }
                 Ok(Verdict::Drift(change)) => change,
@@ -546,7 +547,8 @@ impl HostRun {
         let Some(instance) = self.steps.slots[n].instance() else { return };
         self.steps.readings.set_own_privilege(&instance.privilege);
         self.planned[n].forecast = match instance.step.check(&self.steps.readings) {
-            Ok(Verdict::Satisfied { reason, shows }) => {
+            Ok(Verdict::Satisfied { reason, shows, result }) => {
+                self.planned[n].result = result.map(|r| *r).unwrap_or_default();
                 Forecast::Unchanged { reason, shows, predicted: Vec::new() }
             }
             Ok(Verdict::Drift(change)) => {
@@ -610,16 +612,16 @@ impl HostRun {
 
     /// Turns of a loop share one result: changed if any was.
     fn keep_result(&mut self, n: usize, result: &StepResult) {
-        let source = &self.steps.slots[n].source;
-        for id in [Some(source.id()), source.register()].into_iter().flatten() {
-            match self.results.iter_mut().find(|(known, _)| known == id) {
-                Some((_, known)) => {
-                    let (changed, failed) = (known.changed || result.changed, known.failed || result.failed);
-                    *known = StepResult { changed, failed, ..result.clone() };
-                }
-                None => self.results.push((id.clone(), result.clone())),
-            }
-        }
+        let slot = &self.steps.slots[n];
+        let of = ResultOf { play: slot.play, step: slot.source.id().clone() };
+        let before = self.results.get(&of);
+        let (changed, failed) = before.map_or((false, false), |b| (b.changed, b.failed));
+        let result = StepResult {
+            changed: changed || result.changed,
+            failed: failed || result.failed,
+            ..result.clone()
+        };
+        self.results.insert(of, result);
     }
 }
 
@@ -650,7 +652,7 @@ fn until_failure(instance: &Instance, result: &StepResult) -> Option<Failure> {
     match verdict {
         Ok(true) => None,
         Ok(false) => Some(Failure {
-            output: result.stdout.clone(),
+            output: result.stdout.clone().unwrap_or_default(),
             ..Failure::new(format!("`until = {text:?}` is not true yet"))
         }),
         Err(error) => Some(Failure::new(format!("cannot evaluate `until = {text:?}`: {error}"))),

@@ -3,7 +3,7 @@
 use serde_json::Value;
 
 use crate::diagnostic::Diagnostic;
-use crate::model::{Failure, Host, Known, ResolveError, Resolved, Run, StepId, StepSource};
+use crate::model::{Failure, Host, Known, ResolveError, Resolved, Run, StepSource};
 use crate::plan::{Slot, SlotState};
 
 /// Renders one step for a host: one slot, or one for each turn of its loop.
@@ -59,11 +59,6 @@ pub(super) fn wants_facts(run: &Run, position: usize) -> bool {
         .filter(|play| play.hosts.binary_search(&position).is_ok())
         .flat_map(|play| &play.steps)
         .any(|source| source.needs_facts() && source.selects(&host.name))
-}
-
-/// The steps that `id` stands for: a step's own id, or the name it registered.
-pub(super) fn is_result_of(source: &dyn StepSource, id: &StepId) -> bool {
-    source.id() == id || source.register() == Some(id)
 }
 
 fn failure(error: &ResolveError) -> Failure {

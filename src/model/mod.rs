@@ -13,6 +13,7 @@ pub use host::{Host, Login};
 pub use names::{HostName, NameError, Place, Privilege, StepId};
 pub use resource::{FileContent, FileKind, FileState, Kind, Resource, Scope, State};
 pub use run::{
-    Batch, Failure, Instance, Known, OnFailure, Play, ResolveError, Resolved, Run, StepResult, StepSource,
+    Batch, Failure, Instance, Known, OnFailure, Play, ResolveError, Resolved, ResultOf, Run, StepResult,
+    StepSource,
 };
 pub use secret::{MASK, Redactor, Secret};

@@ -106,10 +106,6 @@ pub trait StepSource: fmt::Debug + Send + Sync {
     fn kind(&self) -> &'static str;
     /// Where it is written.
     fn place(&self) -> &Place;
-    /// The further name under which its result is known (`register`).
-    fn register(&self) -> Option<&StepId> {
-        None
-    }
     /// Whether it runs only when notified.
     fn is_handler(&self) -> bool;
     /// What its failure means, as far as that is written plainly: for a step that cannot be rendered.
@@ -121,7 +117,7 @@ pub trait StepSource: fmt::Debug + Send + Sync {
     /// Whether its templates use `facts`, so that it cannot be rendered before they are known.
     fn needs_facts(&self) -> bool;
     /// The steps whose results (`steps.ID`) its templates use.
-    fn needs_results(&self) -> &[StepId];
+    fn needs_results(&self) -> &[ResultOf];
     /// Renders it for `host`: a loop gives several instances, a false `when` none.
     fn resolve(&self, host: &Host, known: &Known) -> Result<Resolved, ResolveError>;
 }
@@ -131,8 +127,17 @@ pub trait StepSource: fmt::Debug + Send + Sync {
 pub struct Known {
     /// Its facts, as templates see them; null before they were asked for.
     pub facts: serde_json::Value,
-    /// Results of the steps that ran already, by id, for `steps.ID`.
-    pub results: BTreeMap<StepId, StepResult>,
+    /// Results of the steps that ran already, in this playbook or one before it.
+    pub results: BTreeMap<ResultOf, StepResult>,
+}
+
+/// The step that a result is of.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct ResultOf {
+    /// Its playbook, by its position in the run.
+    pub play: usize,
+    /// Its id, without a loop's `[item]`.
+    pub step: StepId,
 }
 
 /// What a finished step leaves behind for templates (`steps.ID.changed`, `.stdout` ...).
@@ -144,12 +149,16 @@ pub struct StepResult {
     pub failed: bool,
     /// It was skipped.
     pub skipped: bool,
-    /// Exit code of its last action, for `command` and `script`.
+    /// Exit code of its last action, or of what a `query` asked; `None` if nothing was run.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub code: Option<i32>,
-    /// Standard output of its last action without the final line break, for `register`.
-    pub stdout: String,
+    /// Standard output of its last action, or of what a `query` asked, without the final line break; `None` if nothing
+    /// was run: that is no empty text.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub stdout: Option<String>,
     /// Standard error of its last action.
-    pub stderr: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub stderr: Option<String>,
 }
 
 /// What rendering a step for a host came to.

@@ -11,7 +11,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use crate::event::{Forecast, StepRef};
-use crate::model::{Failure, Host, Instance, OnFailure, StepId, StepSource};
+use crate::model::{Failure, Host, Instance, OnFailure, ResultOf, StepId, StepResult, StepSource};
 use crate::probe::Readings;
 use crate::step::Change;
 
@@ -52,7 +52,7 @@ pub enum SlotState {
     /// It does not apply: why.
     Skipped(String),
     /// Its templates use the results of these steps.
-    Waits(Vec<StepId>),
+    Waits(Vec<ResultOf>),
     /// Its templates cannot be rendered for this host.
     Invalid(Failure),
     /// Rendered.
@@ -99,6 +99,8 @@ pub struct Planned {
     pub change: Option<Change>,
     /// Planned steps of other hosts that this one has to wait for.
     pub awaits: Vec<StepRef>,
+    /// What templates see of it if it stays unchanged.
+    pub result: StepResult,
 }
 
 /// A plan: for each host, in the order given, what each of its slots will do.

@@ -7,7 +7,9 @@ use super::left_out::{Cause, LeftOut, Need, Trouble, choose};
 use super::providers::{Providers, Where, locate};
 use super::{HostSteps, Plan, Planned, Slot, SlotState, failure_of};
 use crate::event::{ChangeView, Forecast, StepRef};
-use crate::model::{Failure, Host, HostName, Instance, Kind, OnFailure, Resource, Scope, State, StepId};
+use crate::model::{
+    Failure, Host, HostName, Instance, Kind, OnFailure, Resource, Scope, State, StepId, StepResult,
+};
 use crate::step::{Change, Origin, Verdict};
 
 /// What the user allows.
@@ -57,7 +59,7 @@ fn left_out_of(planned: &Planned) -> Planned {
         error @ Forecast::Error { .. } => error.clone(),
         _ => Forecast::LeftOut,
     };
-    Planned { forecast, change: None, awaits: Vec::new() }
+    plain(forecast)
 }
 
 /// Goes through all slots once, without the hosts that are `left_out`; `well` is what was planned when none was.
@@ -102,7 +104,14 @@ fn walk(
 
 /// A forecast without a change.
 fn plain(forecast: Forecast) -> Planned {
-    Planned { forecast, change: None, awaits: Vec::new() }
+    Planned { forecast, change: None, awaits: Vec::new(), result: StepResult::default() }
+}
+
+/// A step that does not apply.
+fn skipped(why: String) -> Judged {
+    let result = StepResult { skipped: true, ..StepResult::default() };
+    let planned = Planned { result, ..plain(Forecast::Skipped { why }) };
+    Judged { planned, used: Vec::new(), need: None }
 }
 
 /// All slots in the order in which their effects come about: by playbook, its handlers last, then by step,
@@ -178,10 +187,10 @@ impl Walk<'_> {
             return plain(Forecast::LeftOut);
         }
         let judged = match &slot.state {
-            SlotState::Skipped(why) => Forecast::Skipped { why: why.clone() }.into(),
+            SlotState::Skipped(why) => skipped(why.clone()),
             SlotState::Invalid(failure) => Forecast::Error { failure: failure.clone() }.into(),
             SlotState::Waits(on) => {
-                let names: Vec<_> = on.iter().map(|id| format!("`{id}`")).collect();
+                let names: Vec<_> = on.iter().map(|of| format!("`{}`", of.step)).collect();
                 Forecast::Unknown { until: format!("step {} has run", names.join(" and ")) }.into()
             }
             SlotState::Ready(instance) => {
@@ -255,7 +264,8 @@ impl Walk<'_> {
                 wait_for(by, steps, &mut awaits);
             }
         }
-        let planned = |forecast, change, awaits| Planned { forecast, change, awaits };
+        let result = StepResult::default();
+        let planned = |forecast, change, awaits| Planned { forecast, change, awaits, result };
         if let Some(by) = hidden {
             wait_for(&by, steps, &mut awaits);
             let until = format!("step `{}` has run on {}", by.step, by.host);
@@ -263,9 +273,11 @@ impl Walk<'_> {
             return Judged { planned: planned(Forecast::Unknown { until }, None, awaits), used, need };
         }
         match verdict {
-            Ok(Verdict::Satisfied { reason, shows }) => {
+            Ok(Verdict::Satisfied { reason, shows, result }) => {
                 let forecast = Forecast::Unchanged { reason, shows, predicted };
-                Judged { planned: planned(forecast, None, awaits), used, need: None }
+                let result = result.map(|r| *r).unwrap_or_default();
+                let planned = Planned { result, ..planned(forecast, None, awaits) };
+                Judged { planned, used, need: None }
             }
             Ok(Verdict::Drift(change)) => {
                 let need = self.need(host, instance, Some(&change));
@@ -388,7 +400,7 @@ impl Walk<'_> {
         by.dedup();
         let left_over = steps.pending.iter().any(|(p, id)| *p == play && id == source);
         if by.is_empty() && !left_over {
-            return Forecast::Skipped { why: "not notified".into() }.into();
+            return skipped("not notified".into());
         }
         steps.readings.take_used();
         steps.readings.set_own_privilege(&instance.privilege);
@@ -415,7 +427,7 @@ impl Walk<'_> {
             change.notes.push("an earlier run ended before it".into());
         }
         let forecast = Forecast::Change { change: ChangeView::from(&change), predicted: by };
-        Judged { planned: Planned { forecast, change: Some(change), awaits: Vec::new() }, used, need }
+        Judged { planned: Planned { change: Some(change), ..plain(forecast) }, used, need }
     }
 
     /// The steps that leave the states which the last check used, and the one behind which it cannot see.

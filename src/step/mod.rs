@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use serde::Serialize;
 
-use crate::model::{HostName, Resource, State};
+use crate::model::{HostName, Resource, State, StepResult};
 use crate::probe::{CheckError, Probe, Readings};
 use crate::shell::Script;
 
@@ -113,6 +113,8 @@ pub enum Verdict {
         reason: String,
         /// What the user asked to be shown, lines of text; empty for most kinds.
         shows: String,
+        /// What templates see of it (`steps.ID.stdout`): for kinds that ask something on the user's behalf.
+        result: Option<Box<StepResult>>,
     },
     /// It differs, and this would put it right.
     Drift(Change),
@@ -134,7 +136,7 @@ pub enum Verdict {
 impl Verdict {
     /// It is as described.
     pub fn satisfied(reason: impl Into<String>) -> Self {
-        Self::Satisfied { reason: reason.into(), shows: String::new() }
+        Self::Satisfied { reason: reason.into(), shows: String::new(), result: None }
     }
 }
 

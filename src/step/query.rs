@@ -4,7 +4,7 @@ use serde::Deserialize;
 
 use super::family::guards::{self, GUARD_TIMEOUT};
 use super::{Context, Invalid, Step, Validate, Verdict};
-use crate::model::{Kind, Resource};
+use crate::model::{Kind, Resource, StepResult};
 use crate::probe::{CheckError, Probe, Readings};
 
 /// A command that only looks.
@@ -36,7 +36,17 @@ impl Step for Query {
         };
         let lines = [answer.text().into_owned(), answer.error_text().into_owned(), ended];
         let shows: Vec<String> = lines.into_iter().filter(|l| !l.is_empty()).collect();
-        Ok(Verdict::Satisfied { reason: "asked".into(), shows: shows.join("\n") })
+        let result = StepResult {
+            code: Some(answer.code),
+            stdout: Some(answer.text().into_owned()),
+            stderr: Some(answer.error_text().into_owned()),
+            ..StepResult::default()
+        };
+        Ok(Verdict::Satisfied {
+            reason: "asked".into(),
+            shows: shows.join("\n"),
+            result: Some(Box::new(result)),
+        })
     }
 
     fn needs(&self) -> Vec<Resource> {

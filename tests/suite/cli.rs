@@ -16,10 +16,10 @@ fn cases_read_well() {
 }
 
 /// A folder with an inventory of this machine and of one where nobody listens, and a playbook.
-struct Sandbox(tempfile::TempDir);
+pub(super) struct Sandbox(tempfile::TempDir);
 
 impl Sandbox {
-    fn new() -> Self {
+    pub(super) fn new() -> Self {
         let sandbox = Self(tempfile::tempdir().unwrap());
         sandbox.write(
             "inventory.toml",
@@ -38,22 +38,22 @@ impl Sandbox {
         sandbox
     }
 
-    fn path(&self) -> &Path {
+    pub(super) fn path(&self) -> &Path {
         self.0.path()
     }
 
-    fn write(&self, name: &str, text: &str) {
+    pub(super) fn write(&self, name: &str, text: &str) {
         std::fs::write(self.path().join(name), text).unwrap();
     }
 
-    fn command(&self, line: &[&str]) -> Command {
+    pub(super) fn command(&self, line: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_hostwright"));
         command.args(line).current_dir(self.path()).env_remove("HOSTWRIGHT_INVENTORY").stdin(Stdio::null());
         command
     }
 
     /// Runs it and returns exit code, standard output and standard error, the folder and times redacted.
-    fn run(&self, line: &[&str]) -> (i32, String, String) {
+    pub(super) fn run(&self, line: &[&str]) -> (i32, String, String) {
         let Output { status, stdout, stderr } = self.command(line).output().unwrap();
         let seen = |bytes: Vec<u8>| {
             let text = String::from_utf8(bytes).unwrap().replace(self.path().to_str().unwrap(), "DIR");

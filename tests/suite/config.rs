@@ -13,7 +13,7 @@ use std::sync::Arc;
 use hostwright::config::{Environment, MissingSecrets, Options, document, load, load_inventory};
 use hostwright::diagnostic;
 use hostwright::model::value::{Node, Value};
-use hostwright::model::{Known, Privilege, Resolved, Run, StepId, StepResult};
+use hostwright::model::{Known, Privilege, Resolved, ResultOf, Run, StepId, StepResult};
 
 /// Files and variables in memory. Commands: `echo WORDS` prints its words, everything else fails.
 #[derive(Debug, Default)]
@@ -199,12 +199,18 @@ fn read_options(
             "facts" => known.facts = value.to_json(),
             "results" => {
                 let Value::Table(results) = &value.value else { panic!("results are a table") };
+                // `ID`, or `N/ID` for a step of the Nth playbook.
                 for (id, result) in results {
                     let result: serde_json::Value = result.to_json();
-                    let stdout = result["stdout"].as_str().unwrap_or_default().to_owned();
-                    let changed = result["changed"].as_bool().unwrap_or_default();
-                    let result = StepResult { changed, stdout, ..StepResult::default() };
-                    known.results.insert(StepId::new(&id.name), result);
+                    let result = StepResult {
+                        changed: result["changed"].as_bool().unwrap_or_default(),
+                        skipped: result["skipped"].as_bool().unwrap_or_default(),
+                        stdout: result["stdout"].as_str().map(str::to_owned),
+                        ..StepResult::default()
+                    };
+                    let (play, step) = id.name.split_once('/').unwrap_or(("0", &id.name));
+                    let of = ResultOf { play: play.parse().unwrap(), step: StepId::new(step) };
+                    known.results.insert(of, result);
                 }
             }
             "env" => {
@@ -268,8 +274,8 @@ fn show(run: &Run, known: &Known, inventory_only: bool, out: &mut String) {
             if step.needs_facts() {
                 out.push_str(", needs facts");
             }
-            for id in step.needs_results() {
-                write!(out, ", needs the result of {id}").unwrap();
+            for of in step.needs_results() {
+                write!(out, ", needs the result of {}", of.step).unwrap();
             }
             out.push('\n');
             for host in play.hosts.iter().map(|h| &run.hosts[*h]) {

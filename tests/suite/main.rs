@@ -12,6 +12,7 @@ mod real_commands;
 mod real_edits;
 mod real_files;
 mod report;
+mod results;
 mod sshd;
 mod steps;
 mod tidy;

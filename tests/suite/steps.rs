@@ -183,8 +183,8 @@ fn run(path: &Path, case: &Node) -> String {
         };
     }
     match step.check(&readings) {
-        Ok(Verdict::Satisfied { reason, shows }) if shows.is_empty() => format!("satisfied: {reason}"),
-        Ok(Verdict::Satisfied { reason, shows }) => format!("satisfied: {reason}\n{shows}"),
+        Ok(Verdict::Satisfied { reason, shows, .. }) if shows.is_empty() => format!("satisfied: {reason}"),
+        Ok(Verdict::Satisfied { reason, shows, .. }) => format!("satisfied: {reason}\n{shows}"),
         Ok(Verdict::Drift(change)) => format!("drift: {}", show_change(&change)),
         Ok(Verdict::Unknown { until, then, otherwise }) => {
             let then = then.map_or_else(|| "nothing to do".into(), |c| show_change(&c));

@@ -8,7 +8,7 @@ use hostwright::engine::{Cancel, Engine, Options};
 use hostwright::event::{Body, Event, Forecast, Mode, Outcome, Summary};
 use hostwright::model::{
     Batch, Host, HostName, Instance, Kind, Known, Login, OnFailure, Place, Play, Privilege, Redactor,
-    ResolveError, Resolved, Resource, Run, Scope, State, StepId, StepSource,
+    ResolveError, Resolved, Resource, ResultOf, Run, Scope, State, StepId, StepSource,
 };
 use hostwright::probe::{Answer, CheckError, Probe, Readings};
 use hostwright::sh;
@@ -167,7 +167,7 @@ pub struct Written {
     pub on_failure: OnFailure,
     pub retries: u32,
     pub hosts: Option<Vec<&'static str>>,
-    pub results: Vec<StepId>,
+    pub results: Vec<ResultOf>,
     pub facts: bool,
     pub needs: Vec<Resource>,
     pub provides: Vec<Resource>,
@@ -219,7 +219,7 @@ impl StepSource for Written {
     fn needs_facts(&self) -> bool {
         self.facts
     }
-    fn needs_results(&self) -> &[StepId] {
+    fn needs_results(&self) -> &[ResultOf] {
         &self.results
     }
     fn resolve(&self, _: &Host, known: &Known) -> Result<Resolved, ResolveError> {
