@@ -269,6 +269,7 @@ pub struct ChangeView {
 
 impl From<&Change> for ChangeView {
     fn from(change: &Change) -> Self {
+        let change = change.shown();
         Self {
             summary: change.summary.clone(),
             fields: change.fields.clone(),

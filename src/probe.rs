@@ -187,6 +187,9 @@ pub enum CheckError {
     NotAsked(String),
 }
 
+/// So much of an answer that makes no sense is kept, in characters.
+const ANSWER: usize = 16_000;
+
 impl CheckError {
     /// The answer to `probe` makes no sense: `why` says what was expected.
     pub fn unreadable(probe: &Probe, answer: &Answer, why: impl Into<String>) -> Self {
@@ -195,7 +198,8 @@ impl CheckError {
         for (name, bytes) in [("stdout", &answer.stdout), ("stderr", &answer.stderr)] {
             if !bytes.is_empty() {
                 let text = String::from_utf8_lossy(bytes);
-                let text: String = text.trim_end().chars().take(400).collect();
+                // Cut for people only when secrets have been masked in it.
+                let text: String = text.trim_end().chars().take(ANSWER).collect();
                 let _ = write!(shown, "\n{name}: {text}");
             }
         }
@@ -258,6 +262,29 @@ impl Readings {
             .get(&self.key(probe))
             .map(|a| &**a)
             .ok_or_else(|| CheckError::NotAsked(probe.script.to_string()))
+    }
+
+    /// The answers to `asked` as if `twins` had been asked, one for one, each changed by `change`, with all that is
+    /// expected. `None` if there are not as many of them.
+    pub(crate) fn mirrored(
+        &self,
+        asked: &[Probe],
+        twins: &[Probe],
+        change: impl Fn(&Answer) -> Answer,
+    ) -> Option<Self> {
+        if asked.len() != twins.len() {
+            return None;
+        }
+        let own = lock(&self.own).clone();
+        let answers = asked.iter().zip(twins).filter_map(|(asked, twin)| {
+            Some((twin.key(&own), Arc::new(change(self.answers.get(&asked.key(&own))?))))
+        });
+        Some(Self {
+            answers: answers.collect(),
+            expected: self.expected.clone(),
+            used: Mutex::default(),
+            own: Mutex::new(own),
+        })
     }
 
     /// Says that an earlier step of the plan will leave `resource` in `state`.

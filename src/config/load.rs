@@ -1,6 +1,6 @@
 //! From options to a run: reads the files, selects hosts and steps, and checks offline all that can be.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -87,7 +87,7 @@ pub fn load(options: &Options, environment: &Arc<dyn Environment>) -> Loaded {
     let overrides = loader.overrides();
     let (Some(fleet), false) = (fleet, playbooks.is_empty()) else { return loader.finish(None, None) };
     let forks = fleet.forks;
-    let world = loader.world(fleet);
+    let world = loader.world(fleet, &playbooks);
     let run = loader.run(&world, playbooks, &overrides);
     loader.finish(Some(run), forks)
 }
@@ -107,6 +107,7 @@ pub fn load_inventory(options: &Options, environment: &Arc<dyn Environment>) -> 
             }
         }
     }
+    loader.secrets(&fleet, &[]);
     let hosts = selected.iter().map(|h| Arc::clone(&fleet.hosts[*h])).collect();
     let run = Run { hosts, inventory: Arc::clone(&fleet.hosts), plays: Vec::new() };
     loader.finish(Some(run), forks)
@@ -244,13 +245,25 @@ impl Loader<'_> {
         Arc::new(layer)
     }
 
-    fn world(&mut self, fleet: Fleet) -> Arc<World> {
-        let secrets = SecretStore::new(Arc::clone(self.environment), self.redactor.clone());
+    fn world(&mut self, fleet: Fleet, playbooks: &[Playbook]) -> Arc<World> {
+        let secrets = self.secrets(&fleet, playbooks);
         let missing = match self.options.missing_secrets {
             MissingSecrets::Error => Severity::Error,
             MissingSecrets::Warning => Severity::Warning,
         };
         Arc::new(World::new(fleet, Arc::clone(self.environment), secrets, missing))
+    }
+
+    /// The secrets of a run. Those that are at hand are read at once, so that they are masked also where a host prints
+    /// one that no step uses.
+    fn secrets(&self, fleet: &Fleet, playbooks: &[Playbook]) -> SecretStore {
+        let secrets = SecretStore::new(Arc::clone(self.environment), self.redactor.clone());
+        let written = fleet.layers.iter().flatten().chain(playbooks.iter().map(|p| &p.vars));
+        let mut seen = HashSet::new();
+        for layer in written.filter(|layer| seen.insert(Arc::as_ptr(layer))) {
+            layer.vars.iter().for_each(|(_, node)| secrets.foresee(node, &layer.folder));
+        }
+        secrets
     }
 
     fn command_line_pattern(&mut self, option: &str, pattern: &str, fleet: &Fleet) -> BTreeSet<usize> {

@@ -11,6 +11,7 @@ mod inventory;
 mod layer;
 mod lint;
 mod load;
+mod masks;
 mod offline;
 mod pattern;
 mod playbook;

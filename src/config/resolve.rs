@@ -1,5 +1,6 @@
 //! From a step as written to its instances on one host.
 
+use std::cell::RefCell;
 use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -15,14 +16,14 @@ use super::playbook::RawStep;
 use super::results::At;
 use super::scope::{Failed, Scope, World};
 use super::table::{mismatch, span, suggest};
-use super::template;
+use super::{masks, template};
 use crate::diagnostic::{Diagnostic, Severity, Source};
 use crate::model::value::{Node, Value, one_or_many, optional_duration};
 use crate::model::{
-    Host, HostName, Instance, Kind, Known, OnFailure, Place, Privilege, ResolveError, Resolved, Resource,
-    ResultOf, StepId, StepSource,
+    Host, HostName, Instance, Kind, Known, MASK, OnFailure, Place, Privilege, ResolveError, Resolved,
+    Resource, ResultOf, Secret, StepId, StepSource,
 };
-use crate::step::{Context, KindInfo};
+use crate::step::{Context, KindInfo, Problem, Step, Veil};
 
 /// What the steps of one playbook share.
 #[derive(Debug)]
@@ -191,22 +192,29 @@ impl SourceStep {
                 attempt.skipped = Some(why);
                 return Ok(());
             }
-            attempt.instances.push(self.instance(scope, position, self.id.clone())?);
+            attempt.instances.push(self.instance(scope, &|| scope.masked(), position, self.id.clone())?);
             return Ok(());
         };
         let items = self.items(scope, each)?;
+        let masked = (scope.secrets() > 0).then(|| scope.masked());
+        let shown: Option<Vec<Jinja>> = masked.as_ref().map(|masked| {
+            let shown = self.items(masked, each).unwrap_or_default();
+            if shown.len() == items.len() { shown } else { vec![Jinja::from(MASK); items.len()] }
+        });
         if items.is_empty() {
             attempt.skipped = Some("`each` is empty".into());
             return Ok(());
         }
         let (mut failed, mut why, mut taken) = (false, None, BTreeSet::new());
         for (n, item) in items.into_iter().enumerate() {
-            let text = item_text(&item).filter(|t| taken.insert(t.clone())).unwrap_or_else(|| n.to_string());
+            let shown = shown.as_ref().map_or_else(|| item.clone(), |shown| shown[n].clone());
+            let text = item_text(&shown).filter(|t| taken.insert(t.clone())).unwrap_or_else(|| n.to_string());
+            let seen = || masked.clone().unwrap_or_else(|| scope.masked()).with_item(shown.clone());
             let scope = scope.with_item(item);
             match self.refused(&scope) {
                 Ok(None) => {
                     let id = StepId::new(&format!("{}[{text}]", self.id));
-                    match self.instance(&scope, position, id) {
+                    match self.instance(&scope, &seen, position, id) {
                         Ok(instance) => attempt.instances.push(instance),
                         Err(Failed) => failed = true,
                     }
@@ -283,7 +291,14 @@ impl SourceStep {
         }
     }
 
-    fn instance(&self, scope: &Scope, position: usize, id: StepId) -> Result<(Instance, Node), Failed> {
+    /// Renders the step for one turn. Where a secret goes into it, `seen` gives the scope for what is shown.
+    fn instance(
+        &self,
+        scope: &Scope,
+        seen: &dyn Fn() -> Scope,
+        position: usize,
+        id: StepId,
+    ) -> Result<(Instance, Node), Failed> {
         let (play, raw) = (&self.play, &self.raw);
         let source = &play.source;
         // All parts are tried before any failure ends it, so that all mistakes show.
@@ -298,7 +313,7 @@ impl SourceStep {
             Err(Failed) => scope.render_partly(source, &raw.body),
         };
         let before = scope.deferred();
-        let step = self.read(scope, position, &node, body.is_err());
+        let step = self.read(scope, seen, position, &node, body.is_err());
         let (mut name, (common, becomes), body) = (name?, common?, body?);
         if raw.name.is_none() {
             name = name_of(raw.kind, &raw.body, &body);
@@ -306,6 +321,16 @@ impl SourceStep {
         let step = step?;
         if !before && scope.deferred() {
             return Err(Failed);
+        }
+        let mut veil = None;
+        if scope.secrets() > 0 {
+            let seen = seen();
+            let shown = match &raw.name {
+                Some(node) => seen.render(source, node).map(|n| text_of(&n)),
+                None => seen.render(source, &raw.body).map(|body| name_of(raw.kind, &raw.body, &body)),
+            };
+            name = shown.unwrap_or_else(|Failed| self.name.clone());
+            veil = self.veil(scope, &seen, position, &body);
         }
         let host_becomes = play.world.fleet.becomes[position].clone();
         let privilege = match becomes.or_else(|| play.becomes.clone()).or(host_becomes) {
@@ -320,6 +345,7 @@ impl SourceStep {
             kind: raw.kind.name,
             place: self.place.clone(),
             step,
+            veil,
             privilege,
             timeout: common.timeout,
             retries: if until.is_some() && !retries_given { UNTIL_RETRIES } else { common.retries },
@@ -369,26 +395,22 @@ impl SourceStep {
     fn read(
         &self,
         scope: &Scope,
+        seen: &dyn Fn() -> Scope,
         position: usize,
         node: &Node,
         partly: bool,
-    ) -> Result<Arc<dyn crate::step::Step>, Failed> {
-        let world = &self.play.world;
-        let read = |path: &str| world.read_file(&self.play.folder, path);
-        let render = |name: &str, text: &str| scope.render_text(name, text);
-        let context = Context {
-            host: &world.fleet.hosts[position],
-            inventory: &world.fleet.hosts,
-            read: &read,
-            render: &render,
-        };
+    ) -> Result<Arc<dyn Step>, Failed> {
         let deferred_before = scope.deferred();
-        let problems = match (self.raw.kind.parse)(node, &context) {
+        let render = |name: &str, text: &str| scope.render_text(name, text);
+        let mut problems = match self.parse(node, position, &render, &|| scope.secrets() > 0) {
             Ok(step) => return Ok(step),
             Err(problems) => problems,
         };
         // A file's template that needs facts fails for now; that is no mistake.
         let waits = !deferred_before && scope.deferred();
+        if scope.secrets() > 0 {
+            self.cover(&mut problems, &seen(), position);
+        }
         for problem in problems {
             let certain =
                 problem.message.starts_with("unknown key `") || problem.message.ends_with(" is missing");
@@ -401,6 +423,66 @@ impl SourceStep {
             scope.report(diagnostic);
         }
         Err(Failed)
+    }
+
+    /// Reads the kind's table, template files rendered by `render`.
+    fn parse(
+        &self,
+        node: &Node,
+        position: usize,
+        render: &dyn Fn(&str, &str) -> Result<String, String>,
+        holds_secret: &dyn Fn() -> bool,
+    ) -> Result<Arc<dyn Step>, Vec<Problem>> {
+        let world = &self.play.world;
+        let read = |path: &str| world.read_file(&self.play.folder, path);
+        let context = Context {
+            host: &world.fleet.hosts[position],
+            inventory: &world.fleet.hosts,
+            read: &read,
+            render,
+            holds_secret,
+        };
+        (self.raw.kind.parse)(node, &context)
+    }
+
+    /// What is said of a table that secrets went into is what would be said of masks in their place.
+    fn cover(&self, problems: &mut [Problem], seen: &Scope, position: usize) {
+        let node = seen.render_partly(&self.play.source, &self.raw.body);
+        let render = |name: &str, text: &str| seen.render_text(name, text);
+        let covered = self.parse(&node, position, &render, &|| true).err().unwrap_or_default();
+        for problem in problems {
+            if let Some(covered) = covered.iter().find(|covered| covered.span == problem.span) {
+                problem.clone_from(covered);
+            } else {
+                "what a secret became does not fit here".clone_into(&mut problem.message);
+                problem.label.clear();
+                problem.help = None;
+            }
+        }
+    }
+
+    /// How a step is shown that is rendered to `body`, if secrets went into it.
+    fn veil(&self, scope: &Scope, seen: &Scope, position: usize, body: &Node) -> Option<Arc<Veil>> {
+        let values = RefCell::new(Vec::new());
+        let shown = seen.render(&self.play.source, &self.raw.body);
+        match &shown {
+            Ok(shown) => masks::differences(body, shown, &mut values.borrow_mut()),
+            Err(Failed) => masks::texts(body, &mut values.borrow_mut()),
+        }
+        let render = |name: &str, text: &str| {
+            let shown = seen.render_text(name, text);
+            if let Ok(real) = scope.render_text(name, text) {
+                masks::fragments(&real, shown.as_deref().unwrap_or_default(), &mut values.borrow_mut());
+            }
+            shown
+        };
+        let twin = shown.ok().and_then(|node| self.parse(&node, position, &render, &|| true).ok());
+        let values: Vec<Secret> = values.into_inner().into_iter().map(Secret::new).collect();
+        if values.is_empty() {
+            return None;
+        }
+        values.iter().filter(|v| !masks::is_common(v.expose())).for_each(|v| scope.learn(v));
+        Some(Arc::new(Veil::new(twin, values)))
     }
 
     fn resources(&self, scope: &Scope, key: &str, texts: &[String]) -> Result<Vec<Resource>, Failed> {

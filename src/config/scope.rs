@@ -21,7 +21,7 @@ use super::table::{span, suggest};
 use super::template::{self, Compiled};
 use crate::diagnostic::{Diagnostic, Severity, Source};
 use crate::model::value::{Node, Value as TomlValue};
-use crate::model::{Known, ResultOf, StepResult};
+use crate::model::{Known, MASK, ResultOf, Secret, StepResult};
 
 /// What all scopes of a run share.
 #[derive(Debug)]
@@ -105,9 +105,13 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// What came up while templates were rendered.
+/// One pass over templates: whether with secrets or with masks in their place, and what came up.
 #[derive(Debug, Default)]
-pub(super) struct Log {
+pub(super) struct Pass {
+    /// Masks stand in place of secrets: what comes out may be shown.
+    masked: bool,
+    /// How often a variable was used that a secret went into.
+    secrets: AtomicUsize,
     /// Mistakes.
     pub diagnostics: Mutex<Vec<Diagnostic>>,
     /// Facts were needed and are not known.
@@ -138,8 +142,9 @@ struct Shared {
     results: BTreeMap<ResultOf, StepResult>,
     /// The step whose templates are rendered; a title is no step's.
     at: Option<At>,
-    log: Arc<Log>,
-    memo: Mutex<HashMap<String, Value>>,
+    pass: Arc<Pass>,
+    /// Variables that were rendered before, and whether a secret went into them.
+    memo: Mutex<HashMap<String, (Value, bool)>>,
     /// The variables that are being rendered, each with its layer's position.
     open: Mutex<Vec<(String, usize)>>,
 }
@@ -175,7 +180,7 @@ impl Scope {
         extra: &[Arc<Layer>],
         known: &Known,
         at: Option<At>,
-        log: Arc<Log>,
+        pass: Arc<Pass>,
     ) -> Self {
         let mut layers = world.fleet.layers[host].clone();
         layers.extend(extra.iter().filter(|l| !l.is_empty()).cloned());
@@ -187,11 +192,39 @@ impl Scope {
             facts_known: !known.facts.is_null(),
             results: known.results.clone(),
             at,
-            log,
+            pass,
             memo: Mutex::default(),
             open: Mutex::default(),
         };
         Self { shared: Arc::new(shared), item: None }
+    }
+
+    /// The same scope in a pass of its own, with masks in place of secrets. It reports nothing.
+    pub(super) fn masked(&self) -> Self {
+        let Shared { world, host, layers, facts, facts_known, results, at, .. } = &*self.shared;
+        let shared = Shared {
+            world: Arc::clone(world),
+            host: *host,
+            layers: layers.clone(),
+            facts: facts.clone(),
+            facts_known: *facts_known,
+            results: results.clone(),
+            at: *at,
+            pass: Arc::new(Pass { masked: true, ..Pass::default() }),
+            memo: Mutex::default(),
+            open: Mutex::default(),
+        };
+        Self { shared: Arc::new(shared), item: None }
+    }
+
+    /// Lets the redactor know what a secret became.
+    pub(super) fn learn(&self, value: &Secret) {
+        self.shared.world.secrets.learn(value);
+    }
+
+    /// How often a variable was used that a secret went into.
+    pub(super) fn secrets(&self) -> usize {
+        self.shared.pass.secrets.load(Ordering::Relaxed)
     }
 
     /// The same scope within a turn of a loop.
@@ -201,7 +234,7 @@ impl Scope {
 
     /// Adds a mistake.
     pub(super) fn report(&self, diagnostic: Diagnostic) {
-        let mut diagnostics = lock(&self.shared.log.diagnostics);
+        let mut diagnostics = lock(&self.shared.pass.diagnostics);
         if !diagnostics.contains(&diagnostic) {
             diagnostics.push(diagnostic);
         }
@@ -209,17 +242,17 @@ impl Scope {
 
     /// Takes the mistakes so far.
     pub(super) fn take_diagnostics(&self) -> Vec<Diagnostic> {
-        std::mem::take(&mut *lock(&self.shared.log.diagnostics))
+        std::mem::take(&mut *lock(&self.shared.pass.diagnostics))
     }
 
     /// Whether something could not be rendered for lack of facts.
     pub(super) fn facts_wanted(&self) -> bool {
-        self.shared.log.facts_wanted.load(Ordering::Relaxed)
+        self.shared.pass.facts_wanted.load(Ordering::Relaxed)
     }
 
     /// The steps for lack of whose results something could not be rendered.
     pub(super) fn results_wanted(&self) -> BTreeSet<ResultOf> {
-        lock(&self.shared.log.results_wanted).clone()
+        lock(&self.shared.pass.results_wanted).clone()
     }
 
     /// The step whose templates are rendered.
@@ -244,18 +277,18 @@ impl Scope {
 
     /// Says that a result must be waited for.
     pub(super) fn want_result(&self, of: ResultOf) {
-        lock(&self.shared.log.results_wanted).insert(of);
-        self.shared.log.touches.fetch_add(1, Ordering::Relaxed);
+        lock(&self.shared.pass.results_wanted).insert(of);
+        self.shared.pass.touches.fetch_add(1, Ordering::Relaxed);
     }
 
     /// Says why there is nothing at `path`, should the template go on to use it.
     pub(super) fn is_absent(&self, path: String, absent: Absent) {
-        lock(&self.shared.log.absent).insert(path, absent);
+        lock(&self.shared.pass.absent).insert(path, absent);
     }
 
     /// How often something was wanted that must wait for facts or results.
     fn touches(&self) -> usize {
-        self.shared.log.touches.load(Ordering::Relaxed)
+        self.shared.pass.touches.load(Ordering::Relaxed)
     }
 
     /// Whether something must wait for facts or results.
@@ -396,7 +429,8 @@ impl Scope {
                     return found;
                 }
                 let what = range.as_ref().and_then(|r| code.get(r.clone())).unwrap_or(code).trim();
-                let absent = lock(&self.shared.log.absent).last_key_value().map(|(_, absent)| absent.clone());
+                let absent =
+                    lock(&self.shared.pass.absent).last_key_value().map(|(_, absent)| absent.clone());
                 not_defined(what, range, absent)
             }
             ErrorKind::SyntaxError => {
@@ -407,6 +441,10 @@ impl Scope {
                 let name = name.split('(').next().unwrap_or_default().trim();
                 let help = suggest(name, template::FILTERS);
                 (format!("there is no filter `{name}`"), range, help)
+            }
+            // Other errors quote the values that they do not like.
+            kind if self.secrets() > 0 => {
+                (format!("{kind} (more is not said: a secret went into it)"), range, None)
             }
             _ => (template::message(error), range, None),
         }
@@ -437,7 +475,7 @@ impl Scope {
         };
         found.sort_by_key(|(_, at, _)| distance(at));
         let (missing, at, help) = found.into_iter().next()?;
-        if let Some(absent) = lock(&self.shared.log.absent).get(&missing) {
+        if let Some(absent) = lock(&self.shared.pass.absent).get(&missing) {
             return Some(not_defined(&missing, at.or(near), Some(absent.clone())));
         }
         let message = match missing.as_str() {
@@ -497,8 +535,11 @@ impl Scope {
             }
         };
         if below.is_none()
-            && let Some(value) = lock(&shared.memo).get(name)
+            && let Some((value, secret)) = lock(&shared.memo).get(name)
         {
+            if *secret {
+                shared.pass.secrets.fetch_add(1, Ordering::Relaxed);
+            }
             return Some(value.clone());
         }
         let (position, layer, node) = shared
@@ -508,7 +549,7 @@ impl Scope {
             .take(below.unwrap_or(usize::MAX))
             .rev()
             .find_map(|(i, layer)| layer.find(name).map(|node| (i, layer, node)))?;
-        let touches = self.touches();
+        let (touches, secrets) = (self.touches(), self.secrets());
         lock(&shared.open).push((name.to_owned(), position));
         let outside_loop = Self { shared: Arc::clone(shared), item: None };
         let value = outside_loop.definition(layer, node);
@@ -516,7 +557,8 @@ impl Scope {
         let value =
             value.unwrap_or_else(|Failed| Value::from(Error::new(ErrorKind::InvalidOperation, REPORTED)));
         if below.is_none() && self.touches() == touches {
-            lock(&shared.memo).insert(name.to_owned(), value.clone());
+            let secret = self.secrets() > secrets;
+            lock(&shared.memo).insert(name.to_owned(), (value.clone(), secret));
         }
         Some(value)
     }
@@ -537,10 +579,16 @@ impl Scope {
 
     fn definition(&self, layer: &Layer, node: &Node) -> Result<Value, Failed> {
         if let Some(from) = secret::source(node) {
+            if self.shared.pass.masked {
+                return Ok(Value::from(MASK));
+            }
             let rendered = self.render(&layer.source, node)?;
             let from = secret::source(&rendered).unwrap_or(from);
             return match self.shared.world.secrets.get(&from, &layer.folder) {
-                Ok(secret) => Ok(Value::from(secret.expose())),
+                Ok(secret) => {
+                    self.shared.pass.secrets.fetch_add(1, Ordering::Relaxed);
+                    Ok(Value::from(secret.expose()))
+                }
                 Err(unread) => {
                     let severity = self.shared.world.missing_secrets;
                     let mut diagnostic =
@@ -570,8 +618,8 @@ impl Scope {
     }
 
     fn want_facts(&self) {
-        self.shared.log.facts_wanted.store(true, Ordering::Relaxed);
-        self.shared.log.touches.fetch_add(1, Ordering::Relaxed);
+        self.shared.pass.facts_wanted.store(true, Ordering::Relaxed);
+        self.shared.pass.touches.fetch_add(1, Ordering::Relaxed);
     }
 
     fn host_value(&self, host: usize, own: bool) -> Value {
@@ -706,8 +754,8 @@ impl Object for HostValue {
             "vars" if self.own => Some(Value::from_object(Vars(self.scope.clone()))),
             // In `hosts`, every host has the variables of the inventory alone, whoever asks.
             "vars" => {
-                let log = Arc::clone(&self.scope.shared.log);
-                let other = Scope::with_log(world, self.host, &[], &Known::default(), None, log);
+                let pass = Arc::clone(&self.scope.shared.pass);
+                let other = Scope::with_log(world, self.host, &[], &Known::default(), None, pass);
                 Some(Value::from_object(Vars(other)))
             }
             _ => None,

@@ -88,9 +88,32 @@ impl SecretStore {
         secret
     }
 
+    /// Reads the secrets in `node` that can be read without asking anybody: variables of the environment and files.
+    /// A command may want a passphrase, and is left until a step needs it. What cannot be read is told then, too.
+    pub(super) fn foresee(&self, node: &Node, folder: &Path) {
+        match source(node) {
+            Some(SecretSource::Env(text) | SecretSource::File(text))
+                if super::template::is_template(&text) => {}
+            Some(from @ (SecretSource::Env(_) | SecretSource::File(_) | SecretSource::Age(..))) => {
+                let _ = self.get(&from, folder);
+            }
+            Some(SecretSource::Command(_)) => {}
+            None => match &node.value {
+                Value::Array(items) => items.iter().for_each(|item| self.foresee(item, folder)),
+                Value::Table(entries) => entries.iter().for_each(|(_, node)| self.foresee(node, folder)),
+                _ => {}
+            },
+        }
+    }
+
+    /// Tells the redactor what a secret became.
+    pub(super) fn learn(&self, value: &Secret) {
+        self.redactor.add_derived(value);
+    }
+
     /// Whether one of the secrets read so far stands in `text`, in plain or encoded form.
     pub(super) fn holds_one(&self, text: &str) -> bool {
-        self.redactor.redact(text) != text
+        self.redactor.finds_one_in(text)
     }
 
     fn fetch(&self, source: &SecretSource, folder: &Path) -> Result<Secret, Unread> {

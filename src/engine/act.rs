@@ -46,6 +46,8 @@ impl Along {
 /// Actions that can go in one frame.
 struct Group<'a> {
     actions: Vec<&'a Action>,
+    /// The same as they may be shown.
+    shown: Vec<&'a Action>,
 }
 
 impl HostRun {
@@ -53,7 +55,7 @@ impl HostRun {
     pub(super) async fn act(&mut self, n: usize, instance: &Instance, change: &Change) -> Turn {
         let view = ChangeView::from(change);
         self.touched(n, instance, change);
-        let groups = groups(&change.actions);
+        let groups = groups(change);
         let mut along = Along::default();
         let mut last = Answer::default();
         for (g, group) in groups.iter().enumerate() {
@@ -138,7 +140,7 @@ impl HostRun {
             let note = Part { stop_on_failure: true, ..Part::question(handlers::note(name, &fresh)) };
             parts.push((note, "note the handlers that are due".to_owned()));
         }
-        for action in &group.actions {
+        for (action, shown) in group.actions.iter().zip(&group.shown) {
             let payload = self.payload(instance, action, before).await?;
             let timeout = instance.timeout.unwrap_or(action.timeout);
             let part = Part {
@@ -150,7 +152,7 @@ impl HostRun {
                 shared: None,
                 together: None,
             };
-            parts.push((part, action.label.clone()));
+            parts.push((part, shown.label.clone()));
         }
         let labels: Vec<String> = parts.iter().map(|(_, label)| label.clone()).collect();
         let mut parts: Vec<Part> = parts.into_iter().map(|(part, _)| part).collect();
@@ -208,7 +210,7 @@ impl HostRun {
         };
         if let Some(failed) = answers.iter().take(labels.len()).position(|a| !a.ok()) {
             let noted = labels.len() - group.actions.len();
-            let script = failed.checked_sub(noted).map(|a| group.actions[a].script.to_string());
+            let script = failed.checked_sub(noted).map(|a| group.shown[a].script.to_string());
             return Err(Turn {
                 result: StepResult {
                     failed: true,
@@ -322,7 +324,7 @@ impl HostRun {
             return Ok(String::new());
         }
         self.steps.readings.set_own_privilege(&instance.privilege);
-        match instance.step.check(&self.steps.readings) {
+        match instance.check(&self.steps.readings) {
             Ok(Verdict::Satisfied { reason, .. }) => Ok(reason),
             Ok(Verdict::Drift(still)) => {
                 // As people see it: what is secret stays so.
@@ -370,7 +372,7 @@ impl HostRun {
             TransportError::Unreachable { lost: true, .. } if host == self.own => {
                 if !self.shared.stopped() && self.ask(&[n]).await.is_ok() {
                     self.steps.readings.set_own_privilege(&instance.privilege);
-                    if let Ok(Verdict::Satisfied { reason, .. }) = instance.step.check(&self.steps.readings) {
+                    if let Ok(Verdict::Satisfied { reason, .. }) = instance.check(&self.steps.readings) {
                         self.notify(&instance.notify);
                         let reason = format!("{reason} (the connection broke off and was made again)");
                         return Turn::new(Outcome::Changed, reason);
@@ -440,15 +442,16 @@ impl HostRun {
 
 /// Splits actions into groups that can go in one frame: an action with an after-effect, with borrowed values
 /// or for another host goes alone.
-fn groups(actions: &[Action]) -> Vec<Group<'_>> {
+fn groups(change: &Change) -> Vec<Group<'_>> {
     let mut groups: Vec<Group<'_>> = Vec::new();
     let alone = |a: &Action| a.then != Then::Nothing || a.host.is_some() || !a.borrowed.is_empty();
-    for action in actions {
+    for (action, shown) in change.actions.iter().zip(&change.shown().actions) {
         match groups.last_mut() {
             Some(group) if !alone(action) && !group.actions.iter().any(|a| alone(a)) => {
                 group.actions.push(action);
+                group.shown.push(shown);
             }
-            _ => groups.push(Group { actions: vec![action] }),
+            _ => groups.push(Group { actions: vec![action], shown: vec![shown] }),
         }
     }
     groups

@@ -5,8 +5,8 @@ use std::sync::{Arc, RwLock};
 use tokio::sync::mpsc;
 use tokio::time::Instant;
 
-use crate::event::{Body, Event};
-use crate::model::{Redactor, Secret};
+use crate::event::{Body, Event, Forecast};
+use crate::model::{Failure, Redactor, Secret};
 
 /// Sends events. Clones share the stream and the known secrets.
 #[derive(Debug, Clone)]
@@ -41,20 +41,50 @@ impl Events {
 
     fn event(&self, body: Body) -> Event {
         let at_ms = u64::try_from(self.start.elapsed().as_millis()).unwrap_or(u64::MAX);
-        let event = Event { at_ms, body };
+        let mut event = Event { at_ms, body };
         let redactor = self.redactor.read().expect("nothing panics while it holds the lock");
         if redactor.is_empty() {
+            shorten(&mut event.body);
             return event;
         }
         let mut value = serde_json::to_value(&event).expect("an event is made of strings and numbers");
         redactor.redact_json(&mut value);
-        serde_json::from_value(value).unwrap_or_else(|_| Event {
+        let mut event = serde_json::from_value(value).unwrap_or_else(|_| Event {
             at_ms,
             // Only when a secret is equal to a word of the format itself.
             body: Body::Warning {
                 host: None,
                 message: "an event was withheld: a secret occurs in its form".into(),
             },
-        })
+        });
+        shorten(&mut event.body);
+        event
+    }
+}
+
+/// So much of what a failed command printed is told, in characters: the end of it.
+const OUTPUT: usize = 4_000;
+
+/// So much of an answer that makes no sense is told, in characters: its beginning.
+const ANSWER: usize = 600;
+
+/// Cuts what a failure tells, after secrets have been masked: half a secret would not be found.
+fn shorten(body: &mut Body) {
+    let failure = match body {
+        Body::HostUnreachable { failure, .. } | Body::StepRetried { failure, .. } => Some(failure),
+        Body::Planned(entry) => match &mut entry.forecast {
+            Forecast::Error { failure } => Some(failure),
+            _ => None,
+        },
+        Body::StepFinished(finished) => finished.failure.as_mut(),
+        _ => None,
+    };
+    let Some(Failure { code, output, .. }) = failure else { return };
+    if code.is_none() {
+        if let Some((end, _)) = output.char_indices().nth(ANSWER) {
+            output.replace_range(end.., " ...");
+        }
+    } else if let Some((start, _)) = output.char_indices().rev().nth(OUTPUT) {
+        output.replace_range(..start, "... ");
     }
 }

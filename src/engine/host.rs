@@ -294,7 +294,7 @@ impl HostRun {
         }
         self.steps.readings.set_own_privilege(&instance.privilege);
         let change = if instance.handler {
-            match instance.step.on_notify(&self.steps.readings) {
+            match instance.on_notify(&self.steps.readings) {
                 Ok(Some(change)) => change,
                 Ok(None) => {
                     return Turn::failed(Failure::new(format!(
@@ -305,7 +305,7 @@ impl HostRun {
                 Err(error) => return Turn::failed(check_failure(&error)),
             }
         } else {
-            match instance.step.check(&self.steps.readings) {
+            match instance.check(&self.steps.readings) {
                 Ok(Verdict::Satisfied { reason, shows, result }) => {
                     // It was not so when the plan was made: what it waits for has come about since.
                     let came = self.planned[n].change.as_ref().filter(|c| c.passive).map(ChangeView::from);
@@ -352,7 +352,10 @@ impl HostRun {
             position.is_some_and(|n| n != self.own && self.shared.left_out[n])
         };
         let host = { hosts }.find(out)?;
-        Some(Failure::new(format!("to {} it has to act on {host}, which is left out", change.summary)))
+        Some(Failure::new(format!(
+            "to {} it has to act on {host}, which is left out",
+            change.shown().summary
+        )))
     }
 
     /// Asks the probes of these slots anew.
@@ -546,7 +549,7 @@ impl HostRun {
     fn recheck(&mut self, n: usize) {
         let Some(instance) = self.steps.slots[n].instance() else { return };
         self.steps.readings.set_own_privilege(&instance.privilege);
-        self.planned[n].forecast = match instance.step.check(&self.steps.readings) {
+        self.planned[n].forecast = match instance.check(&self.steps.readings) {
             Ok(Verdict::Satisfied { reason, shows, result }) => {
                 self.planned[n].result = result.map(|r| *r).unwrap_or_default();
                 Forecast::Unchanged { reason, shows, predicted: Vec::new() }

@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{Host, HostName, Place, Privilege, StepId};
 use crate::diagnostic::Diagnostic;
-use crate::step::{Field, Step};
+use crate::step::{Field, Step, Veil};
 
 /// Everything that a command is to do, checked and resolved as far as it can be offline.
 #[derive(Debug, Clone)]
@@ -186,8 +186,10 @@ pub struct Instance {
     pub kind: &'static str,
     /// Where it is written.
     pub place: Place,
-    /// The step itself.
+    /// The step itself. For a verdict ask [`Instance::check`], which also tells what may be shown of it.
     pub step: Arc<dyn Step>,
+    /// How it is shown, if secrets went into it.
+    pub veil: Option<Arc<Veil>>,
     /// Whose rights its probes and actions have.
     pub privilege: Privilege,
     /// Bound of each action; the kind's own default where it is `None`.

@@ -1,8 +1,12 @@
 //! Values that must not be seen, and the redaction of text that may hold one.
 
+use std::collections::BTreeSet;
 use std::fmt;
+use std::ops::Range;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
 
+use aho_corasick::AhoCorasick;
 use zeroize::Zeroizing;
 
 /// What is shown in place of a secret.
@@ -51,50 +55,96 @@ impl serde::Serialize for Secret {
     }
 }
 
-/// Replaces every known secret, and its base64, URL-quoted and JSON-escaped forms, by [`MASK`].
+/// Replaces every known secret by [`MASK`], line by line and in the forms in which programs print it: quoted for a
+/// shell, escaped for JSON, HTML and URLs, in base64 and hexadecimal.
 ///
 /// Clones share what they know: a secret that is read late is masked by all of them.
 #[derive(Clone, Default)]
 pub struct Redactor {
-    /// Longest first, so that a secret inside a longer one does not leave half of that one.
-    needles: Arc<RwLock<Vec<Secret>>>,
+    known: Arc<RwLock<Known>>,
+}
+
+#[derive(Default)]
+struct Known {
+    /// Every form of every secret.
+    needles: BTreeSet<String>,
+    /// Finds them all in one pass. Made when it is needed: secrets come in
+    /// one after the other.
+    finder: Option<AhoCorasick>,
+    /// How often it was wanted since the last secret came in.
+    asked: AtomicUsize,
+}
+
+/// Making a finder pays off when so many texts are looked through.
+const WORTHWHILE: usize = 256;
+
+impl Known {
+    /// Where secrets stand in `text`.
+    fn places(&self, text: &str) -> Vec<Range<usize>> {
+        match &self.finder {
+            Some(finder) => finder.find_overlapping_iter(text).map(|found| found.range()).collect(),
+            None => (self.needles.iter())
+                .flat_map(|needle| text.match_indices(&**needle))
+                .map(|(at, needle)| at..at + needle.len())
+                .collect(),
+        }
+    }
 }
 
 /// A shorter secret would turn ordinary text into masks, and hides nothing that is worth hiding.
 const SHORTEST: usize = 4;
 
 impl Redactor {
-    /// Learns a secret. Values of fewer than 4 bytes are not redacted.
+    /// Learns a secret. Values, and lines of it, of fewer than 4 bytes are not redacted.
     pub fn add(&self, secret: &Secret) {
-        let value = secret.expose().trim();
-        if value.len() < SHORTEST {
-            return;
-        }
-        let mut forms = vec![value.to_owned(), url_quoted(value), json_escaped(value)];
-        forms.extend(base64_forms(value));
-        let mut needles = self.needles.write().unwrap_or_else(PoisonError::into_inner);
-        for form in forms {
-            if !needles.iter().any(|n| n.expose() == form) {
-                needles.push(Secret::new(form));
+        self.learn(secret, forms);
+    }
+
+    /// Learns what a filter made of a secret: only as it is, and quoted.
+    pub fn add_derived(&self, value: &Secret) {
+        self.learn(value, |value| vec![value.to_owned(), value.replace('\'', r"'\''"), json_escaped(value)]);
+    }
+
+    fn learn(&self, secret: &Secret, forms: fn(&str) -> Vec<String>) {
+        let whole = secret.expose().trim();
+        let lines = whole.split(['\n', '\r']).map(str::trim);
+        let mut known = self.known.write().unwrap_or_else(PoisonError::into_inner);
+        for value in std::iter::once(whole).chain(lines).filter(|v| v.len() >= SHORTEST) {
+            if !known.needles.contains(value) {
+                known.needles.extend(forms(value));
+                known.finder = None;
+                known.asked = AtomicUsize::new(0);
             }
         }
-        needles.sort_by_key(|n| std::cmp::Reverse(n.expose().len()));
     }
 
     /// Whether no secret is known, so that nothing has to be looked through.
     pub fn is_empty(&self) -> bool {
-        self.needles.read().unwrap_or_else(PoisonError::into_inner).is_empty()
+        self.known.read().unwrap_or_else(PoisonError::into_inner).needles.is_empty()
     }
 
     /// Returns `text` with all secrets masked.
     pub fn redact(&self, text: &str) -> String {
-        let mut text = text.to_owned();
-        for needle in self.needles.read().unwrap_or_else(PoisonError::into_inner).iter() {
-            if text.contains(needle.expose()) {
-                text = text.replace(needle.expose(), MASK);
-            }
+        let mut known = self.known.read().unwrap_or_else(PoisonError::into_inner);
+        if known.needles.is_empty() {
+            return text.to_owned();
         }
-        text
+        if known.finder.is_none() && known.asked.fetch_add(1, Ordering::Relaxed) >= WORTHWHILE {
+            drop(known);
+            let mut writable = self.known.write().unwrap_or_else(PoisonError::into_inner);
+            let Known { needles, finder, .. } = &mut *writable;
+            // Without one, they are looked for one by one as before.
+            *finder = AhoCorasick::new(&*needles).ok();
+            drop(writable);
+            known = self.known.read().unwrap_or_else(PoisonError::into_inner);
+        }
+        masked(text, known.places(text))
+    }
+
+    /// Whether a secret stands in `text`.
+    pub fn finds_one_in(&self, text: &str) -> bool {
+        let known = self.known.read().unwrap_or_else(PoisonError::into_inner);
+        known.needles.iter().any(|needle| text.contains(&**needle))
     }
 
     /// Masks all secrets in every string of `value`, keys included.
@@ -118,16 +168,73 @@ impl Redactor {
 
 impl fmt::Debug for Redactor {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Redactor({} forms)", self.needles.read().unwrap_or_else(PoisonError::into_inner).len())
+        let known = self.known.read().unwrap_or_else(PoisonError::into_inner);
+        write!(f, "Redactor({} forms)", known.needles.len())
     }
 }
 
-fn url_quoted(value: &str) -> String {
+/// The text with a mask over these places; where they overlap, one over all.
+fn masked(text: &str, mut places: Vec<Range<usize>>) -> String {
+    places.sort_by_key(|place| (place.start, std::cmp::Reverse(place.end)));
+    let mut out = String::with_capacity(text.len());
+    let mut done = 0;
+    for place in places {
+        if place.start >= done {
+            out.push_str(&text[done..place.start]);
+            out.push_str(MASK);
+        }
+        done = done.max(place.end);
+    }
+    out.push_str(&text[done..]);
+    out
+}
+
+/// The forms in which a value may stand in what programs print.
+fn forms(value: &str) -> Vec<String> {
+    let mut forms = vec![
+        value.to_owned(),
+        // In single quotes, in double quotes, and bare, as a shell is given it.
+        value.replace('\'', r"'\''"),
+        value.replace('\'', "'\"'\"'"),
+        escaped(value, |c| matches!(c, '"' | '$' | '`' | '\\')),
+        escaped(value, |c| c.is_ascii_punctuation() && !"_-./:=@%+,".contains(c) || c == ' ' || c == '\t'),
+        json_escaped(value),
+        json_escaped(value).replace('/', r"\/"),
+        url_quoted(value, false),
+        url_quoted(value, true),
+        url_quoted(value, false).replace("%20", "+"),
+        html_escaped(value),
+        value.bytes().fold(String::new(), |hex, byte| format!("{hex}{byte:02x}")),
+        value.bytes().fold(String::new(), |hex, byte| format!("{hex}{byte:02X}")),
+    ];
+    forms.extend(base64_forms(value));
+    forms
+}
+
+/// A backslash before each character that `which` names.
+fn escaped(value: &str, which: impl Fn(char) -> bool) -> String {
+    value.chars().fold(String::new(), |mut out, c| {
+        if which(c) {
+            out.push('\\');
+        }
+        out.push(c);
+        out
+    })
+}
+
+fn html_escaped(value: &str) -> String {
+    let plain = value.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;");
+    plain.replace('"', "&quot;").replace('\'', "&#39;")
+}
+
+fn url_quoted(value: &str, lower: bool) -> String {
     use fmt::Write as _;
     let mut out = String::new();
     for byte in value.bytes() {
         if byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) {
             out.push(char::from(byte));
+        } else if lower {
+            write!(out, "%{byte:02x}").expect("writing to a string cannot fail");
         } else {
             write!(out, "%{byte:02X}").expect("writing to a string cannot fail");
         }
@@ -144,17 +251,29 @@ fn json_escaped(value: &str) -> String {
 /// characters then depend on its neighbours: what is certain is the middle.
 fn base64_forms(value: &str) -> Vec<String> {
     use base64::Engine as _;
-    let engine = base64::engine::general_purpose::STANDARD_NO_PAD;
-    (0..3usize)
-        .filter_map(|shift| {
-            let padded = [vec![0u8; shift], value.as_bytes().to_vec()].concat();
-            let whole = engine.encode(&padded);
-            let start = (shift * 8).div_ceil(6);
-            let end = padded.len() * 8 / 6;
-            whole.get(start..end).filter(|s| s.len() >= 2 * SHORTEST).map(str::to_owned)
-        })
-        .collect()
+    use base64::engine::general_purpose::{STANDARD_NO_PAD, URL_SAFE_NO_PAD};
+    let mut forms = Vec::new();
+    for shift in 0..3usize {
+        let padded = [vec![0u8; shift], value.as_bytes().to_vec()].concat();
+        let start = (shift * 8).div_ceil(6);
+        let end = padded.len() * 8 / 6;
+        for whole in [STANDARD_NO_PAD.encode(&padded), URL_SAFE_NO_PAD.encode(&padded)] {
+            forms.extend(whole.get(start..end).map(str::to_owned));
+            if value.len() > WRAPPED {
+                let starts = (start.next_multiple_of(4)..=end.saturating_sub(PIECE)).step_by(4);
+                forms.extend(starts.map(|at| whole[at..at + PIECE].to_owned()));
+            }
+        }
+    }
+    forms.retain(|form| form.len() > SHORTEST);
+    forms
 }
+
+/// The base64 of a longer value is broken into lines by most programs, at 64 or 76 columns.
+const WRAPPED: usize = 44;
+
+/// So it is masked piece by piece, in columns.
+const PIECE: usize = 8;
 
 #[cfg(test)]
 mod tests {
@@ -176,6 +295,37 @@ mod tests {
     }
 
     #[test]
+    fn masks_what_a_shell_a_page_and_a_dump_make_of_it() {
+        let secret = "it's $5 \"<a&b>\" \\ é";
+        let r = redactor(secret);
+        for (form, text) in [
+            ("single quotes", r#"'it'\''s $5 "<a&b>" \ é'"#),
+            ("mixed quotes", r#"'it'"'"'s $5 "<a&b>" \ é'"#),
+            ("double quotes", r#""it's \$5 \"<a&b>\" \\ é""#),
+            ("bare", r#"it\'s\ \$5\ \"\<a\&b\>\"\ \\\ é"#),
+            ("lower URL", "it%27s%20%245%20%22%3ca%26b%3e%22%20%5c%20%c3%a9"),
+            ("form", "it%27s+%245+%22%3Ca%26b%3E%22+%5C+%C3%A9"),
+            ("page", "it&#39;s $5 &quot;&lt;a&amp;b&gt;&quot; \\ é"),
+            ("dump", "6974277320243520223c6126623e22205c20c3a9"),
+        ] {
+            let redacted = r.redact(text);
+            assert!(
+                !redacted.contains("a&") && !redacted.contains("24352") && redacted.contains(MASK),
+                "{form}: {redacted}"
+            );
+            assert!(redacted.len() <= MASK.len() + 2, "{form}: {redacted}");
+        }
+    }
+
+    #[test]
+    fn masks_a_long_text_line_by_line_and_the_longer_of_two() {
+        let r = redactor("first line\nsecond\tline\r\nabc\n");
+        assert_eq!(r.redact("a second\tline z\nfirst line\nabc"), format!("a {MASK} z\n{MASK}\nabc"));
+        r.add(&Secret::new("first".into()));
+        assert_eq!(r.redact("first line, first"), format!("{MASK}, {MASK}"));
+    }
+
+    #[test]
     fn masks_base64_at_every_alignment() {
         use base64::Engine as _;
         let r = redactor("hunter2hunter2");
@@ -183,6 +333,23 @@ mod tests {
             let text =
                 base64::engine::general_purpose::STANDARD.encode(format!("{prefix}hunter2hunter2 tail"));
             assert!(r.redact(&text).contains(MASK), "{text}");
+        }
+    }
+
+    #[test]
+    fn masks_base64_that_is_broken_into_lines() {
+        use base64::Engine as _;
+        let secret: String =
+            (0..200u16).map(|n| char::from(b'!' + u8::try_from(n * 7 % 90).unwrap())).collect();
+        let r = redactor(&secret);
+        for prefix in ["", "x", "xy"] {
+            let text = base64::engine::general_purpose::STANDARD.encode(format!("{prefix}{secret}"));
+            let lines: Vec<&str> =
+                (0..text.len()).step_by(76).map(|at| &text[at..text.len().min(at + 76)]).collect();
+            for line in r.redact(&lines.join("\n")).lines() {
+                let left = line.replace('*', "");
+                assert!(left.len() <= PIECE, "{prefix}: {line}");
+            }
         }
     }
 

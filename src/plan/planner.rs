@@ -255,7 +255,7 @@ impl Walk<'_> {
     fn step(&self, steps: &HostSteps, host: usize, instance: &Instance) -> Judged {
         steps.readings.take_used();
         steps.readings.set_own_privilege(&instance.privilege);
-        let verdict = instance.step.check(&steps.readings);
+        let verdict = instance.check(&steps.readings);
         let (mut predicted, hidden) = self.used(steps, host);
         let mut used = predicted.clone();
         let mut awaits = Vec::new();
@@ -404,14 +404,14 @@ impl Walk<'_> {
         }
         steps.readings.take_used();
         steps.readings.set_own_privilege(&instance.privilege);
-        let mut change = match instance.step.on_notify(&steps.readings) {
+        let mut change = match instance.on_notify(&steps.readings) {
             Ok(Some(change)) => change,
             Ok(None) => {
                 let failure = Failure::new(format!("a `{}` step cannot be a handler", instance.kind));
                 return Judged { used: by, ..Forecast::Error { failure }.into() };
             }
             // What it would act on comes with an earlier step: then it will run after that one.
-            Err(error) => match instance.step.check(&steps.readings) {
+            Err(error) => match instance.check(&steps.readings) {
                 Ok(Verdict::Unknown { until, then, .. })
                     if self.providers.of_any(&until, host, self.names).is_some() =>
                 {
@@ -424,7 +424,7 @@ impl Walk<'_> {
         let mut used = self.used(steps, host).0;
         used.extend(by.iter().cloned());
         if by.is_empty() {
-            change.notes.push("an earlier run ended before it".into());
+            change = change.note("an earlier run ended before it");
         }
         let forecast = Forecast::Change { change: ChangeView::from(&change), predicted: by };
         Judged { planned: Planned { change: Some(change), ..plain(forecast) }, used, need }
@@ -511,7 +511,7 @@ fn wait_for(by: &StepRef, steps: &HostSteps, awaits: &mut Vec<StepRef>) {
 
 /// Why `change` must not be made, if it interrupts users and nobody allowed that.
 pub fn disruption(instance: &Instance, change: Option<&Change>, options: Options) -> Option<Failure> {
-    let change = change?;
+    let change = change?.shown();
     let why = change.disrupts.as_ref()?;
     (!instance.disruptive && !options.allow_disruptive).then(|| {
         Failure::new(format!("held back: to {} interrupts users: {why}", change.summary))

@@ -38,6 +38,8 @@ pub struct Context<'a> {
     pub read: ReadFile<'a>,
     /// Renders a template text with the step's scope; the name is for its errors.
     pub render: &'a dyn Fn(&str, &str) -> Result<String, String>,
+    /// Whether a secret went into what was rendered for the step so far, template files included.
+    pub holds_secret: &'a dyn Fn() -> bool,
 }
 
 impl std::fmt::Debug for Context<'_> {

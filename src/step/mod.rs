@@ -16,6 +16,7 @@ use crate::shell::Script;
 
 pub mod family;
 mod kinds;
+mod veil;
 
 pub mod assert;
 pub mod block;
@@ -56,6 +57,7 @@ pub mod user;
 pub mod wait;
 
 pub use kinds::{Context, Invalid, KINDS, KindInfo, Parse, Problem, ReadFile, Validate, kind};
+pub use veil::Veil;
 
 /// A step of some kind with its parameters, rendered and valid.
 pub trait Step: fmt::Debug + Send + Sync {
@@ -160,9 +162,16 @@ pub struct Change {
     pub passive: bool,
     /// It runs at every apply (`always = true`): no difference was found, and none is asked for after.
     pub always: bool,
+    /// What may be shown of it, where secrets are in it: see [`Veil`].
+    pub shown: Option<Box<Change>>,
 }
 
 impl Change {
+    /// The change as people may see it, and as it goes into events: nothing in it is made from a secret.
+    pub fn shown(&self) -> &Self {
+        self.shown.as_deref().unwrap_or(self)
+    }
+
     /// A change that is described by `summary`.
     pub fn new(summary: impl Into<String>) -> Self {
         Self { summary: summary.into(), ..Self::default() }
@@ -190,7 +199,11 @@ impl Change {
     /// Adds a note.
     #[must_use]
     pub fn note(mut self, note: impl Into<String>) -> Self {
-        self.notes.push(note.into());
+        let note = note.into();
+        if let Some(shown) = &mut self.shown {
+            shown.notes.push(note.clone());
+        }
+        self.notes.push(note);
         self
     }
 

@@ -170,14 +170,16 @@ fn a_step_without_a_name_and_each_turn_of_a_loop_are_told_apart() {
     sandbox.write(
         "names.toml",
         &format!(
-            "title = \"x\"\nhosts = \"here\"\n[vars]\nname = \"a\"\n\
+            "title = \"x\"\nhosts = \"here\"\n[vars]\nname = \"a\"\nkey = {{ command = [\"echo\", \"hunter-two\"] }}\n\
             [[step]]\nfile = {{ path = \"{folder}/{{{{ vars.name }}}}\", content = \"x\" }}\n\
             [[step]]\nname = \"Folders\"\neach = [\"b\", \"c\"]\ndirectory = {{ path = \"{folder}/{{{{ item }}}}\" }}\n\
             [[step]]\neach = [\"d\", \"e\"]\ndirectory = \"{folder}/{{{{ item }}}}\"\n\
-            [[step]]\ncommand = {{ run = \"echo {{{{ vars.name }}}}\", always = true }}\nsilence = {{ always-runs = \"a test\" }}\n"
+            [[step]]\ncommand = {{ run = \"echo {{{{ vars.name }}}}\", always = true }}\nsilence = {{ always-runs = \"a test\" }}\n\
+            [[step]]\nfile = {{ path = \"{folder}/{{{{ vars.key | upper }}}}\", content = \"x\" }}\n"
         ),
     );
     let (_, out, _) = sandbox.run(&["plan", "names.toml"]);
+    assert!(!out.to_lowercase().contains("hunter"), "{out}");
     let heads: Vec<_> = out.lines().filter_map(|l| l.strip_suffix("  on here")).collect();
     assert_eq!(
         heads,
@@ -187,7 +189,8 @@ fn a_step_without_a_name_and_each_turn_of_a_loop_are_told_apart() {
             "  + Folders [c]",
             "  + directory DIR/d",
             "  + directory DIR/e",
-            "  + command echo {{ vars.name }}"
+            "  + command echo {{ vars.name }}",
+            "  + file DIR/********"
         ],
         "{out}"
     );

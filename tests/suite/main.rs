@@ -13,6 +13,7 @@ mod real_edits;
 mod real_files;
 mod report;
 mod results;
+mod secrets;
 mod sshd;
 mod steps;
 mod tidy;

@@ -84,7 +84,13 @@ impl Bench {
             std::fs::read(self.local(path)).map(Arc::from).map_err(|_| "no such file".to_owned())
         };
         let render = |_: &str, text: &str| Ok(text.replace("{{ host.name }}", "worker-01"));
-        let context = Context { host: &host, inventory: &inventory, read: &read, render: &render };
+        let context = Context {
+            host: &host,
+            inventory: &inventory,
+            read: &read,
+            render: &render,
+            holds_secret: &|| false,
+        };
         (kind.parse)(&value, &context)
     }
 

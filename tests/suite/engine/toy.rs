@@ -234,6 +234,7 @@ impl StepSource for Written {
             kind: self.kind,
             place: self.place.clone(),
             step: Arc::new(self.toy.clone()),
+            veil: None,
             privilege: Privilege::root(),
             timeout: None,
             retries: self.retries,

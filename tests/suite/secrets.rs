@@ -1,0 +1,265 @@
+//! No secret is shown: awkward secrets through every way into a step, and every way of showing it.
+
+use std::fmt::Write as _;
+use std::process::Output;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD_NO_PAD;
+
+use super::cli::Sandbox;
+
+/// Secrets in awkward forms. In each stands a core that is nowhere else: where that is seen, the secret is.
+fn secrets() -> Vec<(String, String)> {
+    let forms: [fn(&str) -> String; 15] = [
+        |c| c.to_owned(),
+        |c| format!("it's{c}'"),
+        |c| format!("say \"{c}\" twice"),
+        |c| format!("{c}-first\n{c}-second\nend\n"),
+        |c| format!("{c}\tafter a tab"),
+        |c| c.repeat(1000),
+        |c| format!("$(echo {c}) `{c}` $HOME \\{c}\\"),
+        |c| format!("{{\"key\": \"{c}\", \"n\": 1}}"),
+        |c| format!("p%{c}&x=<y>/+?"),
+        |c| format!("pässwörd{c}✓"),
+        |c| format!("{c}{c}"),
+        |c| format!("{{{{ {c} }}}}"),
+        |c| format!("-n {c}"),
+        |c| format!("{c}\r\n"),
+        |c| format!("#{c};*?[a]!"),
+    ];
+    forms
+        .into_iter()
+        .enumerate()
+        .map(|(n, form)| {
+            let core = format!("q{}z{}", (b'a' + u8::try_from(n).unwrap()) as char, "wk7Vx");
+            (core.clone(), form(&core))
+        })
+        .collect()
+}
+
+/// The ways of a secret into a step, `V` for its variable, `N` for its number, `DIR` for a folder.
+const WAYS: &str = r##"
+[[step]]
+name = "named {{ vars.V }}"
+file = { path = "DIR/plain-N", content = "x {{ vars.V }} y\n", mode = "0600" }
+[[step]]
+name = "filters"
+file = { path = "DIR/filters-N", content = "{{ vars.V | upper }} {{ vars.V | title }} {{ vars.V | replace('q', 'q-') }}\n{{ vars.V | indent(4) }}\n{{ vars.V | b64encode }} {{ vars.V | quote }} {{ vars.V | reverse }} {{ vars.V | to_json }}\n" }
+[[step]]
+name = "template file"
+file = { path = "DIR/template-N", template = "template-N" }
+[[step]]
+name = "rotated"
+file = { path = "DIR/rotated-N", content = "port 1\npassword = {{ vars.V }}\nend\n" }
+[[step]]
+name = "word of a command"
+command = { run = ["true", "{{ vars.V }}", "--x={{ vars.V | lower }}"], always = true }
+silence = { "secret-in-command" = "this test", "always-runs" = "this test" }
+[[step]]
+name = "printed and failed"
+command = { run = "cat; echo; cat >&2 <DIR/plain-N; exit 3", stdin = "{{ vars.V }}", always = true }
+on_failure = "continue"
+[[step]]
+name = "in the environment, printed"
+command = { run = 'echo "got $S"; printf "%s" "$S" | base64', env = { S = "{{ vars.V }}" }, always = true }
+[[step]]
+name = "script"
+script = { source = "script-N", args = ["{{ vars.V }}"], env = { S = "{{ vars.V }}" }, always = true }
+[[step]]
+name = "guard"
+command = { run = "true", unless = "test -n {{ vars.V | quote }} && false", env = { S = "{{ vars.V }}" } }
+on_failure = "continue"
+[[step]]
+name = "line"
+line = { path = "DIR/lines-N", line = "token {{ vars.V | replace('\n', ' ') | replace('\r', '') }}", match = '^token', create = true }
+on_failure = "continue"
+[[step]]
+name = "block"
+block = { path = "DIR/lines-N", marker = "# {mark} N", content = "{{ vars.V | indent(2) }}\n" }
+[[step]]
+name = "query"
+query = "printf '%s\n' {{ vars.V | quote }}"
+[[step]]
+name = "condition {{ item }}"
+each = ["{{ vars.V }}", "other"]
+when = "item != vars.V or vars.V | length > 3"
+file = { path = "DIR/each-N-{{ item | length }}", content = "{{ item }}\n" }
+"##;
+
+/// Steps that cannot work, and say so.
+const MISTAKES: &str = r#"
+[[step]]
+name = "message"
+assert = { that = "{{ vars.V == '' }}", message = "not empty: {{ vars.V }}" }
+[[step]]
+name = "no such user"
+file = { path = "DIR/owner", content = "x\n", owner = "{{ vars.V | replace('\n', '') | replace('\r', '') }}" }
+"#;
+
+/// Steps that cannot be read.
+const MISFITS: &str = r#"
+[[step]]
+name = "does not fit"
+wait = { port = "{{ vars.V }}" }
+[[step]]
+name = "no such mode"
+file = { path = "DIR/mode", content = "x\n", mode = "{{ vars.V }}" }
+[[step]]
+name = "not base64"
+file = { path = "DIR/b64", content = "{{ vars.V | b64decode }}" }
+[[step]]
+name = "no number"
+file = { path = "DIR/int", content = "{{ vars.V | int + 1 }}" }
+[[step]]
+name = "no address"
+file = { path = "DIR/net", content = "{{ vars.V | network(24) }}" }
+[[step]]
+name = "everything"
+file = { path = "DIR/debug", content = "{{ debug() }}" }
+"#;
+
+fn sandbox(rotated: bool) -> (Sandbox, Vec<(String, String)>) {
+    let sandbox = Sandbox::new();
+    let secrets = secrets();
+    let dir = sandbox.path().join("out");
+    std::fs::create_dir(&dir).unwrap();
+    let mut inventory = "[hosts.here]\nconnection = \"local\"\n[defaults.vars]\n".to_owned();
+    let head = "title = \"Secrets\"\nhosts = \"here\"\n";
+    let mut playbooks = [WAYS, MISTAKES, MISFITS].map(|ways| (head.to_owned(), ways));
+    for (n, (core, value)) in secrets.iter().enumerate() {
+        sandbox.write(&format!("secret-{n}"), value);
+        writeln!(inventory, "s{n} = {{ file = \"secret-{n}\" }}").unwrap();
+        sandbox.write(
+            &format!("template-{n}"),
+            &format!("<{{{{ vars.s{n} | upper }}}}>\n{{{{ vars.s{n} }}}}\n"),
+        );
+        sandbox.write(&format!("script-{n}"), "printf '%s\\n' \"$1\" \"$S\"\n");
+        if rotated {
+            sandbox.write(&format!("out/rotated-{n}"), &format!("port 1\npassword = old{core}\nend\n"));
+        }
+        for (playbook, ways) in &mut playbooks {
+            let ways = ways.replace("vars.V", &format!("vars.s{n}")).replace("-N", &format!("-{n}"));
+            playbook
+                .push_str(&ways.replace("} N\"", &format!("}} {n}\"")).replace("DIR", dir.to_str().unwrap()));
+        }
+    }
+    sandbox.write("inventory.toml", &inventory);
+    for (name, (playbook, _)) in ["secrets.toml", "mistakes.toml", "misfits.toml"].iter().zip(&playbooks) {
+        sandbox.write(name, playbook);
+    }
+    (sandbox, secrets)
+}
+
+/// Says which secrets can be seen in what was printed.
+fn seen(secrets: &[(String, String)], printed: &Output) -> Vec<String> {
+    let text = [&printed.stdout[..], &printed.stderr[..]].concat();
+    let text = String::from_utf8_lossy(&text).into_owned();
+    // A terminal's width must not hide anything.
+    let flat: String = text.split_whitespace().collect::<String>().to_lowercase();
+    let mut found = Vec::new();
+    for (n, (core, _)) in secrets.iter().enumerate() {
+        let reversed: String = core.chars().rev().collect();
+        let hex = core.bytes().fold(String::new(), |hex, byte| format!("{hex}{byte:02x}"));
+        let mut forms = vec![
+            core.to_lowercase(),
+            reversed.to_lowercase(),
+            format!("q-{}", &core[1..]).to_lowercase(),
+            hex,
+        ];
+        // Of a secret in base64 every alignment, without the ends that depend on the neighbours.
+        for shift in 0..3 {
+            let whole = STANDARD_NO_PAD.encode([&[0; 2][..shift.min(2)], core.as_bytes()].concat());
+            let middle = &whole[(shift * 8).div_ceil(6)..(shift + core.len()) * 8 / 6];
+            if text.contains(middle) {
+                found.push(format!("secret {n} in base64"));
+            }
+        }
+        // Also a part of it: what was cut in the middle.
+        forms.push(core[..6].to_lowercase());
+        for form in forms.iter().filter(|form| flat.contains(&***form)) {
+            let at = text.to_lowercase().find(&**form).unwrap_or(0);
+            let line = text.to_lowercase()[..at].lines().count().max(1);
+            found.push(format!("secret {n} as {form:?}: {:?}", text.lines().nth(line - 1)));
+        }
+    }
+    found
+}
+
+#[test]
+fn no_command_shows_a_secret() {
+    for rotated in [true, false] {
+        let (sandbox, secrets) = sandbox(rotated);
+        let lines: [&[&str]; 11] = [
+            &["plan", "misfits.toml"],
+            &["plan", "-vv", "mistakes.toml"],
+            &["check", "secrets.toml"],
+            &["plan", "secrets.toml"],
+            &["plan", "-vv", "secrets.toml"],
+            &["plan", "--format", "json", "secrets.toml"],
+            &["apply", "--yes", "-vv", "secrets.toml"],
+            &["apply", "--yes", "--format", "json", "secrets.toml"],
+            &["plan", "-vv", "secrets.toml"],
+            &["run", "*", "--", "cat secret-*; base64 <secret-0; printenv"],
+            &["hosts", "--format", "json"],
+        ];
+        for line in lines {
+            let printed = sandbox.command(line).output().unwrap();
+            let found = seen(&secrets, &printed);
+            let text = String::from_utf8_lossy(&printed.stdout);
+            assert!(
+                found.is_empty(),
+                "rotated: {rotated}, {line:?}: {found:#?}\n{}",
+                &text[..text.len().min(3000)]
+            );
+        }
+        let printed = sandbox.command(&["plan", "-q", "secrets.toml"]).output().unwrap();
+        let text =
+            String::from_utf8_lossy(&printed.stdout).into_owned() + &String::from_utf8_lossy(&printed.stderr);
+        assert_eq!(printed.status.code(), Some(2), "{text}");
+        // The secrets did arrive, or nothing was tested.
+        for (n, (core, value)) in secrets.iter().enumerate() {
+            let value =
+                value.strip_suffix('\n').map_or(value.as_str(), |v| v.strip_suffix('\r').unwrap_or(v));
+            let read = |name: &str| {
+                std::fs::read_to_string(sandbox.path().join(format!("out/{name}-{n}")))
+                    .unwrap_or_else(|e| panic!("{name}-{n}: {e}"))
+            };
+            assert_eq!(read("plain"), format!("x {value} y\n"));
+            assert_eq!(read("rotated"), format!("port 1\npassword = {value}\nend\n"));
+            assert!(
+                read("filters").contains(&core.to_uppercase())
+                    && read("template").contains(core)
+                    && read("lines").contains(core)
+            );
+        }
+    }
+}
+
+#[test]
+fn what_is_shown_is_still_of_use() {
+    let sandbox = Sandbox::new();
+    let dir = sandbox.path().display().to_string();
+    sandbox.write("pw", "n3w-s3cret\n");
+    sandbox.write(
+        "inventory.toml",
+        "[hosts.here]\nconnection = \"local\"\n[defaults.vars]\npw = { file = \"pw\" }\n",
+    );
+    sandbox.write("app.conf", "port 1\npassword = 0ld-s3cret\nworkers 2\n");
+    let playbook = format!(
+        "hosts = \"here\"\n[[step]]\nname = \"Configuration\"\nfile = {{ path = \"{dir}/app.conf\", content = \"port 1\\npassword = {{{{ vars.pw }}}}\\nworkers 4\\n\" }}\n"
+    );
+    sandbox.write("site.toml", &playbook);
+    let (code, out, err) = sandbox.run(&["plan", "site.toml"]);
+    assert_eq!((code, err.as_str()), (2, ""));
+    assert!(
+        out.contains(
+            "-(secret)\n          -workers 2\n          +password = ********\n          +workers 4\n"
+        ),
+        "{out}"
+    );
+
+    // The same secret, another line: only that line differs.
+    sandbox.write("app.conf", "port 1\npassword = n3w-s3cret\nworkers 2\n");
+    let (_, out, _) = sandbox.run(&["plan", "site.toml"]);
+    assert!(out.contains(" password = ********\n          -workers 2\n          +workers 4\n"), "{out}");
+}
