@@ -103,6 +103,18 @@ pub enum Body {
     },
     /// A step's place in the plan.
     Planned(Entry),
+    /// The plan leaves a host out, whole: no action will be sent to it. It comes after its [`Body::Planned`].
+    HostLeftOut {
+        /// The host.
+        host: HostName,
+        /// Why, each a lower-case fragment, the first first.
+        reasons: Vec<String>,
+        /// Its steps that say so.
+        steps: Vec<StepRef>,
+        /// The hosts that are left out as well, and would have brought what it needs.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        needs: Vec<HostName>,
+    },
     /// The plan is complete.
     PlanFinished {
         /// What it comes to.
@@ -231,6 +243,8 @@ pub enum Forecast {
     },
     /// The host cannot be reached.
     Unreachable,
+    /// The host is left out: [`Body::HostLeftOut`] says why.
+    LeftOut,
 }
 
 /// What people see of a change.
@@ -309,12 +323,16 @@ pub enum Outcome {
     WouldChange,
     /// A plan: cannot be said yet.
     Unknown,
-    /// It does not apply, or was not reached.
+    /// It does not apply.
     Skipped,
+    /// The host, or the run, stopped before it.
+    NotReached,
     /// It failed.
     Failed,
     /// The host could not be reached.
     Unreachable,
+    /// A plan: its host is left out.
+    LeftOut,
 }
 
 /// How often each outcome came up.
@@ -331,12 +349,26 @@ pub struct Counts {
     pub unknown: usize,
     /// See [`Outcome::Skipped`].
     pub skipped: usize,
+    /// See [`Outcome::NotReached`]; at the end of an apply, those of playbooks that were not begun as well.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub not_reached: usize,
     /// See [`Outcome::Failed`].
     pub failed: usize,
 }
 
+/// Whether nothing was counted.
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde hands it over so")]
+fn is_zero(n: &usize) -> bool {
+    *n == 0
+}
+
 impl Counts {
-    /// Counts one outcome. An unreachable host is counted as such, not its steps.
+    /// How many steps came to an end, or were passed over.
+    pub fn ended(&self) -> usize {
+        self.unchanged + self.changed + self.skipped + self.not_reached + self.failed
+    }
+
+    /// Counts one outcome. A host that is unreachable or left out is counted as such, not its steps.
     pub fn add(&mut self, outcome: Outcome) {
         match outcome {
             Outcome::Unchanged => self.unchanged += 1,
@@ -344,8 +376,9 @@ impl Counts {
             Outcome::WouldChange => self.would_change += 1,
             Outcome::Unknown => self.unknown += 1,
             Outcome::Skipped => self.skipped += 1,
+            Outcome::NotReached => self.not_reached += 1,
             Outcome::Failed => self.failed += 1,
-            Outcome::Unreachable => {}
+            Outcome::Unreachable | Outcome::LeftOut => {}
         }
     }
 }
@@ -359,6 +392,15 @@ pub struct Summary {
     pub hosts: BTreeMap<HostName, Counts>,
     /// The hosts that could not be reached, in inventory order.
     pub unreachable: Vec<HostName>,
+    /// The hosts that the plan leaves out, in inventory order.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub left_out: Vec<HostName>,
+    /// Why an apply does nothing at all, if the hosts left out forbid it: a lower-case fragment.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub blocked: Option<String>,
+    /// The user interrupted it.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub interrupted: bool,
 }
 
 impl Summary {
@@ -375,6 +417,15 @@ impl Summary {
                 }
                 return;
             }
+            Body::HostLeftOut { host, .. } => {
+                self.left_out.push(host.clone());
+                return;
+            }
+            // Who made it knows what no event told: what was not reached, and why.
+            Body::PlanFinished { summary } | Body::RunFinished { summary, .. } => {
+                self.clone_from(summary);
+                return;
+            }
             Body::Planned(entry) => (&entry.at.host, entry.forecast.outcome()),
             Body::StepFinished(finished) => (&finished.at.host, finished.outcome),
             _ => return,
@@ -383,7 +434,7 @@ impl Summary {
         self.hosts.entry(host.clone()).or_default().add(outcome);
     }
 
-    /// Puts the counts back to zero, for the apply that follows a plan; unreachable hosts stay.
+    /// Puts the counts back to zero, for the apply that follows a plan; hosts that are unreachable or left out stay.
     pub fn restart(&mut self) {
         self.total = Counts::default();
         self.hosts.values_mut().for_each(|c| *c = Counts::default());
@@ -400,6 +451,7 @@ impl Forecast {
             Self::Skipped { .. } => Outcome::Skipped,
             Self::Error { .. } => Outcome::Failed,
             Self::Unreachable => Outcome::Unreachable,
+            Self::LeftOut => Outcome::LeftOut,
         }
     }
 }
@@ -412,6 +464,7 @@ impl std::iter::Sum for Counts {
             would_change: a.would_change + b.would_change,
             unknown: a.unknown + b.unknown,
             skipped: a.skipped + b.skipped,
+            not_reached: a.not_reached + b.not_reached,
             failed: a.failed + b.failed,
         })
     }

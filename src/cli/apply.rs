@@ -12,7 +12,10 @@ use super::settings::{self, Display};
 use super::{output, plan};
 use crate::engine::Engine;
 use crate::event::{Counts, Mode, Summary};
-use crate::report::Driver;
+use crate::report::{Driver, host_list};
+
+/// Parts of a list of hosts in the question before "and N more".
+const NAMES: usize = 4;
 
 pub(super) async fn apply(args: &Apply, display: &Display) -> std::io::Result<Exit> {
     let plan = &args.plan;
@@ -23,7 +26,7 @@ pub(super) async fn apply(args: &Apply, display: &Display) -> std::io::Result<Ex
     }
     let wanted = settings::of_playbooks(&plan.inventory, &plan.selection);
     let ready = match common::prepare(wanted, &plan.connection, display) {
-        Ok(ready) => ready.allow_disruptive(plan.allow_disruptive),
+        Ok(ready) => ready.allow_disruptive(plan.allow_disruptive).all_or_nothing(args.all_or_nothing),
         Err(exit) => return Ok(exit),
     };
     let again = args.verify_twice.then(|| ready.clone());
@@ -43,23 +46,29 @@ async fn once(ready: Ready, yes: bool, display: &Display) -> std::io::Result<(Ex
     let cancel = interrupts.cancel.clone();
     let mut engine = Engine::new(run, Mode::Apply, options, connector, redactor, events, cancel).await;
     engine.gather().await;
-    let mut word = "";
+    let mut word = String::new();
     let mut applied = false;
     let mut declined = false;
     let mut planned = Summary::default();
-    if !interrupts.happened() {
+    if interrupts.happened() {
+        word = "Interrupted: nothing was changed.".into();
+    } else {
         planned = engine.plan().await;
         driver.plan_shown().await;
-        if planned.total.failed > 0 {
-            word = "Nothing was changed: the plan has steps that cannot work.";
+        if let Some(why) = &planned.blocked {
+            word = format!("Nothing was changed: {why}.");
         } else if engine.has_changes() {
-            if yes || confirm(&planned, &interrupts).await {
+            applied = yes || confirm(&planned, &interrupts).await;
+            if applied {
                 engine.apply().await;
-                applied = true;
             } else {
                 declined = true;
-                word = "Nothing was changed.";
+                word = "Nothing was changed.".into();
             }
+        } else if !planned.left_out.is_empty() {
+            let others = planned.left_out.len() + planned.unreachable.len() < planned.hosts.len();
+            let why = if others { "there is nothing to do on the other hosts" } else { "no host is left" };
+            word = format!("Nothing was changed: {why}.");
         }
     }
     let summary = engine.finish().await;
@@ -67,12 +76,12 @@ async fn once(ready: Ready, yes: bool, display: &Display) -> std::io::Result<(Ex
     drop(interrupts);
     driver.finish().await;
     if !word.is_empty() && !display.detail.quiet {
-        output::message(word);
+        output::message(&word);
     }
     let exit = match () {
         () if interrupted => Exit::Interrupted,
-        // What was not wanted was not done: as the user said.
-        () if declined => Exit::Done,
+        // It is not as described, nor was it done: whoever calls this must not take it for a success.
+        () if declined => Exit::Interrupted,
         () if applied => Exit::of(&summary),
         () => Exit::of(&planned),
     };
@@ -133,9 +142,17 @@ fn question(planned: &Summary) -> String {
         (changes, 0) => of(changes, "change"),
         (changes, unknown) => format!("{} and {} not known yet", of(changes, "change"), of(unknown, "step")),
     };
-    let without = match planned.unreachable.len() {
-        0 => String::new(),
-        n => format!(", leaving out {}", of(n, "unreachable host")),
+    let mut without = Vec::new();
+    if !planned.left_out.is_empty() {
+        let names: Vec<_> = planned.left_out.iter().collect();
+        without.push(host_list(&names, NAMES));
+    }
+    if !planned.unreachable.is_empty() {
+        without.push(of(planned.unreachable.len(), "unreachable host"));
+    }
+    let without = match without.join(" and ") {
+        names if names.is_empty() => names,
+        names => format!(", leaving out {names}"),
     };
     format!("Apply {what} to {}{without}? [y/N] ", of(hosts, "host"))
 }
@@ -162,6 +179,12 @@ mod tests {
         assert_eq!(
             question(&planned),
             "Apply 3 changes and 1 step not known yet to 1 host, leaving out 1 unreachable host? [y/N] "
+        );
+        planned.total.unknown = 0;
+        planned.left_out.extend([host("d"), host("e-1"), host("e-2"), host("e-3")]);
+        assert_eq!(
+            question(&planned),
+            "Apply 3 changes to 1 host, leaving out d, e-[1:3] and 1 unreachable host? [y/N] "
         );
     }
 

@@ -23,12 +23,12 @@ pub struct Cli {
 const EXIT_CODES: &str = "\
 Exit codes:
   0    nothing to do, or all of it done
-  1    a step failed (or, in a plan, cannot work)
+  1    a step failed or cannot work, or a host was left out
   2    plan found differences
   3    bad input or usage
   4    a host was unreachable, and nothing failed
   5    another run holds the lock of a host
-  130  interrupted";
+  130  interrupted, or the answer to the question was no";
 
 #[derive(Debug, Subcommand)]
 pub(super) enum Command {
@@ -226,6 +226,9 @@ pub(super) struct Apply {
     /// Do not ask before the plan is applied
     #[arg(short, long, help_heading = "Changes")]
     pub(super) yes: bool,
+    /// Apply nothing when a host would be left out because a step of it cannot work
+    #[arg(long, help_heading = "Changes")]
+    pub(super) all_or_nothing: bool,
     /// After the apply, plan again: everything must be as described
     #[arg(long, help_heading = "Changes")]
     pub(super) verify_twice: bool,

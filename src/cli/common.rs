@@ -10,7 +10,7 @@ use super::output;
 use super::password::{PasswordError, password};
 use super::settings::{Display, Reach};
 use crate::config::{self, Environment, Loaded};
-use crate::diagnostic::Severity;
+use crate::diagnostic::{Diagnostic, Severity};
 use crate::engine::Options;
 use crate::model::{Redactor, Run};
 use crate::transport::{Connector, Settings, System};
@@ -32,18 +32,29 @@ impl Ready {
         self.options.allow_disruptive = allowed;
         self
     }
+
+    pub(super) fn all_or_nothing(mut self, wanted: bool) -> Self {
+        self.options.all_or_nothing = wanted;
+        self
+    }
+}
+
+/// Reads what is wanted, with all mistakes in it; without an inventory there is nothing to read.
+pub(super) fn read(wanted: &config::Options) -> Result<Loaded, Diagnostic> {
+    if !Path::new(&wanted.inventory).exists() {
+        let what = format!("there is no inventory at {}", wanted.inventory.display());
+        return Err(Diagnostic::error(None, what).help("name it with -i FILE or HOSTWRIGHT_INVENTORY"));
+    }
+    let environment: Arc<dyn Environment> = Arc::new(Controller);
+    let alone = wanted.playbooks.is_empty();
+    Ok(if alone { config::load_inventory(wanted, &environment) } else { config::load(wanted, &environment) })
 }
 
 /// Reads what is wanted and tells of all mistakes; without a run, how to end.
 pub(super) fn load(wanted: &config::Options, display: &Display) -> Result<(Run, Loaded), Exit> {
-    if !Path::new(&wanted.inventory).exists() {
-        let what = format!("there is no inventory at {}", wanted.inventory.display());
-        return Err(output::complain(&what, "name it with -i FILE or HOSTWRIGHT_INVENTORY"));
-    }
-    let environment: Arc<dyn Environment> = Arc::new(Controller);
-    let alone = wanted.playbooks.is_empty();
-    let mut loaded =
-        if alone { config::load_inventory(wanted, &environment) } else { config::load(wanted, &environment) };
+    let mut loaded = read(wanted).map_err(|missing| {
+        output::complain(&missing.message, missing.help.first().map_or("", String::as_str))
+    })?;
     let errors = loaded.diagnostics.iter().any(|d| d.severity == Severity::Error);
     if errors || !display.detail.quiet {
         output::diagnostics(&loaded.diagnostics, display.err);

@@ -10,7 +10,7 @@ use crate::event::Summary;
 pub enum Exit {
     /// Nothing to do, or all of it done.
     Done = 0,
-    /// A step failed, or a plan has a step that cannot work. Counts more than an unreachable host.
+    /// A step failed, a plan has a step that cannot work, or a host was left out. Counts more than an unreachable host.
     Failed = 1,
     /// A plan found differences.
     Differs = 2,
@@ -20,7 +20,7 @@ pub enum Exit {
     Unreachable = 4,
     /// Another run holds the lock of a host.
     Locked = 5,
-    /// Interrupted by the user.
+    /// Interrupted by the user, who may also have answered no to the question.
     Interrupted = 130,
 }
 
@@ -30,7 +30,7 @@ impl Exit {
     /// Failed before unreachable before differences: what needs a person first.
     pub fn of(summary: &Summary) -> Self {
         let total = summary.total;
-        if total.failed > 0 {
+        if total.failed > 0 || !summary.left_out.is_empty() {
             Self::Failed
         } else if !summary.unreachable.is_empty() {
             Self::Unreachable
@@ -72,6 +72,11 @@ mod tests {
             (summary(unknown, &[]), Exit::Differs),
             (summary(drift, &["a"]), Exit::Unreachable),
             (summary(failed, &["a"]), Exit::Failed),
+            // The others were changed; who was left out was not.
+            (
+                Summary { left_out: vec![HostName::new("b").unwrap()], ..summary(changed, &["a"]) },
+                Exit::Failed,
+            ),
         ] {
             assert_eq!(Exit::of(&summary), exit, "{summary:?}");
         }

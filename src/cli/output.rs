@@ -43,10 +43,14 @@ pub(super) fn reporter(display: &Display, mode: Mode) -> Box<dyn Reporter> {
         return Box::new(Json::new(Box::new(std::io::stdout())));
     }
     let detail = if mode == Mode::Plan { display.plan_detail() } else { display.apply_detail() };
+    // Whoever is asked at the terminal has not read a plan that went to a file.
+    let elsewhere = display.err.width.is_some() && display.out.width.is_none();
     let progress: Box<dyn Reporter> = if display.format == Format::Bars {
-        Box::new(Bars::stderr(display.err, detail))
+        let bars = Bars::stderr(display.err, detail);
+        Box::new(if elsewhere { bars.plan_is_elsewhere() } else { bars })
     } else {
-        Box::new(Plain::new(Box::new(std::io::stderr()), display.err, detail))
+        let plain = Plain::new(Box::new(std::io::stderr()), display.err, detail);
+        Box::new(if elsewhere { plain.plan_is_elsewhere() } else { plain })
     };
     let plan = PlanText::new(Box::new(std::io::stdout()), display.out, display.plan_detail());
     // The progress comes first: it takes its moving lines away before the plan is written.

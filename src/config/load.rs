@@ -10,7 +10,7 @@ use super::layer::Layer;
 use super::lint;
 use super::pattern;
 use super::playbook::{self, Playbook, RawStep};
-use super::resolve::{PlayScope, SourceStep};
+use super::resolve::{self, PlayScope, SourceStep};
 use super::results::{PlayIndex, StepEntry, StepIndex};
 use super::scope::{Scope, World};
 use super::secret::{SecretStore, in_folder};
@@ -156,7 +156,9 @@ impl Loader<'_> {
                 let mut diagnostic = Diagnostic::error(None, message);
                 diagnostic.help.extend(match encoding {
                     Some(help) => Some(help.to_owned()),
-                    None if what == "inventory" => Some("name it with `-i FILE`".to_owned()),
+                    None if what == "inventory" => {
+                        Some("name it with `-i FILE` or HOSTWRIGHT_INVENTORY".to_owned())
+                    }
                     None => None,
                 });
                 self.out.push(diagnostic);
@@ -398,6 +400,7 @@ impl Loader<'_> {
                 barrier: playbook.barrier,
                 serial: playbook.serial.clone(),
                 max_failures: playbook.max_failures,
+                all_or_nothing: playbook.all_or_nothing,
                 steps: steps.into_iter().map(|s| Arc::new(s) as Arc<dyn StepSource>).collect(),
             })
             .collect();
@@ -454,7 +457,7 @@ fn respan(node: &Node, range: &std::ops::Range<usize>) -> Node {
 fn source_step(play: &Arc<PlayScope>, index: usize, raw: RawStep, hosts: Arc<BTreeSet<usize>>) -> SourceStep {
     let name = match raw.name.as_ref().map(|n| &n.value) {
         Some(Value::String(name)) => name.clone(),
-        _ => raw.kind.name.to_owned(),
+        _ => resolve::name_of(raw.kind, &raw.body, &raw.body),
     };
     SourceStep {
         index,

@@ -34,6 +34,8 @@ pub(super) struct Playbook {
     pub serial: Vec<Batch>,
     /// How many hosts of a batch may fail.
     pub max_failures: Option<Batch>,
+    /// Whether nothing is applied when one of its hosts is left out.
+    pub all_or_nothing: bool,
     /// Tags of all its steps.
     pub tags: Vec<String>,
     /// Its variables.
@@ -130,6 +132,7 @@ pub(super) fn parse(
         Some((_, node)) => batch(source, node, 0, table.out()),
         None => None,
     };
+    let all_or_nothing = table.flag("all_or_nothing").unwrap_or_default();
     if let (false, Some(at)) =
         (barrier, barrier_span.filter(|_| !serial.is_empty() || max_failures.is_some()))
     {
@@ -185,6 +188,7 @@ pub(super) fn parse(
         barrier,
         serial,
         max_failures,
+        all_or_nothing,
         tags,
         vars,
         silence,

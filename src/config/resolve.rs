@@ -24,7 +24,7 @@ use crate::model::{
     Host, HostName, Instance, Kind, Known, MASK, OnFailure, Place, Privilege, ResolveError, Resolved,
     Resource, ResultOf, Secret, StepId, StepSource,
 };
-use crate::step::{Context, Problem, Role, Step, Veil};
+use crate::step::{Context, KindInfo, Problem, Role, Step, Veil};
 
 /// What the steps of one playbook share.
 #[derive(Debug)]
@@ -98,6 +98,10 @@ impl StepSource for SourceStep {
     }
     fn is_handler(&self) -> bool {
         self.raw.handler
+    }
+    fn on_failure(&self) -> OnFailure {
+        let written = self.raw.common.entry("on_failure");
+        written.and_then(|(_, node)| OnFailure::deserialize(node).ok()).unwrap_or_default()
     }
     fn selects(&self, host: &HostName) -> bool {
         self.play.world.fleet.index.get(host).is_some_and(|i| self.hosts.contains(i))
@@ -226,7 +230,23 @@ impl SourceStep {
         if attempt.instances.is_empty() {
             attempt.skipped = why;
         }
+        self.tell_apart(&mut attempt.instances);
         Ok(())
+    }
+
+    /// Adds the item to the names of the turns of a loop that would be called the same.
+    fn tell_apart(&self, turns: &mut [(Instance, Node)]) {
+        let written = self.raw.name.as_ref().map(text_of).unwrap_or_default();
+        let of_item = |text: &str| text.contains("item");
+        let told = if written.is_empty() { of_item(&self.name) } else { of_item(&written) };
+        let names: Vec<String> = turns.iter().map(|(turn, _)| turn.name.clone()).collect();
+        for (turn, _) in turns {
+            let equal = names.iter().filter(|name| **name == turn.name).count() > 1;
+            if equal || !told {
+                let item = turn.id.as_str().strip_prefix(self.id.as_str()).unwrap_or_default();
+                turn.name = format!("{} {item}", turn.name);
+            }
+        }
     }
 
     /// Returns why the step does not apply, if one of its conditions is false.
@@ -285,7 +305,7 @@ impl SourceStep {
         // All parts are tried before any failure ends it, so that all mistakes show.
         let name = match &raw.name {
             Some(node) => scope.render(source, node).map(|n| text_of(&n)),
-            None => Ok(self.name.clone()),
+            None => Ok(String::new()),
         };
         let common = scope.render(source, &raw.common).and_then(|n| self.common(scope, n));
         let body = scope.render(source, &raw.body);
@@ -296,6 +316,9 @@ impl SourceStep {
         let before = scope.deferred();
         let step = self.read(scope, seen, position, &node, body.is_err());
         let (mut name, (common, becomes), body) = (name?, common?, body?);
+        if raw.name.is_none() {
+            name = name_of(raw.kind, &raw.body, &body);
+        }
         let step = step?;
         if !before && scope.deferred() {
             return Err(Failed);
@@ -303,9 +326,11 @@ impl SourceStep {
         let mut veil = None;
         if scope.secrets() > 0 {
             let seen = seen();
-            if let Some(node) = &raw.name {
-                name = seen.render(source, node).map_or_else(|Failed| self.name.clone(), |n| text_of(&n));
-            }
+            let shown = match &raw.name {
+                Some(node) => seen.render(source, node).map(|n| text_of(&n)),
+                None => seen.render(source, &raw.body).map(|body| name_of(raw.kind, &raw.body, &body)),
+            };
+            name = shown.unwrap_or_else(|Failed| self.name.clone());
             veil = self.veil(scope, &seen, position, &body);
         }
         let host_becomes = play.world.fleet.becomes[position].clone();
@@ -540,6 +565,32 @@ fn text_of(node: &Node) -> String {
             other => other.to_string(),
         },
     }
+}
+
+/// The keys that tell what a step without a name is about, the first that it has.
+const TELLING: [&str; 11] =
+    ["path", "name", "names", "id", "service", "manager", "source", "template", "services", "http", "port"];
+
+/// Those whose text may say anything: it is told as it is written, for what comes out may hold a secret.
+const FREE: [&str; 2] = ["run", "that"];
+
+/// A name for a step that has none: its kind and what it is about (`file /etc/motd`).
+pub(super) fn name_of(kind: &KindInfo, written: &Node, rendered: &Node) -> String {
+    let free = FREE.iter().find_map(|key| written.entry(key));
+    let telling = || kind.shorthand.into_iter().chain(TELLING).find_map(|key| rendered.entry(key));
+    let text = match free.or_else(telling) {
+        Some((_, node)) => match &node.value {
+            Value::Array(items) => {
+                let between = if free.is_some() { " " } else { ", " };
+                items.iter().map(text_of).collect::<Vec<_>>().join(between)
+            }
+            Value::Table(_) => String::new(),
+            _ => text_of(node),
+        },
+        None => String::new(),
+    };
+    let line = text.lines().map(str::trim).find(|line| !line.is_empty()).unwrap_or_default();
+    format!("{} {line}", kind.name).trim_end().to_owned()
 }
 
 /// A short text for an item of a loop, for ids: the item itself, or its `name` or `key`.

@@ -330,16 +330,14 @@ impl HostRun {
         match instance.check(&self.steps.readings) {
             Ok(Verdict::Satisfied { reason, .. }) => Ok(reason),
             Ok(Verdict::Drift(still)) => {
-                let still = still.shown();
-                let fields: Vec<_> = still.fields.iter().map(|f| f.name.clone()).collect();
-                let still = if fields.is_empty() {
-                    still.summary.clone()
-                } else {
-                    format!("still differs in {}", fields.join(", "))
-                };
+                // As people see it: what is secret stays so.
+                let ChangeView { summary, fields, .. } = ChangeView::from(&still);
+                let causes =
+                    if fields.is_empty() { vec![format!("it is still to {summary}")] } else { Vec::new() };
                 Err(Turn::failed(
                     Failure {
-                        causes: vec![still],
+                        causes,
+                        differs: fields,
                         ..Failure::new("did not hold: the actions succeeded, but the host is not as described after them")
                     }
                     .hint("something else on the host may manage the same thing, or it takes effect later: see `retries`"),
@@ -477,7 +475,8 @@ fn action_failure(label: &str, script: Option<String>, answer: &Answer) -> Failu
     let message = match answer.code {
         124 | 137 => format!("`{label}` did not end in time and was stopped"),
         127 => format!("`{label}` failed: a program it needs is not there"),
-        code => format!("`{label}` failed with exit code {code}"),
+        // The code is told beside it.
+        _ => format!("`{label}` failed"),
     };
     Failure {
         message,
@@ -485,6 +484,7 @@ fn action_failure(label: &str, script: Option<String>, answer: &Answer) -> Failu
         command: script.map(|s| s.chars().take(1000).collect()),
         code: Some(answer.code),
         output: lines[start..].join("\n"),
+        differs: Vec::new(),
         hint,
     }
 }

@@ -12,7 +12,7 @@ use super::changes::Changes;
 use super::host::HostRun;
 use super::{Engine, Options};
 use crate::event::{Body, Summary};
-use crate::model::{Batch, Failure, Play, Resource, Run};
+use crate::model::{Failure, Play, Resource, Run};
 use crate::plan::{HostSteps, Planned};
 
 /// What the tasks of all hosts share.
@@ -23,6 +23,8 @@ pub(super) struct Shared {
     pub(super) links: Arc<Vec<Arc<super::link::Link>>>,
     pub(super) events: super::events::Events,
     pub(super) cancel: super::Cancel,
+    /// By host: whether the plan leaves it out.
+    pub(super) left_out: Vec<bool>,
     /// How far each host of the run has come.
     pub(super) progress: Vec<watch::Sender<Position>>,
     /// What has been changed.
@@ -56,8 +58,12 @@ impl Shared {
 }
 
 impl Engine {
-    /// Applies the plan. Playbooks are barriers, unless they say otherwise; a host that failed does no further one.
+    /// Applies the plan, unless it is blocked. Playbooks are barriers, unless they say otherwise; a host that failed does no
+    /// further one, and one that is left out none at all.
     pub async fn apply(&mut self) -> Summary {
+        if self.summary.blocked.is_some() {
+            return self.summary.clone();
+        }
         self.summary.restart();
         let plan = std::mem::take(&mut self.plan);
         let mut hosts: Vec<Option<HostRun>> = Vec::with_capacity(self.hosts.len());
@@ -67,6 +73,7 @@ impl Engine {
             links: Arc::clone(&self.links),
             events: self.events.clone(),
             cancel: self.cancel.clone(),
+            left_out: (0..self.hosts.len()).map(|n| plan.left_out.contains_key(&n)).collect(),
             progress: self.hosts.iter().map(|_| watch::channel((0, false, 0)).0).collect(),
             changes: Changes::default(),
             begun: Mutex::default(),
@@ -76,7 +83,7 @@ impl Engine {
         let steps: Vec<(HostSteps, Vec<Planned>)> =
             std::mem::take(&mut self.hosts).into_iter().zip(plan.hosts).collect();
         for (n, (steps, planned)) in steps.into_iter().enumerate() {
-            if steps.unreachable {
+            if steps.unreachable || shared.left_out[n] {
                 shared.progress[n].send_replace(DONE);
             }
             let facts = self.facts.get(&n).cloned().unwrap_or_default();
@@ -88,8 +95,12 @@ impl Engine {
             }
             self.section(&shared, &mut hosts, plays).await;
         }
-        for host in hosts.into_iter().flatten() {
-            let (steps, counts) = host.into_parts();
+        for (host, left_out) in hosts.into_iter().zip(&shared.left_out) {
+            let Some(host) = host else { continue };
+            let (steps, mut counts) = host.into_parts();
+            if !steps.unreachable && !left_out {
+                counts.not_reached += steps.slots.len().saturating_sub(counts.ended());
+            }
             self.summary.hosts.insert(steps.host.name.clone(), counts);
             self.hosts.push(steps);
         }
@@ -107,7 +118,7 @@ impl Engine {
             .collect::<BTreeSet<_>>()
             .into_iter()
             .collect();
-        let batches = if play.is_rolling() { batches(play) } else { vec![all.as_slice()] };
+        let batches = if play.is_rolling() { play.batches() } else { vec![all.as_slice()] };
         for batch in batches {
             if shared.stopped() {
                 return;
@@ -138,13 +149,15 @@ impl Engine {
                 failed += usize::from(!host.is_usable());
                 hosts[position] = Some(host);
             }
-            let allowed = play.max_failures.map(|m| match m {
-                Batch::Hosts(n) => n,
-                Batch::Percent(p) => play.hosts.len() * usize::from(p) / 100,
-            });
-            let too_many = allowed.is_some_and(|allowed| failed > allowed);
+            // Who is left out has not become as described, which is what `max_failures` counts. It was not tried
+            // either: that all who were tried have failed is told without it.
+            let left_out = batch.iter().filter(|&&n| shared.left_out[n]).count();
+            let too_many =
+                play.allowed_failures().is_some_and(|allowed| failed > 0 && failed + left_out > allowed);
             if too_many || (failed > 0 && failed == running && !play.serial.is_empty()) {
-                let message = format!("stopped: {failed} of {running} hosts failed in `{}`", play.name);
+                let aside = if left_out > 0 { format!(", {left_out} left out") } else { String::new() };
+                let message =
+                    format!("stopped: {failed} of {running} hosts failed in `{}`{aside}", play.name);
                 self.events.send(Body::Warning { host: None, message }).await;
                 shared.stop.send_replace(true);
                 return;
@@ -170,21 +183,6 @@ fn sections(plays: &[Play]) -> Vec<Range<usize>> {
     sections
 }
 
-/// The play's hosts in its rolling batches.
-fn batches(play: &Play) -> Vec<&[usize]> {
-    let mut rest = play.hosts.as_slice();
-    let mut sizes = play.serial.iter().map(|size| size.of(play.hosts.len()).max(1));
-    let mut size = sizes.next().unwrap_or(rest.len());
-    let mut batches = Vec::new();
-    while !rest.is_empty() {
-        let (batch, later) = rest.split_at(size.min(rest.len()));
-        batches.push(batch);
-        rest = later;
-        size = sizes.next().unwrap_or(size);
-    }
-    batches
-}
-
 /// A failure that says that the run was interrupted.
 pub(super) fn interrupted() -> Failure {
     Failure::new("interrupted").hint("run it again: what is done already is left alone")
@@ -193,6 +191,7 @@ pub(super) fn interrupted() -> Failure {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::model::Batch;
 
     fn play(serial: Vec<Batch>) -> Play {
         Play {
@@ -203,6 +202,7 @@ mod tests {
             barrier: true,
             serial,
             max_failures: None,
+            all_or_nothing: false,
             steps: Vec::new(),
         }
     }
@@ -220,7 +220,7 @@ mod tests {
 
     #[test]
     fn the_last_size_of_serial_is_repeated() {
-        let sizes = |p: &Play| batches(p).iter().map(|b| b.len()).collect::<Vec<_>>();
+        let sizes = |p: &Play| p.batches().iter().map(|b| b.len()).collect::<Vec<_>>();
         assert_eq!(sizes(&play(vec![])), [10]);
         assert_eq!(sizes(&play(vec![Batch::Hosts(1), Batch::Percent(35)])), [1, 4, 4, 1]);
         assert_eq!(sizes(&play(vec![Batch::Hosts(0)])), [1; 10]);

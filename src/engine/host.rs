@@ -16,10 +16,10 @@ use super::gather::{insert, target};
 use super::link::Asker;
 use super::resolve;
 use crate::event::{Body, ChangeView, Counts, Finished, Forecast, Outcome, StepRef};
-use crate::model::{Failure, Instance, Known, OnFailure, Resource, ResultOf, StepId, StepResult};
+use crate::model::{Failure, HostName, Instance, Known, OnFailure, Resource, ResultOf, StepId, StepResult};
 use crate::plan::{self, HostSteps, Planned, SlotState, failure_of as check_failure};
 use crate::probe::Probe;
-use crate::step::{Change, Verdict};
+use crate::step::{Change, Origin, Verdict};
 use crate::transport::TransportError;
 
 /// A host during an apply.
@@ -57,7 +57,7 @@ impl Turn {
         let result = StepResult {
             changed: outcome == Outcome::Changed,
             failed: outcome == Outcome::Failed,
-            skipped: outcome == Outcome::Skipped,
+            skipped: matches!(outcome, Outcome::Skipped | Outcome::NotReached),
             ..StepResult::default()
         };
         Self { outcome, reason: reason.into(), shows: String::new(), change: None, failure: None, result }
@@ -98,7 +98,7 @@ impl HostRun {
 
     /// Whether it may go on with further playbooks.
     pub(super) fn is_usable(&self) -> bool {
-        !self.failed && !self.steps.unreachable
+        !self.failed && !self.steps.unreachable && !self.shared.left_out[self.own]
     }
 
     pub(super) fn into_parts(self) -> (HostSteps, Counts) {
@@ -119,7 +119,7 @@ impl HostRun {
             self.reached((play, false, self.steps.slots[n].index));
             if halted || self.shared.stopped() {
                 let why = if halted { "an earlier step failed" } else { "the run was stopped" };
-                self.report(n, Turn::new(Outcome::Skipped, why), Instant::now()).await;
+                self.report(n, Turn::new(Outcome::NotReached, why), Instant::now()).await;
                 n += 1;
                 continue;
             }
@@ -169,7 +169,7 @@ impl HostRun {
             let turn = if !due {
                 Turn::new(Outcome::Skipped, "not notified")
             } else if self.shared.cancel.level() > Level::None {
-                Turn::new(Outcome::Skipped, "interrupted: it stays due for the next run")
+                Turn::new(Outcome::NotReached, "interrupted: it stays due for the next run")
             } else {
                 self.step(n).await
             };
@@ -325,13 +325,37 @@ impl HostRun {
                 Err(error) => return Turn::failed(check_failure(&error)),
             }
         };
-        let options = plan::Options { allow_disruptive: self.shared.options.allow_disruptive };
+        let options = self.shared.options.planning();
         if let Some(failure) = plan::disruption(instance, Some(&change), options) {
+            return Turn::failed(failure);
+        }
+        if let Some(failure) = self.acts_on_left_out(&change) {
             return Turn::failed(failure);
         }
         let turn = self.act(n, instance, &change).await;
         drop(lock);
         turn
+    }
+
+    /// Why a change must not be made, if it acts on a host that is left out, or borrows from it: the plan did not see it
+    /// coming, or the host of the step would be left out too.
+    fn acts_on_left_out(&self, change: &Change) -> Option<Failure> {
+        let hosts = change.actions.iter().flat_map(|action| {
+            let lenders = action.borrowed.iter().filter_map(|borrowed| match &borrowed.from {
+                Origin::Probe(probe) => probe.host.as_ref(),
+                Origin::Printed => None,
+            });
+            action.host.iter().chain(lenders)
+        });
+        let out = |host: &&HostName| {
+            let position = self.shared.run.hosts.iter().position(|h| h.name == **host);
+            position.is_some_and(|n| n != self.own && self.shared.left_out[n])
+        };
+        let host = { hosts }.find(out)?;
+        Some(Failure::new(format!(
+            "to {} it has to act on {host}, which is left out",
+            change.shown().summary
+        )))
     }
 
     /// Asks the probes of these slots anew.
@@ -573,7 +597,7 @@ impl HostRun {
         self.counts.add(turn.outcome);
         self.keep_result(n, &turn.result);
         let slot = &self.steps.slots[n];
-        let on_failure = slot.instance().map_or(OnFailure::Stop, |i| i.on_failure);
+        let on_failure = slot.on_failure();
         if let (Outcome::Unreachable, Some(failure)) = (turn.outcome, &finished.failure) {
             let lost = Body::HostUnreachable { host: finished.at.host.clone(), failure: failure.clone() };
             self.shared.events.send(lost).await;

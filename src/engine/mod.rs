@@ -41,6 +41,8 @@ pub struct Options {
     pub forks: usize,
     /// Changes that interrupt users are allowed everywhere.
     pub allow_disruptive: bool,
+    /// Nothing is applied when a host is left out.
+    pub all_or_nothing: bool,
     /// Bound of one exchange of probes on a host.
     pub probe_timeout: Duration,
     /// How many sessions may stay open between the plan and the apply.
@@ -49,7 +51,20 @@ pub struct Options {
 
 impl Default for Options {
     fn default() -> Self {
-        Self { forks: 20, allow_disruptive: false, probe_timeout: Duration::from_mins(1), keep_open: 256 }
+        Self {
+            forks: 20,
+            allow_disruptive: false,
+            all_or_nothing: false,
+            probe_timeout: Duration::from_mins(1),
+            keep_open: 256,
+        }
+    }
+}
+
+impl Options {
+    /// What of it the plan is made with.
+    fn planning(&self) -> plan::Options {
+        plan::Options { allow_disruptive: self.allow_disruptive, all_or_nothing: self.all_or_nothing }
     }
 }
 
@@ -112,7 +127,7 @@ impl Engine {
     /// Makes the plan from what is known, asking once more where a step waits for the result of another
     /// one that has nothing to do. Sends it as events in the order of playbook, step and host.
     pub async fn plan(&mut self) -> Summary {
-        let options = plan::Options { allow_disruptive: self.options.allow_disruptive };
+        let options = self.options.planning();
         loop {
             self.plan = plan::plan(&mut self.hosts, options);
             if !self.resolve_waiting().await {
@@ -142,16 +157,28 @@ impl Engine {
             self.summary.fold(&body);
             self.events.send(body).await;
         }
+        self.summary.left_out.clear();
+        for (&host, out) in &self.plan.left_out {
+            let body = Body::HostLeftOut {
+                host: self.hosts[host].host.name.clone(),
+                reasons: out.reasons.clone(),
+                steps: out.steps.clone(),
+                needs: out.needs.clone(),
+            };
+            self.summary.fold(&body);
+            self.events.send(body).await;
+        }
         self.summary.unreachable = self.unreachable();
+        self.summary.blocked = plan::blocked(&self.plan, &self.hosts, &self.run.plays, options);
         self.events.send(Body::PlanFinished { summary: self.summary.clone() }).await;
         self.summary.clone()
     }
 
-    /// Whether the plan has anything to change, or anything that is not known yet.
+    /// Whether the plan has anything to change, or anything that is not known yet, and nothing forbids it.
     pub fn has_changes(&self) -> bool {
-        self.plan.hosts.iter().flatten().any(|p| {
-            matches!(p.forecast, Forecast::Change { .. } | Forecast::Unknown { .. } | Forecast::Error { .. })
-        })
+        let open =
+            |p: &plan::Planned| matches!(p.forecast, Forecast::Change { .. } | Forecast::Unknown { .. });
+        self.summary.blocked.is_none() && self.plan.hosts.iter().flatten().any(open)
     }
 
     /// Sends the last event, closes all sessions, and returns what the run came to.
@@ -163,6 +190,7 @@ impl Engine {
         }
         closing.join_all().await;
         self.summary.unreachable = self.unreachable();
+        self.summary.interrupted = self.cancel.level() > Level::None;
         let names = self.run.hosts.iter().map(|h| h.name.clone());
         let exchanges = names.zip(self.exchanges().await).collect();
         self.events.send(Body::RunFinished { summary: self.summary.clone(), exchanges }).await;

@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{Host, HostName, Place, Privilege, StepId};
 use crate::diagnostic::Diagnostic;
-use crate::step::{Step, Veil};
+use crate::step::{Field, Step, Veil};
 
 /// Everything that a command is to do, checked and resolved as far as it can be offline.
 #[derive(Debug, Clone)]
@@ -41,6 +41,8 @@ pub struct Play {
     pub serial: Vec<Batch>,
     /// Stop the run when more than this many hosts have failed in a batch.
     pub max_failures: Option<Batch>,
+    /// Nothing at all is applied when one of its hosts is left out.
+    pub all_or_nothing: bool,
     /// Its steps in order, handlers included.
     pub steps: Vec<Arc<dyn StepSource>>,
 }
@@ -49,6 +51,29 @@ impl Play {
     /// Whether its hosts are counted: it goes in batches, or stops the run when too many fail.
     pub fn is_rolling(&self) -> bool {
         !self.serial.is_empty() || self.max_failures.is_some()
+    }
+
+    /// Its hosts in the batches in which they go, one after the other.
+    pub fn batches(&self) -> Vec<&[usize]> {
+        let mut rest = self.hosts.as_slice();
+        let mut sizes = self.serial.iter().map(|size| size.of(self.hosts.len()).max(1));
+        let mut size = sizes.next().unwrap_or(rest.len());
+        let mut batches = Vec::new();
+        while !rest.is_empty() {
+            let (batch, later) = rest.split_at(size.min(rest.len()));
+            batches.push(batch);
+            rest = later;
+            size = sizes.next().unwrap_or(size);
+        }
+        batches
+    }
+
+    /// How many hosts of a batch may fail, if it says.
+    pub fn allowed_failures(&self) -> Option<usize> {
+        self.max_failures.map(|allowed| match allowed {
+            Batch::Hosts(n) => n,
+            Batch::Percent(p) => self.hosts.len() * usize::from(p) / 100,
+        })
     }
 }
 
@@ -83,6 +108,10 @@ pub trait StepSource: fmt::Debug + Send + Sync {
     fn place(&self) -> &Place;
     /// Whether it runs only when notified.
     fn is_handler(&self) -> bool;
+    /// What its failure means, as far as that is written plainly: for a step that cannot be rendered.
+    fn on_failure(&self) -> OnFailure {
+        OnFailure::default()
+    }
     /// Whether it is meant for this host (the step's own `hosts`, `--step`, tags, `--start-at`).
     fn selects(&self, host: &HostName) -> bool;
     /// Whether its templates use `facts`, so that it cannot be rendered before they are known.
@@ -216,6 +245,9 @@ pub struct Failure {
     /// The end of what the command printed.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub output: String,
+    /// What is still not as described after the change: as it was found, and as it should be.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub differs: Vec<Field>,
     /// What to do about it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub hint: Option<String>,
@@ -230,6 +262,7 @@ impl Failure {
             command: None,
             code: None,
             output: String::new(),
+            differs: Vec::new(),
             hint: None,
         }
     }

@@ -3,16 +3,19 @@
 //!
 //! Pure. The engine fills in [`HostSteps`], and asks for a plan as often as more becomes known.
 
+mod left_out;
 mod planner;
 mod providers;
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use crate::event::{Forecast, StepRef};
-use crate::model::{Failure, Host, Instance, ResultOf, StepId, StepResult, StepSource};
+use crate::model::{Failure, Host, Instance, OnFailure, ResultOf, StepId, StepResult, StepSource};
 use crate::probe::Readings;
 use crate::step::Change;
 
+pub use left_out::{LeftOut, blocked};
 pub use planner::{Options, disruption, plan};
 
 /// All steps of one host in the order of the run, with what the host answered.
@@ -73,6 +76,11 @@ impl Slot {
         }
     }
 
+    /// What its failure means.
+    pub fn on_failure(&self) -> OnFailure {
+        self.instance().map_or_else(|| self.source.on_failure(), |i| i.on_failure)
+    }
+
     /// The instance, if it is known.
     pub fn instance(&self) -> Option<&Instance> {
         match &self.state {
@@ -100,6 +108,8 @@ pub struct Planned {
 pub struct Plan {
     /// By host, then by slot, as in the [`HostSteps`] that it was made from.
     pub hosts: Vec<Vec<Planned>>,
+    /// The hosts to which nothing will be done, by their position, and why.
+    pub left_out: BTreeMap<usize, LeftOut>,
 }
 
 /// Says why a check could not answer.

@@ -1,50 +1,117 @@
 //! Walks through a run in its order and says of each step on each host what it will do.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
+use super::left_out::{Cause, LeftOut, Need, Trouble, choose};
 use super::providers::{Providers, Where, locate};
-use super::{HostSteps, Plan, Planned, SlotState, failure_of};
+use super::{HostSteps, Plan, Planned, Slot, SlotState, failure_of};
 use crate::event::{ChangeView, Forecast, StepRef};
-use crate::model::{Failure, Host, Instance, Kind, Resource, Scope, State, StepId, StepResult};
-use crate::step::{Change, Verdict};
+use crate::model::{
+    Failure, Host, HostName, Instance, Kind, OnFailure, Resource, Scope, State, StepId, StepResult,
+};
+use crate::step::{Change, Origin, Verdict};
 
 /// What the user allows.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Options {
     /// Changes that interrupt users are allowed everywhere.
     pub allow_disruptive: bool,
+    /// Nothing is applied when a host is left out.
+    pub all_or_nothing: bool,
 }
 
 /// Makes the plan. What planned changes will leave is put into the hosts' readings on the way, and taken
 /// out again at the end.
+///
+/// A host that is left out brings nothing. So the walk is made again without those that must be, until no more are
+/// found: each one leaves out at least one host, and mostly the first finds none.
 pub fn plan(hosts: &mut [HostSteps], options: Options) -> Plan {
     let inventory: Vec<Arc<Host>> = hosts.iter().map(|h| Arc::clone(&h.host)).collect();
+    let names: Vec<&Host> = inventory.iter().map(|h| &**h).collect();
+    let order = order(hosts);
+    let mut left_out: BTreeMap<usize, LeftOut> = BTreeMap::new();
+    // What a host that is left out says of its steps is what the walk said that left it out.
+    let mut kept: BTreeMap<usize, Vec<Planned>> = BTreeMap::new();
+    // What all hosts would bring if none were left out.
+    let mut well: Vec<Vec<Planned>> = Vec::new();
+    loop {
+        let (mut planned, troubles) = walk(hosts, &order, &names, options, &left_out, &well);
+        let chosen = choose(&troubles, &mut left_out);
+        if chosen.is_empty() {
+            for (host, slots) in kept {
+                planned[host] = slots;
+            }
+            return Plan { hosts: planned, left_out };
+        }
+        for host in chosen {
+            kept.insert(host, planned[host].iter().map(left_out_of).collect());
+        }
+        if well.is_empty() {
+            well = planned;
+        }
+    }
+}
+
+/// A step of a host that is left out: it says if it cannot work itself, and nothing else.
+fn left_out_of(planned: &Planned) -> Planned {
+    let forecast = match &planned.forecast {
+        error @ Forecast::Error { .. } => error.clone(),
+        _ => Forecast::LeftOut,
+    };
+    plain(forecast)
+}
+
+/// Goes through all slots once, without the hosts that are `left_out`; `well` is what was planned when none was.
+fn walk(
+    hosts: &mut [HostSteps],
+    order: &[(usize, usize)],
+    names: &[&Host],
+    options: Options,
+    left_out: &BTreeMap<usize, LeftOut>,
+    well: &[Vec<Planned>],
+) -> (Vec<Vec<Planned>>, Vec<Trouble>) {
     let mut planned: Vec<Vec<Option<Planned>>> = hosts.iter().map(|h| vec![None; h.slots.len()]).collect();
     let mut walk = Walk {
         options,
-        names: inventory.iter().map(|h| &**h).collect(),
+        names,
+        index: names.iter().enumerate().map(|(n, h)| (&h.name, n)).collect(),
+        left_out,
         providers: Providers::default(),
+        lost: Providers::default(),
+        present: Providers::default(),
+        unreached: Providers::default(),
         expected: HashMap::new(),
         notified: HashMap::new(),
+        rests_on: HashMap::new(),
+        troubles: Vec::new(),
     };
-    for (host, slot) in order(hosts) {
-        planned[host][slot] = Some(walk.slot(hosts, host, slot));
+    for &(host, slot) in order {
+        let well = well.get(host).and_then(|slots| slots.get(slot));
+        planned[host][slot] = Some(walk.slot(hosts, host, slot, well));
     }
+    let troubles = walk.troubles;
     for host in hosts.iter_mut() {
         host.readings.clear_expected();
     }
     let complete = |slots: Vec<Option<Planned>>| {
         // The order goes through every slot; an empty one would be a bug that shows as an error in the plan.
-        let missing = || Planned {
-            forecast: Forecast::Error { failure: Failure::new("the planner left the step out") },
-            change: None,
-            awaits: Vec::new(),
-            result: StepResult::default(),
-        };
+        let missing = || plain(Forecast::Error { failure: Failure::new("the planner left the step out") });
         slots.into_iter().map(|s| s.unwrap_or_else(missing)).collect()
     };
-    Plan { hosts: planned.into_iter().map(complete).collect() }
+    (planned.into_iter().map(complete).collect(), troubles)
+}
+
+/// A forecast without a change.
+fn plain(forecast: Forecast) -> Planned {
+    Planned { forecast, change: None, awaits: Vec::new(), result: StepResult::default() }
+}
+
+/// A step that does not apply.
+fn skipped(why: String) -> Judged {
+    let result = StepResult { skipped: true, ..StepResult::default() };
+    let planned = Planned { result, ..plain(Forecast::Skipped { why }) };
+    Judged { planned, used: Vec::new(), need: None }
 }
 
 /// All slots in the order in which their effects come about: by playbook, its handlers last, then by step,
@@ -62,60 +129,138 @@ fn order(hosts: &[HostSteps]) -> Vec<(usize, usize)> {
 
 struct Walk<'a> {
     options: Options,
-    names: Vec<&'a Host>,
+    names: &'a [&'a Host],
+    index: HashMap<&'a HostName, usize>,
+    left_out: &'a BTreeMap<usize, LeftOut>,
     providers: Providers,
+    /// What hosts that are left out, and steps that cannot work, would have brought.
+    lost: Providers,
+    /// What steps of other hosts find there already, which meets a need of the fleet as well.
+    present: Providers,
+    /// What hosts that cannot be reached may have brought.
+    unreached: Providers,
     /// Which step leaves an expected state; `None` for the fleet.
     expected: HashMap<(Option<usize>, Resource), StepRef>,
     /// By host and playbook: the handlers that were notified, and by whom.
     notified: HashMap<(usize, usize), Vec<(StepId, StepRef)>>,
+    /// The other hosts on whose planned changes a planned change rests, where there are any.
+    rests_on: HashMap<StepRef, BTreeSet<usize>>,
+    troubles: Vec<Trouble>,
+}
+
+/// What was found out about a step.
+struct Judged {
+    planned: Planned,
+    /// The planned steps whose effects were looked at.
+    used: Vec<StepRef>,
+    /// What of a host that is left out it cannot do without.
+    need: Option<Need>,
+}
+
+impl From<Forecast> for Judged {
+    fn from(forecast: Forecast) -> Self {
+        Self { planned: plain(forecast), used: Vec::new(), need: None }
+    }
 }
 
 impl Walk<'_> {
-    fn slot(&mut self, hosts: &mut [HostSteps], host: usize, n: usize) -> Planned {
+    fn slot(&mut self, hosts: &mut [HostSteps], host: usize, n: usize, well: Option<&Planned>) -> Planned {
         let steps = &hosts[host];
         let slot = &steps.slots[n];
-        let plain =
-            |forecast| Planned { forecast, change: None, awaits: Vec::new(), result: StepResult::default() };
+        let at = StepRef { play: slot.play, step: slot.id().clone(), host: steps.host.name.clone() };
         if steps.unreachable {
+            if let Some(instance) = slot.instance() {
+                provide(&mut self.unreached, instance, host, self.names, &at);
+            }
             return plain(Forecast::Unreachable);
         }
-        match &slot.state {
-            SlotState::Skipped(why) => Planned {
-                result: StepResult { skipped: true, ..StepResult::default() },
-                ..plain(Forecast::Skipped { why: why.clone() })
-            },
-            SlotState::Invalid(failure) => plain(Forecast::Error { failure: failure.clone() }),
+        if self.left_out.contains_key(&host) {
+            let brings = |w: &Planned| {
+                matches!(
+                    w.forecast,
+                    Forecast::Change { .. } | Forecast::Error { .. } | Forecast::Unknown { .. }
+                )
+            };
+            if let Some(instance) = slot.instance().filter(|_| well.is_some_and(brings)) {
+                provide(&mut self.lost, instance, host, self.names, &at);
+            }
+            return plain(Forecast::LeftOut);
+        }
+        let judged = match &slot.state {
+            SlotState::Skipped(why) => skipped(why.clone()),
+            SlotState::Invalid(failure) => Forecast::Error { failure: failure.clone() }.into(),
             SlotState::Waits(on) => {
                 let names: Vec<_> = on.iter().map(|of| format!("`{}`", of.step)).collect();
-                plain(Forecast::Unknown { until: format!("step {} has run", names.join(" and ")) })
+                Forecast::Unknown { until: format!("step {} has run", names.join(" and ")) }.into()
             }
             SlotState::Ready(instance) => {
-                let at =
-                    StepRef { play: slot.play, step: instance.id.clone(), host: steps.host.name.clone() };
-                let source = slot.source.id().clone();
-                let instance = (**instance).clone();
-                let mut planned = if instance.handler {
-                    self.handler(&hosts[host], host, at.play, &source, &instance)
+                let mut judged = if instance.handler {
+                    self.handler(steps, host, at.play, slot.source.id(), instance)
                 } else {
-                    self.step(&hosts[host], host, &instance)
+                    self.step(steps, host, instance)
                 };
-                self.refuse_disruption(&instance, &mut planned);
-                if let Some(change) = &planned.change {
-                    self.effects(hosts, host, &at, &instance, change);
-                }
-                planned
+                self.refuse_disruption(instance, &mut judged.planned);
+                judged
             }
+        };
+        let slot = slot.clone();
+        let planned = self.settle(&slot, host, &at, judged);
+        if let (Some(change), SlotState::Ready(instance)) = (&planned.change, &slot.state) {
+            self.effects(hosts, host, &at, instance, change);
         }
+        planned
     }
 
-    fn step(&mut self, steps: &HostSteps, host: usize, instance: &Instance) -> Planned {
+    /// Says what it means for the host that a step cannot work, or needs what does not come.
+    fn settle(&mut self, slot: &Slot, host: usize, at: &StepRef, judged: Judged) -> Planned {
+        let Judged { mut planned, used, need } = judged;
+        let rests_on = self.others(&used, host);
+        let goes_on = slot.on_failure() == OnFailure::Continue;
+        if let Some(need) = &need
+            && goes_on
+        {
+            planned = plain(Forecast::Error { failure: Failure::new(need.words()) });
+        }
+        let cause = match (&planned.forecast, need) {
+            (Forecast::Error { failure }, None) => Some(Cause::Cannot(failure.message.clone())),
+            (_, need) => need.map(Cause::Needs),
+        };
+        match (&planned.forecast, slot.instance()) {
+            (Forecast::Error { .. }, Some(instance)) => {
+                provide(&mut self.lost, instance, host, self.names, at);
+            }
+            (Forecast::Unchanged { .. }, Some(instance)) if !self.left_out.is_empty() => {
+                provide(&mut self.present, instance, host, self.names, at);
+            }
+            _ => {}
+        }
+        if !rests_on.is_empty() {
+            self.rests_on.insert(at.clone(), rests_on.clone());
+        }
+        if let Some(cause) = cause.filter(|_| !goes_on) {
+            let (at, name) = (at.clone(), slot.name().to_owned());
+            let on_failure = slot.on_failure();
+            self.troubles.push(Trouble { host, at, name, on_failure, cause, rests_on });
+        }
+        planned
+    }
+
+    /// The other hosts that these steps are of, or rest on.
+    fn others(&self, used: &[StepRef], own: usize) -> BTreeSet<usize> {
+        let of = |at: &StepRef| self.index.get(&at.host).copied();
+        let further = used.iter().filter_map(|at| self.rests_on.get(at)).flatten().copied();
+        used.iter().filter_map(of).chain(further).filter(|host| *host != own).collect()
+    }
+
+    fn step(&self, steps: &HostSteps, host: usize, instance: &Instance) -> Judged {
         steps.readings.take_used();
         steps.readings.set_own_privilege(&instance.privilege);
         let verdict = instance.check(&steps.readings);
         let (mut predicted, hidden) = self.used(steps, host);
+        let mut used = predicted.clone();
         let mut awaits = Vec::new();
         for need in instance.step.needs().into_iter().chain(instance.needs.iter().cloned()) {
-            if let Some(by) = self.providers.of(&need, host, &self.names) {
+            if let Some(by) = self.providers.of(&need, host, self.names) {
                 wait_for(by, steps, &mut awaits);
             }
         }
@@ -124,32 +269,42 @@ impl Walk<'_> {
         if let Some(by) = hidden {
             wait_for(&by, steps, &mut awaits);
             let until = format!("step `{}` has run on {}", by.step, by.host);
-            return planned(Forecast::Unknown { until }, None, awaits);
+            let need = self.need(host, instance, None);
+            return Judged { planned: planned(Forecast::Unknown { until }, None, awaits), used, need };
         }
         match verdict {
-            Ok(Verdict::Satisfied { reason, shows, result }) => Planned {
-                result: result.map(|r| *r).unwrap_or_default(),
-                ..planned(Forecast::Unchanged { reason, shows, predicted }, None, awaits)
-            },
+            Ok(Verdict::Satisfied { reason, shows, result }) => {
+                let forecast = Forecast::Unchanged { reason, shows, predicted };
+                let result = result.map(|r| *r).unwrap_or_default();
+                let planned = Planned { result, ..planned(forecast, None, awaits) };
+                Judged { planned, used, need: None }
+            }
             Ok(Verdict::Drift(change)) => {
+                let need = self.need(host, instance, Some(&change));
                 predicted
                     .extend(awaits.iter().filter(|a| !predicted.contains(a)).cloned().collect::<Vec<_>>());
-                planned(
-                    Forecast::Change { change: ChangeView::from(&change), predicted },
-                    Some(change),
-                    awaits,
-                )
+                let forecast = Forecast::Change { change: ChangeView::from(&change), predicted };
+                Judged { planned: planned(forecast, Some(change), awaits), used, need }
             }
             Ok(Verdict::Unknown { until, then, otherwise }) => {
-                let Some(by) = self.providers.of_any(&until, host, &self.names).cloned() else {
-                    let failure = Failure::new(otherwise).hint(format!("no earlier step brings {until}"));
-                    return planned(Forecast::Error { failure }, None, Vec::new());
-                };
-                wait_for(&by, steps, &mut awaits);
-                if !predicted.contains(&by) {
-                    predicted.push(by);
+                let mut need = self.need(host, instance, then.as_ref());
+                if let Some(by) = self.providers.of_any(&until, host, self.names) {
+                    wait_for(by, steps, &mut awaits);
+                    if !predicted.contains(by) {
+                        predicted.push(by.clone());
+                        used.push(by.clone());
+                    }
+                } else {
+                    let lost = self.lost.of_any(&until, host, self.names);
+                    let gone = lost.filter(|by| self.is_left_out(by, host));
+                    need = gone.map(|by| Need::resource(&until, by)).or(need);
+                    if need.is_none() {
+                        let failure = self.met_by_nobody(&until, otherwise, host, lost);
+                        used.extend(lost.cloned());
+                        return Judged { used, ..Forecast::Error { failure }.into() };
+                    }
                 }
-                match then {
+                let planned = match then {
                     Some(change) => planned(
                         Forecast::Change { change: ChangeView::from(&change), predicted },
                         Some(change),
@@ -164,10 +319,66 @@ impl Walk<'_> {
                         None,
                         awaits,
                     ),
+                };
+                Judged { planned, used, need }
+            }
+            Err(error) => Judged { used, ..Forecast::Error { failure: failure_of(&error) }.into() },
+        }
+    }
+
+    /// The failure of a step whose need nobody meets; `lost` is the step that would, but cannot work.
+    fn met_by_nobody(
+        &self,
+        until: &Resource,
+        otherwise: String,
+        own: usize,
+        lost: Option<&StepRef>,
+    ) -> Failure {
+        let hint = match (lost, self.unreached.of_any(until, own, self.names)) {
+            (Some(by), _) => format!("step `{}`, which would bring {until}, cannot work", by.step),
+            (None, Some(by)) => {
+                format!(
+                    "step `{}` of {} would bring {until}, but {} is unreachable",
+                    by.step, by.host, by.host
+                )
+            }
+            (None, None) => format!("no earlier step brings {until}"),
+        };
+        Failure::new(otherwise).hint(hint)
+    }
+
+    fn is_left_out(&self, by: &StepRef, own: usize) -> bool {
+        self.index.get(&by.host).is_some_and(|n| *n != own && self.left_out.contains_key(n))
+    }
+
+    /// What a step that is to do something needs of a host that is left out.
+    fn need(&self, host: usize, instance: &Instance, change: Option<&Change>) -> Option<Need> {
+        if self.left_out.is_empty() {
+            return None;
+        }
+        for need in instance.step.needs().iter().chain(&instance.needs) {
+            if self.providers.of(need, host, self.names).is_none()
+                && self.present.of(need, host, self.names).is_none()
+                && let Some(by) = self.lost.of(need, host, self.names).filter(|by| self.is_left_out(by, host))
+            {
+                return Some(Need::resource(need, by));
+            }
+        }
+        let out = |name: &&HostName| self.index.get(name).is_some_and(|n| self.left_out.contains_key(n));
+        for action in change.iter().flat_map(|change| &change.actions) {
+            for borrowed in &action.borrowed {
+                if let Origin::Probe(probe) = &borrowed.from
+                    && let Some(of) = probe.host.as_ref().filter(out)
+                {
+                    return Some(Need::value(borrowed.what, of));
                 }
             }
-            Err(error) => planned(Forecast::Error { failure: failure_of(&error) }, None, Vec::new()),
+            if let Some(on) = action.host.as_ref().filter(out) {
+                return Some(Need::action(on));
+            }
         }
+        let probes = instance.step.probes();
+        probes.iter().find_map(|probe| probe.host.as_ref().filter(out)).map(Need::answer)
     }
 
     fn handler(
@@ -177,7 +388,7 @@ impl Walk<'_> {
         play: usize,
         source: &StepId,
         instance: &Instance,
-    ) -> Planned {
+    ) -> Judged {
         let mut by: Vec<StepRef> = self
             .notified
             .get(&(host, play))
@@ -188,12 +399,8 @@ impl Walk<'_> {
             .collect();
         by.dedup();
         let left_over = steps.pending.iter().any(|(p, id)| *p == play && id == source);
-        let result = StepResult::default();
-        let planned = |forecast, change| Planned { forecast, change, awaits: Vec::new(), result };
         if by.is_empty() && !left_over {
-            let result = StepResult { skipped: true, ..StepResult::default() };
-            let why = "not notified".into();
-            return Planned { result, ..planned(Forecast::Skipped { why }, None) };
+            return skipped("not notified".into());
         }
         steps.readings.take_used();
         steps.readings.set_own_privilege(&instance.privilege);
@@ -201,22 +408,26 @@ impl Walk<'_> {
             Ok(Some(change)) => change,
             Ok(None) => {
                 let failure = Failure::new(format!("a `{}` step cannot be a handler", instance.kind));
-                return planned(Forecast::Error { failure }, None);
+                return Judged { used: by, ..Forecast::Error { failure }.into() };
             }
             // What it would act on comes with an earlier step: then it will run after that one.
             Err(error) => match instance.check(&steps.readings) {
                 Ok(Verdict::Unknown { until, then, .. })
-                    if self.providers.of_any(&until, host, &self.names).is_some() =>
+                    if self.providers.of_any(&until, host, self.names).is_some() =>
                 {
                     then.unwrap_or_else(|| Change::new(instance.name.clone()))
                 }
-                _ => return planned(Forecast::Error { failure: failure_of(&error) }, None),
+                _ => return Judged { used: by, ..Forecast::Error { failure: failure_of(&error) }.into() },
             },
         };
+        let need = self.need(host, instance, Some(&change));
+        let mut used = self.used(steps, host).0;
+        used.extend(by.iter().cloned());
         if by.is_empty() {
             change = change.note("an earlier run ended before it");
         }
-        planned(Forecast::Change { change: ChangeView::from(&change), predicted: by }, Some(change))
+        let forecast = Forecast::Change { change: ChangeView::from(&change), predicted: by };
+        Judged { planned: Planned { change: Some(change), ..plain(forecast) }, used, need }
     }
 
     /// The steps that leave the states which the last check used, and the one behind which it cannot see.
@@ -252,11 +463,9 @@ impl Walk<'_> {
         instance: &Instance,
         change: &Change,
     ) {
-        for resource in instance.step.provides().iter().chain(&instance.provides) {
-            self.providers.add(resource, host, &self.names, at);
-        }
+        provide(&mut self.providers, instance, host, self.names, at);
         for (resource, state) in &change.expects {
-            match locate(&resource.scope, host, &self.names) {
+            match locate(&resource.scope, host, self.names) {
                 Where::Host(n) => {
                     let here = Resource { scope: Scope::Here, ..resource.clone() };
                     hosts[n].readings.expect(here.clone(), state.clone());
@@ -283,6 +492,13 @@ impl Walk<'_> {
         for handler in &instance.notify {
             self.notified.entry((host, at.play)).or_default().push((handler.clone(), at.clone()));
         }
+    }
+}
+
+/// Notes all that a step brings.
+fn provide(providers: &mut Providers, instance: &Instance, host: usize, names: &[&Host], by: &StepRef) {
+    for resource in instance.step.provides().iter().chain(&instance.provides) {
+        providers.add(resource, host, names, by);
     }
 }
 

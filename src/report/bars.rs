@@ -61,6 +61,13 @@ impl<T: Screen> Bars<T> {
         }
     }
 
+    /// The plan is not written to this terminal: what must be known of it is told here.
+    #[must_use]
+    pub fn plan_is_elsewhere(mut self) -> Self {
+        self.log.plan_is_elsewhere();
+        self
+    }
+
     fn draw(&mut self) {
         // The user may have made the window smaller or larger.
         self.look.width = Some(usize::from(self.screen.width()).max(1));

@@ -34,13 +34,7 @@ fn sign(field: &Field) -> (char, Tone) {
 pub(crate) fn details(change: &ChangeView, indent: usize, look: Look, detail: Detail) -> Vec<String> {
     let blank = " ".repeat(indent);
     let mut out = Vec::new();
-    let names = change
-        .fields
-        .iter()
-        .map(|f| text::width(&text::clean(&f.name)))
-        .filter(|w| *w <= NAME)
-        .max()
-        .unwrap_or(0);
+    let names = column(&change.fields);
     for field in &change.fields {
         out.extend(one(field, &blank, names, look, detail));
     }
@@ -57,6 +51,11 @@ pub(crate) fn details(change: &ChangeView, indent: usize, look: Look, detail: De
         out.extend(painted(Tone::Normal, look, note, &format!("{blank}note: "), &format!("{blank}  ")));
     }
     out
+}
+
+/// The columns of the fields' names.
+fn column(fields: &[Field]) -> usize {
+    fields.iter().map(|f| text::width(&text::clean(&f.name))).filter(|w| *w <= NAME).max().unwrap_or(0)
 }
 
 fn painted(tone: Tone, look: Look, words: &str, first: &str, rest: &str) -> Vec<String> {
@@ -134,7 +133,8 @@ fn words(value: &Value) -> String {
     }
 }
 
-/// Why something failed: message, causes, command, exit code, the end of its output, what to do.
+/// Why something failed: message, causes, what still differs, exit code, the end of its output, what to do; the
+/// script of ours that was sent only for those who want to know all (`-vv`).
 pub(crate) fn failure(failure: &Failure, indent: usize, look: Look, detail: Detail) -> Vec<String> {
     let blank = " ".repeat(indent);
     let deeper = format!("{blank}  ");
@@ -142,14 +142,15 @@ pub(crate) fn failure(failure: &Failure, indent: usize, look: Look, detail: Deta
     for cause in &failure.causes {
         out.extend(painted(Tone::Normal, look, cause, &format!("{blank}because: "), &deeper));
     }
-    if let Some(command) = &failure.command {
-        let command: Vec<_> = command.trim_end().lines().collect();
-        let bound = if detail.verbose > 0 { command.len() } else { 4 };
-        let mut shown = command[..bound.min(command.len())].join("\n");
-        if command.len() > bound {
-            shown.extend(["\n", look.ellipsis()]);
-        }
-        out.extend(painted(Tone::Normal, look, &shown, &format!("{blank}command: "), &deeper));
+    if !failure.differs.is_empty() {
+        out.push(format!("{blank}still differs, found -> wanted:"));
+        let names = column(&failure.differs);
+        // The differences are the reason: they are shown with `--no-diff` as well, if not at their full length.
+        let detail = Detail { diff: true, ..detail };
+        out.extend(failure.differs.iter().flat_map(|field| one(field, &deeper, names, look, detail)));
+    }
+    if let Some(command) = failure.command.as_ref().filter(|_| detail.verbose > 1) {
+        out.extend(painted(Tone::Normal, look, command.trim_end(), &format!("{blank}command: "), &deeper));
     }
     if let Some(code) = failure.code {
         let meaning = match code {

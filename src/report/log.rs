@@ -27,6 +27,8 @@ pub(crate) struct Log {
     /// The plan has been shown.
     planned: bool,
     applied: bool,
+    /// The plan goes where whoever reads this does not see it.
+    plan_elsewhere: bool,
 }
 
 impl Log {
@@ -42,7 +44,13 @@ impl Log {
             recap: recap::Recap::default(),
             planned: false,
             applied: false,
+            plan_elsewhere: false,
         }
+    }
+
+    /// Tells of the plan what must be known before it is applied.
+    pub(crate) fn plan_is_elsewhere(&mut self) {
+        self.plan_elsewhere = true;
     }
 
     /// The terminal has this many columns now.
@@ -72,6 +80,9 @@ impl Log {
             }
             // Those that could not be reached before are listed in the plan.
             Body::HostUnreachable { host, failure } if self.planned => self.unreachable(host, failure),
+            Body::HostLeftOut { host, reasons, .. } if self.plan_elsewhere && self.mode == Mode::Apply => {
+                self.line(host, "left out", Tone::Bad, &reasons.join("\n"))
+            }
             Body::Warning { host, message } => self.warning(host.as_ref(), message),
             Body::StepFinished(finished) => self.finished(finished),
             Body::StepRetried { at, left, failure } if !self.detail.quiet => {
@@ -125,7 +136,7 @@ impl Log {
         let shown = match finished.outcome {
             // The host has been reported already.
             Outcome::Unreachable => false,
-            Outcome::Unchanged | Outcome::Skipped => {
+            Outcome::Unchanged | Outcome::Skipped | Outcome::NotReached => {
                 self.detail.verbose > 0 || (!finished.shows.is_empty() && !self.detail.quiet)
             }
             _ => !self.detail.quiet || bad,
@@ -137,7 +148,7 @@ impl Log {
         if !finished.reason.is_empty() {
             words = format!("{words}: {}", text::clean(&finished.reason));
         }
-        if finished.outcome != Outcome::Skipped && finished.outcome != Outcome::Unchanged {
+        if !matches!(finished.outcome, Outcome::Skipped | Outcome::NotReached | Outcome::Unchanged) {
             // Not to be broken within.
             let took = text::duration(finished.took_ms).replace(' ', "\u{a0}");
             words = format!("{words}  ({took})");
@@ -149,7 +160,11 @@ impl Log {
         if let Some(change) = &finished.change
             && !self.detail.quiet
         {
-            if bad {
+            // Where the one action has failed, the failure names it.
+            let named = finished.failure.as_ref().is_some_and(|f| f.code.is_some())
+                && change.actions.len() == 1
+                && change.actions[0] == change.summary;
+            if bad && !named {
                 let was = format!("was to {}", text::clean(&change.summary));
                 out.extend(text::wrap(&was, self.look.width, &" ".repeat(indent), &" ".repeat(indent + 2)));
             }
@@ -242,7 +257,9 @@ pub(crate) fn outcome(outcome: Outcome) -> (&'static str, Tone) {
         Outcome::WouldChange => ("would change", Tone::Change),
         Outcome::Unknown => ("unknown", Tone::Warn),
         Outcome::Skipped => ("skipped", Tone::Dim),
+        Outcome::NotReached => ("not reached", Tone::Dim),
         Outcome::Failed => ("failed", Tone::Bad),
         Outcome::Unreachable => ("unreachable", Tone::Bad),
+        Outcome::LeftOut => ("left out", Tone::Bad),
     }
 }

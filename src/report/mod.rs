@@ -25,3 +25,4 @@ pub use plan::PlanText;
 pub use reporter::{All, Driver, Reporter, Tally};
 pub use style::{Detail, Look};
 pub use table::{markdown, table};
+pub(crate) use text::hosts as host_list;

@@ -18,6 +18,13 @@ impl Plain {
     pub fn new(out: Box<dyn Write + Send>, look: Look, detail: Detail) -> Self {
         Self { out, log: Log::new(look, detail) }
     }
+
+    /// The plan is not written where these lines are: what must be known of it is told here.
+    #[must_use]
+    pub fn plan_is_elsewhere(mut self) -> Self {
+        self.log.plan_is_elsewhere();
+        self
+    }
 }
 
 impl std::fmt::Debug for Plain {

@@ -2,14 +2,14 @@
 //!
 //! Entries are merged as they come, so that memory grows with what differs and not with the number of hosts.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::io::Write;
 
 use super::reporter::Reporter;
 use super::style::{Detail, Look, Tone};
 use super::{change, text};
-use crate::event::{Body, Counts, Entry, Event, Forecast, Outcome, PlayInfo, StepRef, Summary};
+use crate::event::{Body, Counts, Entry, Event, Forecast, Mode, Outcome, PlayInfo, StepRef, Summary};
 use crate::model::{Failure, HostName, Place, StepId};
 
 /// Parts of a list of hosts before "and N more".
@@ -65,6 +65,8 @@ struct Group {
     predicted: Vec<Earlier>,
     /// Indices into the inventory.
     hosts: Vec<usize>,
+    /// Further steps of a host that cannot work for the very same reason.
+    further: HashMap<usize, usize>,
     /// The earliest position at which a host has it: orders the turns of a loop.
     position: usize,
 }
@@ -90,13 +92,21 @@ struct Plan {
     positions: Vec<usize>,
     names: HashMap<(usize, StepId), String>,
     predicted: usize,
+    /// The steps that cannot work, and those that are as described, on whatever number of hosts.
+    failed: HashSet<(usize, StepId)>,
+    unchanged: HashSet<(usize, StepId)>,
+    /// By host and the hash of a failure: the first group that tells of it.
+    told: HashMap<(usize, u64), usize>,
     unreachable: Vec<(usize, Failure)>,
+    left_out: Vec<(usize, Vec<String>)>,
+    mode: Option<Mode>,
 }
 
 impl Plan {
     fn take(&mut self, body: &Body, detail: Detail) {
         match body {
-            Body::RunStarted { hosts, plays, .. } => {
+            Body::RunStarted { hosts, plays, mode, .. } => {
+                self.mode = Some(*mode);
                 self.hosts.clone_from(hosts);
                 self.index = hosts.iter().enumerate().map(|(n, h)| (h.clone(), n)).collect();
                 self.positions = vec![0; hosts.len()];
@@ -106,6 +116,11 @@ impl Plan {
             Body::HostUnreachable { host, failure } => {
                 if let Some(&host) = self.index.get(host) {
                     self.unreachable.push((host, failure.clone()));
+                }
+            }
+            Body::HostLeftOut { host, reasons, .. } => {
+                if let Some(&host) = self.index.get(host) {
+                    self.left_out.push((host, reasons.clone()));
                 }
             }
             Body::Planned(entry) => self.entry(entry, detail),
@@ -123,16 +138,31 @@ impl Plan {
         self.names
             .entry((entry.at.play, entry.at.step.clone()))
             .or_insert_with(|| text::clean(&entry.name).into_owned());
+        let step = (entry.at.play, entry.at.step.clone());
+        match entry.forecast.outcome() {
+            Outcome::Failed => self.failed.insert(step),
+            Outcome::Unchanged => self.unchanged.insert(step),
+            _ => false,
+        };
         let (forecast, rests_on) = split(&entry.forecast);
         if matches!(entry.forecast, Forecast::Change { .. }) && !rests_on.is_empty() {
             self.predicted += 1;
         }
         let shown = match forecast.outcome() {
             Outcome::Unchanged | Outcome::Skipped => detail.verbose > 0 || !shows(&forecast).is_empty(),
-            Outcome::Unreachable => false,
+            Outcome::Unreachable | Outcome::LeftOut => false,
             _ => true,
         };
         if !shown {
+            return;
+        }
+        // A password that `sudo` does not take is wrong for every step: once is enough.
+        let failure = match &forecast {
+            Forecast::Error { failure } => Some((host, hash_of(failure))),
+            _ => None,
+        };
+        if let Some(group) = failure.and_then(|failure| self.told.get(&failure)) {
+            *self.groups[*group].further.entry(host).or_default() += 1;
             return;
         }
         let predicted: Vec<_> = rests_on
@@ -145,7 +175,7 @@ impl Plan {
             .collect();
         let mut hasher = DefaultHasher::new();
         (entry.at.play, &entry.at.step, &entry.name, &predicted).hash(&mut hasher);
-        serde_json::to_string(&forecast).expect("a forecast has string keys only").hash(&mut hasher);
+        hash_of(&forecast).hash(&mut hasher);
         let same = self.by_content.entry(hasher.finish()).or_default();
         let found = same.iter().copied().find(|&g| {
             let group = &self.groups[g];
@@ -155,6 +185,9 @@ impl Plan {
                 && group.predicted == predicted
                 && group.forecast == forecast
         });
+        if let Some(failure) = failure {
+            self.told.insert(failure, found.unwrap_or(self.groups.len()));
+        }
         if let Some(group) = found {
             let group = &mut self.groups[group];
             group.hosts.push(host);
@@ -172,6 +205,7 @@ impl Plan {
             forecast,
             predicted,
             hosts: vec![host],
+            further: HashMap::new(),
             position,
         });
     }
@@ -226,7 +260,8 @@ impl Plan {
             }
         }
         self.not_reached(&mut out, look, detail);
-        let line = result(summary, self.predicted);
+        self.not_taken(&mut out, look);
+        let line = self.result(summary);
         out.extend(text::wrap(&line, look.width, "", "").into_iter().map(|l| look.paint(Tone::Strong, &l)));
         let mut text = out.join("\n");
         text.push('\n');
@@ -313,8 +348,17 @@ impl Plan {
                 let words = format!("cannot be said before {}", text::clean(until));
                 out.extend(text::wrap(&words, look.width, "      ", "        "));
             }
-            Forecast::Error { failure } => out.extend(change::failure(failure, 6, look, detail)),
-            Forecast::Unchanged { .. } | Forecast::Skipped { .. } | Forecast::Unreachable => {}
+            Forecast::Error { failure } => {
+                out.extend(change::failure(failure, 6, look, detail));
+                if let Some(most) = group.further.values().max() {
+                    let words = format!("(the same with {})", text::count(*most, "more step"));
+                    out.extend(text::wrap(&words, look.width, "      ", "        "));
+                }
+            }
+            Forecast::Unchanged { .. }
+            | Forecast::Skipped { .. }
+            | Forecast::Unreachable
+            | Forecast::LeftOut => {}
         }
         out
     }
@@ -364,6 +408,107 @@ impl Plan {
         }
         out.push(String::new());
     }
+
+    /// The hosts that are left out, and why; those with the same reasons once.
+    fn not_taken(&mut self, out: &mut Vec<String>, look: Look) {
+        if self.left_out.is_empty() {
+            return;
+        }
+        self.left_out.sort_by_key(|(host, _)| *host);
+        let title = format!("Left out: {}", text::count(self.left_out.len(), "host"));
+        out.push(look.paint(Tone::Strong, &title));
+        let mut said: Vec<(&[String], Vec<&HostName>)> = Vec::new();
+        for (host, reasons) in &self.left_out {
+            let name = &self.hosts[*host];
+            match said.iter_mut().find(|(r, _)| r == reasons) {
+                Some((_, hosts)) => hosts.push(name),
+                None => said.push((reasons, vec![name])),
+            }
+        }
+        for (reasons, hosts) in said {
+            out.extend(text::wrap(&text::hosts(&hosts, HOSTS), look.width, "  ", "    "));
+            for reason in reasons {
+                let reason = text::clean(reason);
+                out.extend(
+                    text::wrap(&reason, look.width, "    ", "      ")
+                        .iter()
+                        .map(|l| look.paint(Tone::Bad, l)),
+                );
+            }
+        }
+        out.push(String::new());
+    }
+
+    /// The last line of a plan.
+    fn result(&self, summary: &Summary) -> String {
+        let total = summary.total;
+        let hosts = |pick: fn(&Counts) -> usize| {
+            text::count(summary.hosts.values().filter(|c| pick(c) > 0).count(), "host")
+        };
+        let mut rest = Vec::new();
+        let to_do = total.would_change + total.unknown + total.failed > 0;
+        if total.would_change > 0 {
+            let share =
+                if self.predicted > 0 { format!(" ({} predicted)", self.predicted) } else { String::new() };
+            rest.push(format!("{} to change{share} on {}", total.would_change, hosts(|c| c.would_change)));
+        }
+        for (n, word) in [
+            (total.unknown, "not known yet"),
+            (if to_do { total.unchanged } else { 0 }, "unchanged"),
+            (total.skipped, "skipped"),
+        ] {
+            if n > 0 {
+                rest.push(format!("{n} {word}"));
+            }
+        }
+        let rest = rest.join(", ");
+        let known = total != Counts::default();
+        let gone = summary.unreachable.len();
+        let mut line = if total.failed > 0 {
+            let rest = if rest.is_empty() { rest } else { format!("; {rest}") };
+            format!(
+                "Plan: {} cannot work on {}{rest}.",
+                text::count(self.failed.len(), "step"),
+                hosts(|c| c.failed)
+            )
+        } else if to_do {
+            format!("Plan: {rest}.")
+        } else if total.unchanged > 0 {
+            let n = self.unchanged.len();
+            let are = if n == 1 { "is" } else { "are" };
+            let rest = if rest.is_empty() { rest } else { format!(", {rest}") };
+            format!(
+                "Nothing to do: {} {are} as described on {}{rest}.",
+                text::count(n, "step"),
+                hosts(|c| c.unchanged)
+            )
+        } else if known {
+            format!("Nothing to do: {rest}.")
+        } else if gone > 0 && gone == self.hosts.len() {
+            return match gone {
+                1 => "No plan: the host cannot be reached.".into(),
+                n => format!("No plan: none of the {n} hosts can be reached."),
+            };
+        } else {
+            "Nothing to do: no step is for these hosts.".into()
+        };
+        for (n, word) in [(gone, "unreachable"), (summary.left_out.len(), "left out")] {
+            if n > 0 {
+                line.extend([" ", &text::count(n, "host"), " ", word, "."]);
+            }
+        }
+        if let Some(why) = summary.blocked.as_ref().filter(|_| self.mode == Some(Mode::Plan)) {
+            line.extend([" An apply would change nothing: ", &text::clean(why), "."]);
+        }
+        line
+    }
+}
+
+/// Equal values have equal hashes, and others as good as never.
+fn hash_of(value: &impl serde::Serialize) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    serde_json::to_string(value).expect("an event has string keys only").hash(&mut hasher);
+    hasher.finish()
 }
 
 /// Takes what a forecast rests on out of it.
@@ -394,7 +539,7 @@ fn mark(forecast: &Forecast) -> (char, Tone) {
         Forecast::Unchanged { .. } => ('=', Tone::Good),
         Forecast::Skipped { .. } => ('.', Tone::Dim),
         Forecast::Unknown { .. } => ('?', Tone::Warn),
-        Forecast::Error { .. } | Forecast::Unreachable => ('x', Tone::Bad),
+        Forecast::Error { .. } | Forecast::Unreachable | Forecast::LeftOut => ('x', Tone::Bad),
     }
 }
 
@@ -425,45 +570,4 @@ fn play_counts(counts: &Counts) -> String {
         parts.insert(0, "nothing to do".into());
     }
     parts.join(", ")
-}
-
-/// The last line of a plan.
-fn result(summary: &Summary, predicted: usize) -> String {
-    let total = summary.total;
-    let hosts = |pick: fn(&Counts) -> usize| {
-        text::count(summary.hosts.values().filter(|c| pick(c) > 0).count(), "host")
-    };
-    let mut rest = Vec::new();
-    let to_do = total.would_change + total.unknown + total.failed > 0;
-    if total.would_change > 0 {
-        let share = if predicted > 0 { format!(" ({predicted} predicted)") } else { String::new() };
-        rest.push(format!("{} to change{share} on {}", total.would_change, hosts(|c| c.would_change)));
-    }
-    if total.unknown > 0 {
-        rest.push(format!("{} not known yet", total.unknown));
-    }
-    if to_do && total.unchanged > 0 {
-        rest.push(format!("{} unchanged", total.unchanged));
-    }
-    if total.skipped > 0 {
-        rest.push(format!("{} skipped", total.skipped));
-    }
-    let mut line = if total.failed > 0 {
-        let rest = if rest.is_empty() { String::new() } else { format!("; {}", rest.join(", ")) };
-        format!("Plan: {} cannot work on {}{rest}.", text::count(total.failed, "step"), hosts(|c| c.failed))
-    } else if to_do {
-        format!("Plan: {}.", rest.join(", "))
-    } else if total.unchanged > 0 {
-        let (steps, are) =
-            (text::count(total.unchanged, "step"), if total.unchanged == 1 { "is" } else { "are" });
-        let rest = if rest.is_empty() { String::new() } else { format!(", {}", rest.join(", ")) };
-        format!("Nothing to do: {steps} {are} as described on {}{rest}.", hosts(|c| c.unchanged))
-    } else {
-        let rest = if rest.is_empty() { "no step is for these hosts".into() } else { rest.join(", ") };
-        format!("Nothing to do: {rest}.")
-    };
-    if !summary.unreachable.is_empty() {
-        line.extend([" ", &text::count(summary.unreachable.len(), "host"), " unreachable."]);
-    }
-    line
 }

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use super::reporter::Tally;
+use super::reporter::{Tally, WorkTime};
 use super::style::{Look, Tone};
 use super::text;
 use crate::event::{Body, Event, Mode, Outcome, PlayInfo, Summary};
@@ -30,6 +30,7 @@ pub(crate) struct Progress {
     expected: usize,
     done: usize,
     tally: Tally,
+    time: WorkTime,
     /// Nothing moves: before the start, while the user reads the plan, after the end.
     still: bool,
 }
@@ -37,6 +38,8 @@ pub(crate) struct Progress {
 #[derive(Debug, Default)]
 struct Host {
     busy: Option<Busy>,
+    /// Its entries in the plan.
+    planned: usize,
     settled: bool,
 }
 
@@ -50,6 +53,7 @@ struct Busy {
 impl Progress {
     pub(crate) fn take(&mut self, event: &Event) {
         self.tally.take(&event.body);
+        self.time.take(event);
         match &event.body {
             Body::RunStarted { mode, hosts, plays, .. } => {
                 self.mode = Some(*mode);
@@ -66,7 +70,18 @@ impl Progress {
                     host.busy = None;
                 }
             }
-            Body::Planned(_) => self.done += 1,
+            // Of a host that does nothing, no step will end.
+            Body::Planned(entry) if entry.forecast.outcome() == Outcome::Unreachable => {}
+            Body::Planned(entry) => {
+                self.done += 1;
+                if let Some(host) = self.host(&entry.at.host) {
+                    host.planned += 1;
+                }
+            }
+            Body::HostLeftOut { host, .. } => {
+                let planned = self.host(host).map_or(0, |host| host.planned);
+                self.done = self.done.saturating_sub(planned);
+            }
             Body::PlanFinished { .. } => {
                 self.expected = self.done;
                 self.done = 0;
@@ -160,7 +175,7 @@ impl Progress {
         out
     }
 
-    /// `NFS server  ━━━━━━━━━───────────  12/40 steps  8 changed  1 failed  0:42`
+    /// `NFS server  ━━━━━━━━━───────────  12/40 done  8 changed  1 failed  0:42`
     fn overall(&self, columns: usize, look: Look, now_ms: u64) -> String {
         let summary: &Summary = &self.tally.summary;
         let asking = self.done == 0 && self.play.is_none();
@@ -168,7 +183,7 @@ impl Progress {
             ("asking".to_owned(), self.answered, self.names.len(), "hosts")
         } else if self.mode == Some(Mode::Apply) || self.mode == Some(Mode::Plan) {
             let title = self.play.and_then(|n| self.plays.get(n)).map_or("planning", |p| p.title.as_str());
-            (text::clean(title).into_owned(), self.done, self.expected.max(self.done), "steps")
+            (text::clean(title).into_owned(), self.done, self.expected.max(self.done), "done")
         } else {
             ("asking".to_owned(), self.done, self.names.len(), "hosts")
         };
@@ -177,13 +192,14 @@ impl Progress {
         for (n, word, tone) in [
             (total.failed, "failed", Tone::Bad),
             (summary.unreachable.len(), "unreachable", Tone::Bad),
+            (summary.left_out.len(), "left out", Tone::Bad),
             (total.changed, "changed", Tone::Change),
         ] {
             if n > 0 {
                 tail.push((tone, format!("{n} {word}")));
             }
         }
-        tail.push((Tone::Dim, text::clock(now_ms)));
+        tail.push((Tone::Dim, text::clock(self.time.of(now_ms))));
         let wide = |tail: &[(Tone, String)]| tail.iter().map(|(_, t)| text::width(t) + 2).sum::<usize>();
         // What does not fit goes: first the time, then the lesser counts.
         while tail.len() > 1 && wide(&tail) > columns {

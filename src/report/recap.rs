@@ -1,11 +1,12 @@
 //! The end of an apply: host by host how often each outcome came up, what failed, and one line for all.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
+use super::reporter::WorkTime;
 use super::style::{Detail, Look, Tone};
 use super::text;
 use crate::event::{Body, Counts, Event, Finished, Outcome, Summary};
-use crate::model::HostName;
+use crate::model::{HostName, StepId};
 
 /// Up to so many hosts have a line each; of more, those with equal counts share one.
 const SINGLE: usize = 24;
@@ -22,17 +23,34 @@ pub(crate) struct Recap {
     hosts: Vec<HostName>,
     failures: Vec<Finished>,
     failed: usize,
+    /// The steps that failed, and those that are as described, on whatever number of hosts.
+    failed_steps: HashSet<(usize, StepId)>,
+    unchanged_steps: HashSet<(usize, StepId)>,
     unreachable: HashMap<HostName, String>,
+    left_out: HashMap<HostName, String>,
+    time: WorkTime,
     at_ms: u64,
 }
 
 impl Recap {
     pub(crate) fn take(&mut self, event: &Event) {
-        self.at_ms = event.at_ms;
+        self.time.take(event);
+        self.at_ms = self.time.of(event.at_ms);
+        if let Body::StepFinished(finished) = &event.body {
+            let step = (finished.at.play, finished.at.step.clone());
+            match finished.outcome {
+                Outcome::Failed => self.failed_steps.insert(step),
+                Outcome::Unchanged => self.unchanged_steps.insert(step),
+                _ => false,
+            };
+        }
         match &event.body {
             Body::RunStarted { hosts, .. } => self.hosts.clone_from(hosts),
             Body::HostUnreachable { host, failure } => {
                 self.unreachable.insert(host.clone(), failure.message.clone());
+            }
+            Body::HostLeftOut { host, reasons, .. } => {
+                self.left_out.insert(host.clone(), reasons.first().cloned().unwrap_or_default());
             }
             Body::StepFinished(finished) if finished.outcome == Outcome::Failed => {
                 self.failed += 1;
@@ -46,7 +64,9 @@ impl Recap {
 
     pub(crate) fn render(&self, summary: &Summary, look: Look, detail: Detail) -> Vec<String> {
         let mut out = Vec::new();
-        let calm = summary.total.changed + summary.total.failed == 0 && summary.unreachable.is_empty();
+        let Summary { total, unreachable, left_out, interrupted, .. } = summary;
+        let whole = unreachable.is_empty() && left_out.is_empty() && total.not_reached == 0 && !interrupted;
+        let calm = total.changed + total.failed == 0 && whole;
         if !detail.quiet && (!calm || detail.verbose > 0) {
             out.push(String::new());
             self.table(summary, look, &mut out);
@@ -58,24 +78,20 @@ impl Recap {
         if !detail.quiet {
             out.push(String::new());
         }
-        let tone =
-            if summary.total.failed > 0 || !summary.unreachable.is_empty() { Tone::Bad } else { Tone::Good };
+        let tone = if total.failed == 0 && whole { Tone::Good } else { Tone::Bad };
         let line = self.result(summary);
         out.extend(text::wrap(&line, look.width, "", "").iter().map(|l| look.paint(tone, l)));
         out
     }
 
     fn table(&self, summary: &Summary, look: Look, out: &mut Vec<String>) {
-        let none = Counts::default();
         let mut rows: Vec<Row<'_>> = Vec::new();
         for host in &self.hosts {
-            let counts = summary.hosts.get(host).unwrap_or(&none);
-            let counts = if summary.unreachable.contains(host) { None } else { Some(counts) };
-            let equal =
-                rows.iter_mut().find(|(_, c)| self.hosts.len() > SINGLE && *c == counts && c.is_some());
+            let standing = self.standing(host, summary);
+            let equal = rows.iter_mut().find(|(_, known)| self.hosts.len() > SINGLE && *known == standing);
             match equal {
                 Some((hosts, _)) => hosts.push(host),
-                None => rows.push((vec![host], counts)),
+                None => rows.push((vec![host], standing)),
             }
         }
         let columns: Vec<_> = COLUMNS.into_iter().filter(|(_, _, pick)| pick(&summary.total) > 0).collect();
@@ -88,7 +104,7 @@ impl Recap {
             .collect();
         let numbers: usize = columns.iter().map(|(word, ..)| word.len() + 2).sum();
         if look.width.is_some_and(|w| w < numbers + NAME) {
-            return self.list(&labels, &rows, &columns, look, out);
+            return list(&labels, &rows, &columns, look, out);
         }
         let room = look.width.map_or(60, |w| w.saturating_sub(numbers)).clamp(8, 60);
         let names = labels.iter().map(|l| text::width(l)).max().unwrap_or(0).clamp(4, room);
@@ -97,21 +113,16 @@ impl Recap {
             head.extend(["  ", word]);
         }
         out.push(look.paint(Tone::Dim, &head));
-        for (label, (hosts, counts)) in labels.iter().zip(&rows) {
+        for (label, (_, standing)) in labels.iter().zip(&rows) {
             let label = text::pad(&text::cut(label, names, look.ellipsis()), names);
-            let Some(counts) = counts else {
-                let why = self
-                    .unreachable
-                    .get(hosts[0])
-                    .map(|w| format!(": {}", text::clean(w)))
-                    .unwrap_or_default();
-                let room = look.width.map_or(usize::MAX, |w| w.saturating_sub(names + 2));
-                let words = format!("unreachable{why}");
-                out.push(format!(
-                    "{label}  {}",
-                    look.paint(Tone::Bad, &text::cut(&words, room, look.ellipsis()))
-                ));
-                continue;
+            let counts = match standing {
+                Standing::Counts(counts) => counts,
+                Standing::Words(tone, words) => {
+                    let room = look.width.map_or(usize::MAX, |w| w.saturating_sub(names + 2));
+                    let words = text::cut(words, room, look.ellipsis());
+                    out.push(format!("{label}  {}", look.paint(*tone, &words)));
+                    continue;
+                }
             };
             let mut line = label;
             for (word, tone, pick) in &columns {
@@ -124,29 +135,23 @@ impl Recap {
         }
     }
 
-    /// The table where it has no room: a line, or as many as it takes, for each host.
-    fn list(
-        &self,
-        labels: &[String],
-        rows: &[Row<'_>],
-        columns: &[Column],
-        look: Look,
-        out: &mut Vec<String>,
-    ) {
-        for (label, (hosts, counts)) in labels.iter().zip(rows) {
-            let words = match counts {
-                None => {
-                    let why = self.unreachable.get(hosts[0]).map(|w| format!(": {}", text::clean(w)));
-                    format!("unreachable{}", why.unwrap_or_default())
-                }
-                Some(counts) => {
-                    let parts = columns.iter().map(|(word, _, pick)| (pick(counts), word));
-                    let parts: Vec<_> =
-                        parts.filter(|(n, _)| *n > 0).map(|(n, word)| format!("{n} {word}")).collect();
-                    if parts.is_empty() { "nothing done".into() } else { parts.join(", ") }
-                }
-            };
-            out.extend(text::wrap(&format!("{label}  {words}"), look.width, "", "    "));
+    /// How a host came off: a row of zeros would not tell one that was never begun from one with nothing to do.
+    fn standing(&self, host: &HostName, summary: &Summary) -> Standing {
+        let with = |word: &str, why: Option<&String>| {
+            let why = why.map(|w| format!(": {}", text::clean(w))).unwrap_or_default();
+            Standing::Words(Tone::Bad, format!("{word}{why}"))
+        };
+        if summary.unreachable.contains(host) {
+            return with("unreachable", self.unreachable.get(host));
+        }
+        if let Some(why) = self.left_out.get(host) {
+            return with("left out", Some(why));
+        }
+        let counts = summary.hosts.get(host).copied().unwrap_or_default();
+        match (counts.ended() - counts.not_reached, counts.not_reached) {
+            (0, 0) => Standing::Words(Tone::Dim, "no step is for it".into()),
+            (0, n) => Standing::Words(Tone::Warn, format!("not reached: {}", text::count(n, "step"))),
+            _ => Standing::Counts(counts),
         }
     }
 
@@ -158,8 +163,13 @@ impl Recap {
         let mut failures: Vec<_> = self.failures.iter().collect();
         failures.sort_by_key(|f| order.get(&f.at.host));
         for f in failures {
-            let why =
-                f.failure.as_ref().map(|w| format!(": {}", text::clean(&w.message))).unwrap_or_default();
+            let why = f.failure.as_ref().map_or_else(String::new, |w| {
+                let code = w.code.map_or_else(String::new, |code| format!(", exit code {code}"));
+                let fields: Vec<_> = w.differs.iter().map(|field| text::clean(&field.name)).collect();
+                let fields =
+                    if fields.is_empty() { String::new() } else { format!(" ({})", fields.join(", ")) };
+                format!(": {}{code}{fields}", text::clean(&w.message))
+            });
             let words = format!("{}  {} ({}){why}", f.at.host, text::clean(&f.name), f.place);
             out.extend(text::wrap(&words, look.width, "  ", "      "));
         }
@@ -183,38 +193,80 @@ impl Recap {
                 parts.push(format!("{n} {word}"));
             }
         }
+        if total.not_reached > 0 {
+            parts.push(format!("{} not reached on {}", total.not_reached, hosts(|c| c.not_reached)));
+        }
         let rest = parts.join(", ");
         let took = text::duration(self.at_ms);
-        let mut line = if total.failed > 0 {
+        let failed =
+            || format!("{} on {}", text::count(self.failed_steps.len(), "step"), hosts(|c| c.failed));
+        let mut line = if summary.interrupted {
+            let failed = if total.failed > 0 { format!("{} failed", failed()) } else { String::new() };
+            let said: Vec<_> = [failed, rest].into_iter().filter(|words| !words.is_empty()).collect();
+            format!(
+                "Interrupted: {}",
+                if said.is_empty() { "nothing was done".into() } else { said.join(", ") }
+            )
+        } else if total.failed > 0 {
             let rest = if rest.is_empty() { rest } else { format!("; {rest}") };
-            format!("Failed: {} on {}{rest}", text::count(total.failed, "step"), hosts(|c| c.failed))
+            format!("Failed: {}{rest}", failed())
+        } else if total.not_reached > 0 {
+            format!("Stopped: {rest}")
         } else if total.changed > 0 {
             format!("Done: {rest}")
         } else if total.unchanged > 0 {
             let skipped =
                 if total.skipped > 0 { format!(", {} skipped", total.skipped) } else { String::new() };
-            let are = if total.unchanged == 1 { "is" } else { "are" };
-            let steps = text::count(total.unchanged, "step");
+            let n = self.unchanged_steps.len();
+            let are = if n == 1 { "is" } else { "are" };
+            let steps = text::count(n, "step");
             format!("Nothing to do: {steps} {are} as described on {}{skipped}", hosts(|c| c.unchanged))
         } else {
             "Nothing was done".into()
         };
         line.extend([" (", &took, ")."]);
-        if !summary.unreachable.is_empty() {
-            line.extend([" ", &text::count(summary.unreachable.len(), "host"), " unreachable."]);
+        for (list, word) in [(&summary.unreachable, "unreachable"), (&summary.left_out, "left out")] {
+            if !list.is_empty() {
+                line.extend([" ", &text::count(list.len(), "host"), " ", word, "."]);
+            }
         }
         line
     }
 }
 
-/// Hosts with equal counts; no counts for one that could not be reached.
-type Row<'a> = (Vec<&'a HostName>, Option<&'a Counts>);
+/// The table where it has no room: a line, or as many as it takes, for each host.
+fn list(labels: &[String], rows: &[Row<'_>], columns: &[Column], look: Look, out: &mut Vec<String>) {
+    for (label, (_, standing)) in labels.iter().zip(rows) {
+        let words = match standing {
+            Standing::Words(_, words) => words.clone(),
+            Standing::Counts(counts) => {
+                let parts = columns.iter().map(|(word, _, pick)| (pick(counts), word));
+                let parts: Vec<_> =
+                    parts.filter(|(n, _)| *n > 0).map(|(n, word)| format!("{n} {word}")).collect();
+                parts.join(", ")
+            }
+        };
+        out.extend(text::wrap(&format!("{label}  {words}"), look.width, "", "    "));
+    }
+}
+
+/// Hosts that came off alike.
+type Row<'a> = (Vec<&'a HostName>, Standing);
+
+/// How a host came off.
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Standing {
+    Counts(Counts),
+    /// There is nothing to count: why.
+    Words(Tone, String),
+}
 
 type Column = (&'static str, Tone, fn(&Counts) -> usize);
 
-const COLUMNS: [Column; 4] = [
+const COLUMNS: [Column; 5] = [
     ("changed", Tone::Change, |c| c.changed),
     ("unchanged", Tone::Good, |c| c.unchanged),
     ("skipped", Tone::Normal, |c| c.skipped),
+    ("not reached", Tone::Warn, |c| c.not_reached),
     ("failed", Tone::Bad, |c| c.failed),
 ];

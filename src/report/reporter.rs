@@ -68,6 +68,33 @@ impl Tally {
     }
 }
 
+/// The time that a run took, without that which the user took to answer.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct WorkTime {
+    planned_ms: Option<u64>,
+    asked_ms: u64,
+}
+
+impl WorkTime {
+    /// Takes in one event: between the end of the plan and the first playbook, nothing but the user is waited for.
+    pub(crate) fn take(&mut self, event: &Event) {
+        match event.body {
+            Body::PlanFinished { .. } => self.planned_ms = Some(event.at_ms),
+            Body::PlayStarted { .. } => {
+                if let Some(planned_ms) = self.planned_ms.take() {
+                    self.asked_ms = event.at_ms.saturating_sub(planned_ms);
+                }
+            }
+            _ => {}
+        }
+    }
+
+    /// The time worked when the run's clock shows `at_ms`.
+    pub(crate) fn of(self, at_ms: u64) -> u64 {
+        at_ms.saturating_sub(self.asked_ms)
+    }
+}
+
 /// How often a display that moves is drawn anew.
 const TICK: Duration = Duration::from_millis(100);
 

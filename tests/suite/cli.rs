@@ -126,7 +126,169 @@ fn a_host_that_is_gone_is_told_and_counts_less_than_a_failure() {
     let (code, out, err) = sandbox.run(&["apply", "site.toml", "--yes"]);
     assert_eq!(code, 1, "{out}");
     assert!(out.contains("  x Data  on here\n"), "{out}");
-    assert!(err.contains("Nothing was changed: the plan has steps that cannot work."), "{err}");
+    assert!(err.contains("Nothing was changed: no host is left."), "{err}");
+}
+
+#[test]
+fn check_speaks_json() {
+    let sandbox = Sandbox::new();
+    let lines = |line: &[&str]| {
+        let (code, out, err) = sandbox.run(line);
+        assert_eq!(err, "");
+        let parse = |l: &str| serde_json::from_str::<serde_json::Value>(l).unwrap();
+        (code, out.lines().map(parse).collect::<Vec<_>>())
+    };
+    let (code, good) = lines(&["check", "site.toml", "--format", "json"]);
+    let end = serde_json::json!(
+        { "event": "checked", "errors": 0, "warnings": 0, "playbooks": 1, "steps": 2, "hosts": 2 }
+    );
+    assert_eq!((code, good), (0, vec![end]));
+    sandbox.write(
+        "bad.toml",
+        "title = \"x\"\nhosts = \"here\"\n[[step]]\nname = \"é\"\nfile = { pth = \"/x\" }\n[[step]]\ncommand = { run = \"x\", always = true }\n",
+    );
+    let (code, bad) = lines(&["check", "bad.toml", "--format", "json", "-q"]);
+    assert_eq!(code, 3);
+    let of = |n: usize, key: &str| bad[n][key].to_string();
+    assert_eq!((of(0, "severity"), of(0, "message")), ("\"error\"".into(), "\"unknown key `pth`\"".into()));
+    let at: Vec<_> = ["file", "line", "column", "end_line", "end_column"].map(|key| of(0, key)).into();
+    assert_eq!(at, ["\"bad.toml\"", "5", "10", "5", "13"]);
+    assert!(of(0, "help").contains("path"), "{bad:?}");
+    let end = bad.last().unwrap();
+    assert_eq!(end["event"], "checked");
+    assert!(end["errors"].as_u64() > Some(0) && end.get("hosts").is_none(), "{end}");
+    let lint = bad.iter().find(|l| l["severity"] == "warning").unwrap();
+    assert_eq!(lint["lint"], "always-runs");
+    let (code, missing) = lines(&["check", "site.toml", "--format", "json", "-i", "none.toml"]);
+    assert_eq!((code, missing[0]["message"].as_str()), (3, Some("there is no inventory at none.toml")));
+}
+
+#[test]
+fn a_step_without_a_name_and_each_turn_of_a_loop_are_told_apart() {
+    let sandbox = Sandbox::new();
+    let folder = sandbox.path().display().to_string();
+    sandbox.write(
+        "names.toml",
+        &format!(
+            "title = \"x\"\nhosts = \"here\"\n[vars]\nname = \"a\"\nkey = {{ command = [\"echo\", \"hunter-two\"] }}\n\
+            [[step]]\nfile = {{ path = \"{folder}/{{{{ vars.name }}}}\", content = \"x\" }}\n\
+            [[step]]\nname = \"Folders\"\neach = [\"b\", \"c\"]\ndirectory = {{ path = \"{folder}/{{{{ item }}}}\" }}\n\
+            [[step]]\neach = [\"d\", \"e\"]\ndirectory = \"{folder}/{{{{ item }}}}\"\n\
+            [[step]]\ncommand = {{ run = \"echo {{{{ vars.name }}}}\", always = true }}\nsilence = {{ always-runs = \"a test\" }}\n\
+            [[step]]\nfile = {{ path = \"{folder}/{{{{ vars.key | upper }}}}\", content = \"x\" }}\n"
+        ),
+    );
+    let (_, out, _) = sandbox.run(&["plan", "names.toml"]);
+    assert!(!out.to_lowercase().contains("hunter"), "{out}");
+    let heads: Vec<_> = out.lines().filter_map(|l| l.strip_suffix("  on here")).collect();
+    assert_eq!(
+        heads,
+        [
+            "  + file DIR/a",
+            "  + Folders [b]",
+            "  + Folders [c]",
+            "  + directory DIR/d",
+            "  + directory DIR/e",
+            "  + command echo {{ vars.name }}",
+            "  + file DIR/********"
+        ],
+        "{out}"
+    );
+}
+
+#[test]
+fn what_failed_is_said_once_and_our_shell_is_not_shown() {
+    let sandbox = Sandbox::new();
+    sandbox.write(
+        "fails.toml",
+        "title = \"x\"\nhosts = \"here\"\n[[step]]\nname = \"Report\"\n\
+        command = { run = \"echo one; echo two >&2; exit 3\", always = true }\nsilence = { always-runs = \"a test\" }\n",
+    );
+    let (code, _, err) = sandbox.run(&["apply", "fails.toml", "--yes"]);
+    let wanted = "
+x (fails)
+here  failed     Report  (TIME)
+      `run echo one; echo two >&2; exit 3` failed
+      exit code: 3
+      output:
+        | one
+        | two
+      at fails.toml:4
+";
+    assert_eq!(code, 1);
+    assert!(err.starts_with(wanted), "{err}");
+    let (_, _, err) = sandbox.run(&["apply", "fails.toml", "--yes", "-vv"]);
+    assert!(err.contains("      command: "), "{err}");
+}
+
+#[test]
+fn a_step_that_cannot_be_rendered_lets_its_host_go_on_if_it_says_so() {
+    let sandbox = Sandbox::new();
+    let folder = sandbox.path().display().to_string();
+    let playbook = |common: &str| {
+        format!(
+            "title = \"x\"\nhosts = \"here\"\n[[step]]\nname = \"share\"\n{common}\
+            file = {{ path = \"{folder}/share\", content = \"{{{{ 1 // (facts.cpus - facts.cpus) }}}}\" }}\n\
+            [[step]]\nname = \"next\"\nfile = {{ path = \"{folder}/next\", content = \"x\" }}\n"
+        )
+    };
+    sandbox.write("site.toml", &playbook(""));
+    let (code, _, err) = sandbox.run(&["apply", "site.toml", "--yes"]);
+    assert_eq!((code, err.as_str()), (1, "Nothing was changed: no host is left.\n"));
+    sandbox.write("site.toml", &playbook("on_failure = \"continue\"\n"));
+    let (code, _, err) = sandbox.run(&["apply", "site.toml", "--yes"]);
+    assert_eq!(code, 1);
+    assert!(err.contains("here  failed     share  (TIME)\n"), "{err}");
+    assert!(err.contains("here  changed    next"), "{err}");
+    assert!(err.ends_with("Failed: 1 step on 1 host; 1 changed on 1 host (TIME).\n"), "{err}");
+}
+
+#[test]
+fn one_bad_host_stops_no_other() {
+    let sandbox = Sandbox::new();
+    sandbox.write("inventory.toml", "[hosts.\"node-[01:03]\"]\nconnection = \"local\"\n");
+    let folder = sandbox.path().display().to_string();
+    let playbook = |head: &str| {
+        format!(
+            "title = \"One cannot\"\nhosts = \"all\"\n{head}[[step]]\nname = \"enough\"\n\
+            assert = {{ that = \"{{{{ host.name != 'node-02' }}}}\", message = \"too small\" }}\n\
+            [[step]]\nname = \"a file\"\nfile = {{ path = \"{folder}/{{{{ host.name }}}}\", content = \"x\\n\" }}\n"
+        )
+    };
+    sandbox.write("site.toml", &playbook(""));
+    let there = |n: &str| sandbox.path().join(n).exists();
+
+    let (code, out, _) = sandbox.run(&["plan", "site.toml"]);
+    assert_eq!(code, 1, "an error counts more than a difference: {out}");
+    assert!(out.contains("Left out: 1 host\n  node-02\n    `enough` cannot work: too small\n\n"), "{out}");
+    assert!(out.ends_with("on 2 hosts, 2 unchanged. 1 host left out.\n"), "{out}");
+
+    let (code, _, err) = sandbox.run(&["apply", "site.toml", "--yes", "--all-or-nothing"]);
+    assert_eq!(code, 1);
+    assert_eq!(err, "Nothing was changed: 1 host is left out, and it was to be all or nothing.\n");
+    sandbox.write("all.toml", &playbook("all_or_nothing = true\n"));
+    let (code, out, _) = sandbox.run(&["plan", "all.toml"]);
+    assert!(
+        code == 1 && out.ends_with("change nothing: 1 host is left out, and `all` is all or nothing.\n"),
+        "{out}"
+    );
+    let (code, _, err) = sandbox.run(&["apply", "all.toml", "--yes"]);
+    assert_eq!(
+        (code, err.as_str()),
+        (1, "Nothing was changed: 1 host is left out, and `all` is all or nothing.\n")
+    );
+    assert!(!there("node-01") && !there("node-02") && !there("node-03"));
+
+    let (code, _, err) = sandbox.run(&["apply", "site.toml", "--yes"]);
+    assert_eq!(code, 1, "{err}");
+    assert!(there("node-01") && !there("node-02") && there("node-03"));
+    assert!(err.contains("node-02  left out: `enough` cannot work: too small\n"), "{err}");
+    assert!(err.ends_with("Done: 2 changed on 2 hosts, 2 unchanged (TIME). 1 host left out.\n"), "{err}");
+    let (code, _, err) = sandbox.run(&["apply", "site.toml", "--yes"]);
+    assert_eq!(
+        (code, err.as_str()),
+        (1, "Nothing was changed: there is nothing to do on the other hosts.\n")
+    );
 }
 
 #[test]
@@ -201,4 +363,45 @@ fn a_password_comes_from_a_file_or_standard_input_and_shows_nowhere() {
     child.stdin.take().unwrap().write_all(b"correct horse battery\n").unwrap();
     let out = String::from_utf8(child.wait_with_output().unwrap().stdout).unwrap();
     assert_eq!(out, "here | ********\n");
+}
+
+/// Every `hostwright WORD` in messages, documents and playbooks is a command that there is.
+#[test]
+fn hints_name_commands_that_exist() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let help = Command::new(env!("CARGO_BIN_EXE_hostwright")).arg("--help").output().unwrap().stdout;
+    let help = String::from_utf8(help).unwrap();
+    let commands: Vec<&str> = help
+        .lines()
+        .skip_while(|l| *l != "Commands:")
+        .skip(1)
+        .take_while(|l| !l.is_empty())
+        .filter_map(|l| l.split_whitespace().next())
+        .collect();
+    assert!(commands.contains(&"check"), "{help}");
+    let mut folders = vec![root.join("src"), root.join("playbooks"), root.join("tests/lab")];
+    let mut files =
+        vec![root.join("README.md"), root.join("ARCHITECTURE.md"), root.join("inventory.example.toml")];
+    while let Some(folder) = folders.pop() {
+        for entry in std::fs::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() { folders.push(path) } else { files.push(path) }
+        }
+    }
+    let mut named = 0;
+    for file in files {
+        let Ok(text) = std::fs::read_to_string(&file) else { continue };
+        for line in text.lines() {
+            // In code, or a line to be typed.
+            let typed = line.trim_start().trim_start_matches("$ ").strip_prefix("hostwright ");
+            for rest in line.split("`hostwright ").skip(1).chain(typed) {
+                let word: String =
+                    rest.chars().take_while(|c| c.is_ascii_alphanumeric() || *c == '_').collect();
+                named += usize::from(!word.is_empty());
+                let known = word.is_empty() || commands.contains(&word.as_str());
+                assert!(known, "{}: there is no `hostwright {word}`: {line}", file.display());
+            }
+        }
+    }
+    assert!(named > 20, "only {named} found");
 }

@@ -5,7 +5,8 @@ mod stream;
 use std::io::Write;
 use std::sync::{Arc, Mutex};
 
-use hostwright::event::{Body, Event, Mode, Outcome};
+use hostwright::event::{Body, Event, Forecast, Mode, Outcome};
+use hostwright::model::Failure;
 use hostwright::report::{Bars, Detail, Json, Look, Plain, PlanText, Reporter};
 use indicatif::InMemoryTerm;
 use stream::{Stream, first_apply, first_plan, fleet, fleet_apply, host, one_of_each};
@@ -86,6 +87,51 @@ fn a_plan_reads_well() {
     snapshot!("plan_no_diff", plan(first_plan(Mode::Plan), at_width(200), BRIEF));
     snapshot!("plan_quiet", plan(first_plan(Mode::Plan), at_width(80), QUIET));
     snapshot!("plan_fleet", plan(fleet(Mode::Plan), at_width(80), Detail::default()));
+}
+
+#[test]
+fn who_is_left_out_and_what_was_not_reached_is_told() {
+    let plan_of = |mode| stream::left_out_plan(mode);
+    snapshot!("left_out_plan_80", plan(plan_of(Mode::Plan), at_width(80), Detail::default()));
+    snapshot!("left_out_plan_40", plan(plan_of(Mode::Plan), at_width(40), Detail::default()));
+    snapshot!("left_out_quiet", plan(plan_of(Mode::Plan), at_width(80), QUIET));
+    let cut = stream::interrupted();
+    let at_work = until(&cut, |b| matches!(b, Body::StepFinished(_)));
+    let moving = bars(&cut.events, 24, 80, at_work);
+    assert!(moving.ends_with("1/4 done  1 unreachable  4 left out  1 changed  5 s"), "{moving}");
+    snapshot!("interrupted_80", plain(&cut, at_width(80), BRIEF));
+    snapshot!("interrupted_40", plain(&cut, at_width(40), BRIEF));
+    let told = show(&cut.events, |page| {
+        Box::new(Plain::new(Box::new(page), at_width(80), BRIEF).plan_is_elsewhere())
+    });
+    assert!(told.contains("nfs-01     left out   2 steps cannot work: sudo: joe may not run"), "{told}");
+}
+
+#[test]
+fn hosts_that_cannot_be_reached_are_not_called_done() {
+    let hosts = stream::names(&["a", "b"]);
+    let mut s = Stream::new(Mode::Plan, &hosts, &[("p", "P", &hosts, 1)]);
+    for h in &hosts {
+        s.push(Body::HostUnreachable { host: host(h), failure: Failure::new("No route to host") });
+        s.plan((0, "x", "X", "file", 1), h, Forecast::Unreachable);
+    }
+    let text = plan(s, Look::PLAIN, BRIEF);
+    assert!(text.ends_with("\nNo plan: none of the 2 hosts can be reached.\n"), "{text}");
+}
+
+#[test]
+fn steps_are_counted_once_however_many_hosts_they_are_on() {
+    let hosts = stream::names(&["a", "b", "c"]);
+    let mut s = Stream::new(Mode::Apply, &hosts, &[("p", "P", &hosts, 2)]);
+    for step in ["x", "y"] {
+        for h in &hosts {
+            let there =
+                Forecast::Unchanged { reason: "there".into(), shows: String::new(), predicted: vec![] };
+            s.plan((0, step, "X", "file", 1), h, there);
+        }
+    }
+    let text = plan(s, Look::PLAIN, BRIEF);
+    assert!(text.ends_with("\nNothing to do: 2 steps are as described on 3 hosts.\n"), "{text}");
 }
 
 #[test]

@@ -10,7 +10,7 @@ use super::mounts::escape;
 use crate::model::{FileContent, FileKind, FileState, Kind, Resource, State};
 use crate::probe::CheckError;
 use crate::sh;
-use crate::step::{Action, Change, Payload, Value};
+use crate::step::{Action, Change, Value};
 
 /// Where it is.
 pub const FSTAB: &str = "/etc/fstab";
@@ -226,7 +226,7 @@ impl Fstab {
         let change = change
             .field(FSTAB, before, shown(text))
             .expect(Resource::here(Kind::Path, FSTAB), State::File(after));
-        let mut action = config_file::replace(FSTAB, "").payload(Payload(text.into()));
+        let mut action = config_file::replace(FSTAB, text);
         action.script =
             action.script.script(&sh!("\nif [ -d /run/systemd/system ]; then systemctl daemon-reload; fi"));
         (change, action)

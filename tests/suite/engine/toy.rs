@@ -33,6 +33,10 @@ pub struct Toy {
     pub registers: Option<&'static str>,
     /// A key that cannot be seen before this one is set.
     pub hides: Option<&'static str>,
+    /// Something of the fleet that setting this will spoil.
+    pub spoils: Option<&'static str>,
+    /// It cannot be set once that is spoilt.
+    pub refuses: Option<&'static str>,
 }
 
 fn get(key: &str) -> Probe {
@@ -57,6 +61,9 @@ impl Toy {
         if let Some(hidden) = self.hides {
             change = change.expect(Resource::here(Kind::Path, hidden), State::Hidden);
         }
+        if let Some(spoilt) = self.spoils {
+            change = change.expect(Resource::fleet(Kind::Path, spoilt), State::Value("spoilt".into()));
+        }
         change.disrupts = self.disrupts.then(|| "stops everything".into());
         change
     }
@@ -72,6 +79,15 @@ impl Step for Toy {
     }
 
     fn check(&self, readings: &Readings) -> Result<Verdict, CheckError> {
+        let answer = readings.of(&get(self.key))?;
+        if answer.code == 3 {
+            return Err(CheckError::unreadable(&get(self.key), answer, "expected a value"));
+        }
+        if let Some(key) = self.refuses
+            && readings.expected(&Resource::fleet(Kind::Path, key)).is_some()
+        {
+            return Err(CheckError::refused(format!("{key} is spoilt"), None));
+        }
         if let Some(key) = self.comes_with
             && readings.of(&get(key))?.text().is_empty()
         {
@@ -90,10 +106,6 @@ impl Step for Toy {
                 otherwise: format!("{key} is not there on {host}"),
             });
         }
-        let answer = readings.of(&get(self.key))?;
-        if answer.code == 3 {
-            return Err(CheckError::unreadable(&get(self.key), answer, "expected a value"));
-        }
         let expected = readings.expected(&Resource::here(Kind::Path, self.key));
         let now = match expected {
             Some(State::Value(value)) => value.clone(),
@@ -101,7 +113,12 @@ impl Step for Toy {
         };
         let entered = match self.registers {
             Some(host) if expected.is_none() => {
-                readings.of(&get(self.key).on(HostName::new(host).unwrap()))?.text() == self.value
+                let probe = get(self.key).on(HostName::new(host).unwrap());
+                let answer = readings.of(&probe)?;
+                if answer.code == 3 {
+                    return Err(CheckError::unreadable(&probe, answer, "expected a value"));
+                }
+                answer.text() == self.value
             }
             _ => true,
         };
@@ -152,6 +169,8 @@ pub struct Written {
     pub hosts: Option<Vec<&'static str>>,
     pub results: Vec<ResultOf>,
     pub facts: bool,
+    pub needs: Vec<Resource>,
+    pub provides: Vec<Resource>,
     pub place: Place,
 }
 
@@ -167,6 +186,8 @@ pub fn step(id: &str, toy: Toy) -> Written {
         hosts: None,
         results: Vec::new(),
         facts: false,
+        needs: Vec::new(),
+        provides: Vec::new(),
         place: Place { file: "toy.toml".into(), line: 1, column: 1 },
     }
 }
@@ -223,8 +244,8 @@ impl StepSource for Written {
             handler: self.handler,
             on_failure: self.on_failure,
             disruptive: false,
-            provides: Vec::new(),
-            needs: Vec::new(),
+            provides: self.provides.clone(),
+            needs: self.needs.clone(),
         }]))
     }
 }
@@ -243,6 +264,8 @@ pub struct Toys {
     pub sticky: Vec<String>,
     /// The connection breaks off right after setting these, once.
     pub loses: Vec<String>,
+    /// What these are cannot be understood.
+    pub broken: Vec<String>,
     /// Setting these takes a minute.
     pub slow: Vec<String>,
     /// What it answers when it is asked for its facts, instead of a few of them.
@@ -264,6 +287,7 @@ impl Behaviour for Living {
     fn ask(&mut self, ask: Ask<'_>) -> Option<Reply> {
         let words: Vec<&str> = ask.script.split(' ').collect();
         self.world.with(&self.name, |host| match words.as_slice() {
+            ["get", key] if host.broken.iter().any(|k| k == key) => Some(Answer::new(3, "").into()),
             ["get", key] => Some(Answer::new(0, host.keys.get(*key).map_or("", String::as_str)).into()),
             ["set", key, value] => {
                 if let Some(left) = host.fails.get_mut(*key)
@@ -323,6 +347,8 @@ pub struct Fleet {
     pub hosts: Vec<Arc<Host>>,
     pub plays: Vec<Play>,
     pub options: Options,
+    /// Only these hosts are in the run; the others are in the inventory alone.
+    pub limit: Option<Vec<String>>,
 }
 
 pub fn host(name: &str) -> Arc<Host> {
@@ -346,7 +372,7 @@ impl Fleet {
             Double::new(Living { name, world: seen.clone() }).faults(fault)
         });
         let hosts = names.iter().map(|n| host(n)).collect();
-        Self { world, connector, hosts, plays: Vec::new(), options: Options::default() }
+        Self { world, connector, hosts, plays: Vec::new(), options: Options::default(), limit: None }
     }
 
     /// Adds a playbook for all hosts.
@@ -359,6 +385,7 @@ impl Fleet {
             barrier: true,
             serial: Vec::new(),
             max_failures: None,
+            all_or_nothing: false,
             steps: steps.into_iter().map(|s| Arc::new(s) as Arc<dyn StepSource>).collect(),
         });
         self
@@ -387,11 +414,15 @@ impl Fleet {
     }
 
     async fn go(&self, mode: Mode) -> Seen {
-        let run = Run {
-            hosts: self.hosts.clone(),
-            inventory: Arc::new(self.hosts.clone()),
-            plays: self.plays.clone(),
-        };
+        let taken =
+            |h: &Arc<Host>| self.limit.as_ref().is_none_or(|l| l.iter().any(|n| *n == h.name.as_str()));
+        let hosts: Vec<_> = self.hosts.iter().filter(|h| taken(h)).cloned().collect();
+        let mut plays = self.plays.clone();
+        for play in &mut plays {
+            let names: Vec<_> = play.hosts.iter().map(|&n| self.hosts[n].name.clone()).collect();
+            play.hosts = (0..hosts.len()).filter(|&n| names.contains(&hosts[n].name)).collect();
+        }
+        let run = Run { hosts, inventory: Arc::new(self.hosts.clone()), plays };
         let (sender, mut receiver) = tokio::sync::mpsc::channel(64);
         let collect = tokio::spawn(async move {
             let mut events = Vec::new();
@@ -443,6 +474,7 @@ impl Seen {
                     Forecast::Unknown { until } => format!("unknown until {until}"),
                     Forecast::Error { failure } => format!("error: {}", failure.message),
                     Forecast::Unreachable => "unreachable".into(),
+                    Forecast::LeftOut => "left out".into(),
                 };
                 Some(format!("{} {}: {what}", entry.at.host, entry.at.step))
             }
@@ -471,6 +503,14 @@ impl Seen {
             _ => None,
         };
         self.events.iter().filter_map(begun).collect()
+    }
+
+    /// `host: why, why`, for each host that is left out.
+    pub fn left_out(&self) -> Vec<String> {
+        self.lines(|body| match body {
+            Body::HostLeftOut { host, reasons, .. } => Some(format!("{host}: {}", reasons.join(", "))),
+            _ => None,
+        })
     }
 
     /// The warnings, in order.

@@ -352,10 +352,11 @@ pub(crate) fn first_apply() -> Stream {
     s.finish_with(1, "mount", "worker-01", Outcome::Failed, |f| {
         f.change = Some(change("mount /mnt/nfs_file from nfs-01, now and at boot", &[]));
         f.failure = Some(Failure {
-            message: "the action \"mount /mnt/nfs_file\" failed".into(),
-            causes: vec!["mount ended with exit code 32".into()],
+            message: "`mount /mnt/nfs_file` failed".into(),
+            causes: Vec::new(),
             command: Some("mount -t nfs4 -o rw,hard 192.168.158.143:/mnt/nfs_file /mnt/nfs_file".into()),
             code: Some(32),
+            differs: Vec::new(),
             output:
                 "mount.nfs4: trying text-based options\nmount.nfs4: access denied by server while mounting \
                 192.168.158.143:/mnt/nfs_file\n"
@@ -418,7 +419,18 @@ pub(crate) fn fleet_apply() -> Stream {
             }
             11 | 12 => {
                 s.finish_with(0, "engine", h, Outcome::Failed, |f| {
-                    f.failure = Some(Failure::new("did not hold: version is 20.10.6, wanted 26.1.4"));
+                    f.failure = Some(Failure {
+                        differs: change(
+                            "",
+                            &[
+                                ("version", text("20.10.6"), text("26.1.4")),
+                                ("password", Value::Masked, Value::Masked),
+                                ("daemon.json", content("{\n  \"a\": 1\n}\n"), content("{\n  \"a\": 2\n}\n")),
+                            ],
+                        )
+                        .fields,
+                        ..Failure::new("did not hold: the host is not as described after the actions")
+                    });
                 });
                 continue;
             }
@@ -431,10 +443,77 @@ pub(crate) fn fleet_apply() -> Stream {
     s
 }
 
+/// The plan, with hosts that are left out; then the user breaks the apply off.
+pub(crate) fn left_out_plan(mode: Mode) -> Stream {
+    let hosts = names(&["nfs-01", "worker-01", "worker-02", "worker-03", "db-01", "db-02", "gone"]);
+    let mut s = Stream::new(mode, &hosts, &[("site", "Site", &hosts, 3), ("more", "More", &hosts, 1)]);
+    s.push(Body::HostUnreachable { host: host("gone"), failure: Failure::new("No route to host") });
+    let (share, mount, packages) = (
+        (0, "share", "Share", "nfs_export", 5),
+        (0, "mount", "Mount", "mount", 9),
+        (0, "packages", "Packages", "package", 12),
+    );
+    let refused = || Forecast::Error {
+        failure: Failure::new("sudo: joe may not run commands as root").hint("add joe to the sudoers"),
+    };
+    s.plan(share, "nfs-01", refused());
+    for h in &hosts[1..4] {
+        s.plan(mount, h, Forecast::LeftOut);
+    }
+    s.plan(packages, "nfs-01", refused());
+    for h in &hosts[1..4] {
+        s.plan(packages, h, Forecast::LeftOut);
+    }
+    let install = || will(change("install vim", &[("vim", Value::Absent, text("installed"))]), &[]);
+    for h in &hosts[4..6] {
+        s.plan(packages, h, install());
+    }
+    s.plan(packages, "gone", Forecast::Unreachable);
+    for h in &hosts[4..6] {
+        s.plan((1, "file", "File", "file", 3), h, unchanged("there"));
+    }
+    let out = |reason: &str, of: &str, step, needs: &[&str]| Body::HostLeftOut {
+        host: host(of),
+        reasons: vec![reason.into()],
+        steps: vec![at(0, step, of)],
+        needs: needs.iter().map(|h| host(h)).collect(),
+    };
+    s.push(out("2 steps cannot work: sudo: joe may not run commands as root", "nfs-01", "share", &[]));
+    for h in &hosts[1..4] {
+        s.push(out(
+            "needs the NFS export /mnt/nfs_file of nfs-01, which is left out",
+            h,
+            "mount",
+            &["nfs-01"],
+        ));
+    }
+    s
+}
+
+/// The plan of [`left_out_plan`] applied in part: `db-02` is not reached.
+pub(crate) fn interrupted() -> Stream {
+    let mut s = left_out_plan(Mode::Apply);
+    s.plan_finished();
+    // Five minutes at the question.
+    s.at_ms += 300_000;
+    s.push(Body::PlayStarted { play: 0 });
+    s.finished(0, "packages", "db-01", Outcome::Changed);
+    s.push(Body::Warning { host: None, message: "interrupted: no further step starts".into() });
+    s.finish_with(0, "packages", "db-02", Outcome::NotReached, |f| f.reason = "the run was stopped".into());
+    s.summary.interrupted = true;
+    for h in ["db-01", "db-02"] {
+        s.summary.hosts.get_mut(&host(h)).unwrap().not_reached += 1;
+        s.summary.total.not_reached += 1;
+    }
+    s.run_finished();
+    s
+}
+
 /// Every kind of event once, for the JSON form.
 pub(crate) fn one_of_each() -> Vec<Event> {
     let mut s = first_apply();
     s.push(Body::Answered { host: host("nfs-01"), code: 1, stdout: "out\n".into(), stderr: "err\n".into() });
+    s.events.extend(interrupted().events);
     let mut seen = std::collections::BTreeSet::new();
     s.events.retain(|e| {
         let json = serde_json::to_value(e).unwrap();
