@@ -10,6 +10,7 @@ use super::output;
 use super::settings::{self, Display};
 use crate::engine::{self, Answers};
 use crate::event::{Body, Event, Mode, Summary, VERSION};
+use crate::harmless;
 use crate::model::{HostName, Privilege, Redactor};
 use crate::probe::Answer;
 use crate::report::{Reply, Said, Streams, blocks, lines};
@@ -106,7 +107,7 @@ fn json(replies: &[Reply], summary: &Summary) -> String {
         .into_iter()
         .map(|body| {
             let event = Event { at_ms: 0, body };
-            serde_json::to_string(&event).expect("an event has string keys only") + "\n"
+            harmless::json(&event) + "\n"
         })
         .collect()
 }
@@ -134,7 +135,7 @@ pub(super) async fn facts(args: &Facts, display: &Display) -> std::io::Result<Ex
                 Ok(facts) => serde_json::json!({ "host": host, "facts": facts }),
                 Err(failure) => serde_json::json!({ "host": host, "failure": failure }),
             };
-            format!("{line}\n")
+            harmless::json(&line) + "\n"
         };
         output::data(&known.iter().map(line).collect::<String>());
     } else {

@@ -115,7 +115,7 @@ async fn confirm(planned: &Summary, interrupts: &Interrupts) -> bool {
     let question = question(planned);
     let ask = tokio::task::spawn_blocking(move || {
         // The lock must not be held while the user thinks: others have something to say when interrupted.
-        let asked = std::io::stderr().lock().write_all(question.as_bytes());
+        let asked = std::io::stderr().lock().write_all(crate::harmless::painted(&question).as_bytes());
         // Without a question there is no yes.
         if asked.is_err() {
             return false;

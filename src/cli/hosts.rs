@@ -4,6 +4,7 @@ use super::args::{Format, Hosts};
 use super::exit::Exit;
 use super::settings::{self, Display};
 use super::{common, output};
+use crate::harmless;
 use crate::model::Host;
 use crate::report::{Look, table};
 
@@ -41,7 +42,7 @@ fn json<'a>(hosts: impl Iterator<Item = &'a Host>) -> String {
                 "name": host.name, "address": host.login.address, "port": host.login.port,
                 "user": host.login.user, "groups": groups, "local": host.login.local,
             });
-            line.to_string() + "\n"
+            harmless::json(&line) + "\n"
         })
         .collect()
 }

@@ -7,18 +7,19 @@ use super::exit::Exit;
 use super::settings::Display;
 use crate::diagnostic::{self, Diagnostic, Style};
 use crate::event::Mode;
+use crate::harmless;
 use crate::report::{All, Bars, Json, Look, Plain, PlanText, Reporter, Streams};
 
-/// Writes data. Nobody reading on (`| head`) is no error.
+/// Writes data: what may be foreign in it shows as what it is. Nobody reading on (`| head`) is no error.
 pub(super) fn data(text: &str) {
     let mut out = std::io::stdout().lock();
-    let _ = out.write_all(text.as_bytes()).and_then(|()| out.flush());
+    let _ = out.write_all(harmless::painted(text).as_bytes()).and_then(|()| out.flush());
 }
 
 /// Writes a message.
 pub(super) fn message(text: &str) {
     let mut err = std::io::stderr().lock();
-    let _ = writeln!(err, "{text}");
+    let _ = writeln!(err, "{}", harmless::painted(text));
 }
 
 /// Tells of bad input or of what is missing around us, with what to do.
@@ -33,7 +34,7 @@ pub(super) fn complain(what: &str, hint: &str) -> Exit {
 /// Writes both streams, messages first: the terminal then ends with the data.
 pub(super) fn streams(streams: &Streams) {
     let mut err = std::io::stderr().lock();
-    let _ = err.write_all(streams.err.as_bytes());
+    let _ = err.write_all(harmless::painted(&streams.err).as_bytes());
     data(&streams.out);
 }
 

@@ -1,5 +1,6 @@
 //! Values that must not be seen, and the redaction of text that may hold one.
 
+use std::borrow::Cow;
 use std::collections::BTreeSet;
 use std::fmt;
 use std::ops::Range;
@@ -8,6 +9,8 @@ use std::sync::{Arc, PoisonError, RwLock};
 
 use aho_corasick::AhoCorasick;
 use zeroize::Zeroizing;
+
+use crate::harmless;
 
 /// What is shown in place of a secret.
 pub const MASK: &str = "********";
@@ -138,7 +141,15 @@ impl Redactor {
             drop(writable);
             known = self.known.read().unwrap_or_else(PoisonError::into_inner);
         }
-        masked(text, known.places(text))
+        let places = known.places(text);
+        // A secret with an escape sequence in the middle is one again on the screen.
+        if let Cow::Owned(shown) = harmless::text(text) {
+            let hidden = known.places(&shown);
+            if hidden.len() > places.len() {
+                return masked(&shown, hidden);
+            }
+        }
+        masked(text, places)
     }
 
     /// Whether a secret stands in `text`.
@@ -351,6 +362,13 @@ mod tests {
                 assert!(left.len() <= PIECE, "{prefix}: {line}");
             }
         }
+    }
+
+    #[test]
+    fn masks_what_an_escape_sequence_splits() {
+        let r = redactor("hunter2");
+        assert_eq!(r.redact("x hun\u{1b}[31mter2 y"), format!("x {MASK} y"));
+        assert_eq!(r.redact("x \u{1b}[31mred\u{1b}[0m y"), "x \u{1b}[31mred\u{1b}[0m y");
     }
 
     #[test]

@@ -2,6 +2,7 @@
 
 use super::style::{Detail, Look, Tone};
 use super::{change, text};
+use crate::harmless;
 use crate::model::{Failure, HostName};
 
 /// What one host answered.
@@ -39,7 +40,8 @@ pub fn lines(replies: &[Reply], look: Look) -> Streams {
     let mut streams = Streams::default();
     let put = |to: &mut String, host: &HostName, words: &str| {
         for line in words.lines() {
-            to.extend([&text::pad(host.as_str(), names), " | ", line, "\n"]);
+            // Tabs stay: the lines are data for other programs.
+            to.extend([&text::pad(host.as_str(), names), " | ", &harmless::text(line), "\n"]);
         }
     };
     for reply in replies {
@@ -129,7 +131,7 @@ mod tests {
         );
         assert_eq!(
             streams.err,
-            "w-2    | connection timed out\nw-2    | hint: is it up?\nw-3    | no such file\x1b[2J\nw-3    | exit code 3\n"
+            "w-2    | connection timed out\nw-2    | hint: is it up?\nw-3    | no such file\nw-3    | exit code 3\n"
         );
     }
 

@@ -9,6 +9,7 @@ use super::progress::Progress;
 use super::reporter::Reporter;
 use super::style::{Detail, Look};
 use crate::event::{Body, Event};
+use crate::harmless;
 
 /// How often at most the terminal is drawn to, in a second.
 const HZ: u8 = 20;
@@ -81,7 +82,7 @@ impl<T: Screen> Bars<T> {
             self.multi.add(self.bar.clone());
             self.drawn = true;
         }
-        self.bar.set_message(lines.join("\n"));
+        self.bar.set_message(harmless::painted(&lines.join("\n")).into_owned());
     }
 
     /// Takes the moving lines away: others are about to write.
@@ -108,7 +109,10 @@ impl<T: Screen> Reporter for Bars<T> {
             let screen = &self.screen;
             self.multi.suspend(|| {
                 // A terminal that has gone away shows nothing more; the run goes on.
-                let _ = lines.iter().try_for_each(|l| screen.write_line(l)).and_then(|()| screen.flush());
+                let _ = lines
+                    .iter()
+                    .try_for_each(|l| screen.write_line(&harmless::painted(l)))
+                    .and_then(|()| screen.flush());
             });
         }
     }

@@ -56,8 +56,8 @@ impl Diff {
                 let ended = line.ends_with('\n');
                 let line = line.strip_suffix('\n').unwrap_or(line);
                 let line = if everywhere && ended { line.strip_suffix('\r').unwrap_or(line) } else { line };
-                // An escape sequence that comes or goes is a difference too.
-                let line = line.replace('\x1b', "^[");
+                // An escape sequence, or a carriage return at the end, that comes or goes is a difference too.
+                let line = line.replace('\x1b', "^[").replace('\r', "^M");
                 found.lines.push((tone, format!("{sign}{}", text::clean(&line))));
                 if !ended {
                     found.lines.push((Tone::Dim, "\\ no line break at the end".into()));

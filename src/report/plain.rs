@@ -6,6 +6,7 @@ use super::log::Log;
 use super::reporter::Reporter;
 use super::style::{Detail, Look};
 use crate::event::Event;
+use crate::harmless;
 
 /// Writes a line for each thing worth keeping.
 pub struct Plain {
@@ -39,7 +40,7 @@ impl Reporter for Plain {
         if !lines.is_empty() {
             let text = lines.join("\n") + "\n";
             // Nobody reads on: the run goes on all the same.
-            let _ = self.out.write_all(text.as_bytes()).and_then(|()| self.out.flush());
+            let _ = self.out.write_all(harmless::painted(&text).as_bytes()).and_then(|()| self.out.flush());
         }
     }
 

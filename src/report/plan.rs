@@ -10,6 +10,7 @@ use super::reporter::Reporter;
 use super::style::{Detail, Look, Tone};
 use super::{change, text};
 use crate::event::{Body, Counts, Entry, Event, Forecast, Mode, Outcome, PlayInfo, StepRef, Summary};
+use crate::harmless;
 use crate::model::{Failure, HostName, Place, StepId};
 
 /// Parts of a list of hosts before "and N more".
@@ -44,7 +45,7 @@ impl Reporter for PlanText {
         if let Body::PlanFinished { summary } = &event.body {
             let text = std::mem::take(&mut self.plan).render(summary, self.look, self.detail);
             // Nobody reads on (`| head`): there is nobody to tell either.
-            let _ = self.out.write_all(text.as_bytes()).and_then(|()| self.out.flush());
+            let _ = self.out.write_all(harmless::painted(&text).as_bytes()).and_then(|()| self.out.flush());
         }
     }
 

@@ -35,6 +35,9 @@ pub struct Block {
     follow: bool,
     #[serde(default)]
     allow_remote: bool,
+    /// A secret went into it.
+    #[serde(skip)]
+    holds_secret: bool,
     #[serde(skip)]
     anchor: Anchor,
 }
@@ -48,7 +51,8 @@ fn marker() -> String {
 }
 
 impl Validate for Block {
-    fn validate(&mut self, _: &Context<'_>) -> Vec<Invalid> {
+    fn validate(&mut self, context: &Context<'_>) -> Vec<Invalid> {
+        self.holds_secret = (context.holds_secret)();
         let mut invalid = path::normalise(&mut self.path, "path");
         invalid.extend(self.edit().mistakes());
         self.anchor =
@@ -162,6 +166,7 @@ impl Block {
             follow: self.follow,
             allow_remote: self.allow_remote,
             validate: self.validate.as_deref(),
+            secret: self.holds_secret,
         }
     }
 

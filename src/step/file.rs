@@ -41,6 +41,9 @@ pub struct File {
     /// All of the wanted content, wherever it came from; `None` leaves what is there.
     #[serde(skip)]
     bytes: Option<Arc<[u8]>>,
+    /// A secret went into it.
+    #[serde(skip)]
+    holds_secret: bool,
 }
 
 fn yes() -> bool {
@@ -84,6 +87,7 @@ impl Validate for File {
             Ok(bytes) => self.bytes = bytes,
             Err(error) => invalid.push(error),
         }
+        self.holds_secret = (context.holds_secret)();
         invalid
     }
 }
@@ -204,7 +208,7 @@ impl File {
                 follow: self.follow,
                 force: self.force,
                 validate: self.validate.as_deref(),
-                secret: !self.diff,
+                secret: !self.diff || self.holds_secret,
                 ..Put::new(&self.path, bytes, &wanted)
             };
             let action = put.action(format!("write {}", self.path));

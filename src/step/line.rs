@@ -38,6 +38,9 @@ pub struct Line {
     follow: bool,
     #[serde(default)]
     allow_remote: bool,
+    /// A secret went into it.
+    #[serde(skip)]
+    holds_secret: bool,
     #[serde(skip)]
     matching: Option<Expression>,
     #[serde(skip)]
@@ -57,7 +60,8 @@ fn yes() -> bool {
 }
 
 impl Validate for Line {
-    fn validate(&mut self, _: &Context<'_>) -> Vec<Invalid> {
+    fn validate(&mut self, context: &Context<'_>) -> Vec<Invalid> {
+        self.holds_secret = (context.holds_secret)();
         let mut invalid = path::normalise(&mut self.path, "path");
         invalid.extend(self.edit().mistakes());
         self.matching = Expression::read("match", self.r#match.as_deref(), &mut invalid);
@@ -172,6 +176,7 @@ impl Line {
             follow: self.follow,
             allow_remote: self.allow_remote,
             validate: self.validate.as_deref(),
+            secret: self.holds_secret,
         }
     }
 

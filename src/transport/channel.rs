@@ -81,6 +81,7 @@ impl Opening {
                 return Err(TransportError::Privilege {
                     message: format!("cannot become {user:?}: that is no user name"),
                     hint: Some("check `become` of the playbook or step".into()),
+                    stays: true,
                 });
             }
         };
@@ -331,6 +332,17 @@ impl Channel {
             End::Exited(code) => code,
         };
         let said = [shortened(stderr), shortened(stdout)].join(" ").trim().to_owned();
+        if ["password has expired", "required to change your password", "Password change required"]
+            .iter()
+            .any(|needle| said.contains(needle))
+        {
+            return shell_error(
+                format!("no shell came up on the host: the login user's password has expired: {said}"),
+                Some(
+                    "log in once with `ssh` and set a new one, or let it not expire: `chage -M -1 USER` as root",
+                ),
+            );
+        }
         let said = match (said.is_empty(), code) {
             (false, _) => format!("it said: {said}"),
             (true, Some(code)) => format!("it ended with code {code} and said nothing"),

@@ -183,6 +183,8 @@ pub enum TransportError {
         message: String,
         /// What to do.
         hint: Option<String>,
+        /// To try again is useless and harmful: each wrong password counts towards locking the account.
+        stays: bool,
     },
     /// The login shell or the host's `sh` did not behave: what it printed is in the message.
     #[error("{message}")]

@@ -24,6 +24,11 @@ const KNOWN: &[(&str, &str, &str)] = &[
         "check `address` and `port` in the inventory, and who answers there",
     ),
     (
+        "REVOKED HOST KEY DETECTED",
+        "the host key of {} is revoked",
+        "somebody has marked it as such in known_hosts: set the host up with another key",
+    ),
+    (
         "REMOTE HOST IDENTIFICATION HAS CHANGED",
         "the host key of {} is another one than in known_hosts",
         "find out why before anything else; if the host was set up anew, `ssh-keygen -R ADDRESS` removes the old key",
@@ -43,6 +48,16 @@ const KNOWN: &[(&str, &str, &str)] = &[
         "Too many authentication failures",
         "{} refuses the login after too many keys",
         "say which key to use: ssh_options = [\"IdentitiesOnly=yes\", \"IdentityFile=...\"]",
+    ),
+    (
+        "account has expired",
+        "{} refuses the login",
+        "the account there has an end: `chage -l USER` on the host shows it, `chage -E -1 USER` takes it away",
+    ),
+    (
+        "users are not permitted to log in",
+        "{} lets only root in now",
+        "it starts or goes down (pam_nologin(8)): try again, or log in as root",
     ),
     (
         "Permission denied (",
@@ -86,6 +101,23 @@ const KNOWN: &[(&str, &str, &str)] = &[
     ("unsupported option", "ssh does not accept an option", "check ssh_options and the ssh configuration"),
 ];
 
+/// What `ssh` says of a key before it is refused for want of one, and what to do about it.
+const KEYS: &[(&str, &str)] = &[
+    ("bad permissions", "others may read the file of the key, so ssh does not use it: `chmod 600 FILE`"),
+    (
+        "agent refused operation",
+        "the agent has the key but does not sign: it wants to be asked first, is locked, or its token is gone; \
+         try `ssh-add -l`, then remove the key with `ssh-add -d` and add it again",
+    ),
+    ("communication with agent failed", "the agent does not answer: look at SSH_AUTH_SOCK and `ssh-add -l`"),
+    (
+        "Load key ",
+        "ssh cannot read the key: IdentityFile names a private key in a form it knows, readable by you",
+    ),
+    ("no such identity", "there is no such key: check IdentityFile"),
+    ("Identity file ", "there is no such key: check IdentityFile"),
+];
+
 /// What `ssh` says when the other side hung up before saying who it is: `MaxStartups`, or a penalty for too many
 /// connections (`sshd_config(5)`); from a jump host too.
 const BUSY: &[&str] =
@@ -99,6 +131,16 @@ pub(super) fn read(log: &str, destination: &str) -> Refused {
         again,
         proxied: again && log.contains("UNKNOWN port 65535"),
     };
+    let jump = jump_host(&lines);
+    let whose = jump.map(|jump| format!("the jump host {jump} of {destination}"));
+    let destination = whose.as_deref().unwrap_or(destination);
+    if lines.iter().any(|line| line.contains("Permission denied (")) {
+        for (needle, hint) in KEYS {
+            if let Some(said) = lines.iter().find(|line| line.contains(needle)) {
+                return unreachable(format!("{destination} refuses the login: {}", gist(said)), hint, false);
+            }
+        }
+    }
     for (needle, message, hint) in KNOWN {
         if let Some(said) = lines.iter().rev().find(|line| line.contains(needle)) {
             let message = message.replace("{}", destination);
@@ -122,6 +164,49 @@ pub(super) fn read(log: &str, destination: &str) -> Refused {
         "try `ssh -v` to that host with the same options",
         false,
     )
+}
+
+/// The jump host that stopped us, if one did: it hung up on us after the `ssh` to it said why.
+fn jump_host<'a>(lines: &[&'a str]) -> Option<&'a str> {
+    lines.iter().find(|line| line.contains("UNKNOWN port 65535"))?;
+    // The way beyond it is closed, not the jump host.
+    if lines.iter().any(|line| line.contains("open failed") || line.contains("forwarding failed")) {
+        return None;
+    }
+    lines.iter().find_map(|line| {
+        let between = |before: &str, after: &str| {
+            let rest = &line[line.find(before)? + before.len()..];
+            rest.split_once(after).map(|(name, _)| name)
+        };
+        between("connect to host ", " port ")
+            .or_else(|| between("Could not resolve hostname ", ":"))
+            .or_else(|| between("host key is known for ", " and "))
+            .or_else(|| between("Host key for ", " has changed"))
+            .or_else(|| between("@", ": Permission denied ("))
+    })
+}
+
+/// Whether the login was refused for want of a key and nothing was said of any: a locked one may be the reason, of
+/// which `ssh` says nothing when it must not ask.
+pub(super) fn may_be_locked(log: &str) -> bool {
+    let refused = |line: &str| line.contains("Permission denied (") && line.contains("publickey");
+    log.lines().any(refused)
+        && !KEYS.iter().any(|(needle, _)| log.contains(needle))
+        && !log.contains("UNKNOWN port 65535")
+}
+
+/// A key that needs a passphrase, and no agent has it.
+pub(super) fn locked(key: &str, destination: &str) -> TransportError {
+    TransportError::Unreachable {
+        message: format!(
+            "{destination} refuses the login: the key {key} is locked by a passphrase, and no agent has it"
+        ),
+        hint: Some(format!(
+            "unlock it once with `ssh-add {key}` (where no agent runs, first `eval $(ssh-agent)`), or name another \
+             key by IdentityFile"
+        )),
+        lost: false,
+    }
 }
 
 /// Why a connection that was there is gone, by the end of the log.
@@ -194,6 +279,50 @@ mod tests {
                 "ssh does not know an option: command-line: line 0: Bad configuration option: foo",
             ),
             ("", "cannot connect to db1: ssh said nothing"),
+            (
+                "@ WARNING: UNPROTECTED PRIVATE KEY FILE! @\nPermissions 0644 for '/k' are too open.\nLoad key \"/k\": bad permissions\r\nroot@db1: Permission denied (publickey).",
+                "db1 refuses the login: Load key \"/k\": bad permissions",
+            ),
+            (
+                "Load key \"/k\": Permission denied\r\nroot@db1: Permission denied (publickey).",
+                "db1 refuses the login: Load key \"/k\": Permission denied",
+            ),
+            (
+                "sign_and_send_pubkey: signing failed for ED25519 \"me\" from agent: agent refused operation\nroot@db1: Permission denied (publickey).",
+                "db1 refuses the login: sign_and_send_pubkey: signing failed for ED25519 \"me\" from agent: agent refused operation",
+            ),
+            (
+                "no such identity: /k: No such file or directory\nssh: connect to host db1 port 22: Connection refused",
+                "db1 refuses the connection: connect to host db1 port 22: Connection refused",
+            ),
+            (
+                "Your account has expired; please contact your system administrator.\nConnection closed by 10.0.0.1 port 22",
+                "db1 refuses the login: Your account has expired; please contact your system administrator.",
+            ),
+            (
+                "ssh: connect to host gate port 22: Connection refused\r\nkex_exchange_identification: Connection closed by remote host\r\nConnection closed by UNKNOWN port 65535",
+                "the jump host gate of db1 refuses the connection: connect to host gate port 22: Connection refused",
+            ),
+            (
+                "ssh: Could not resolve hostname gate: Name or service not known\r\nConnection closed by UNKNOWN port 65535",
+                "the name of the jump host gate of db1 cannot be resolved: Could not resolve hostname gate: Name or service not known",
+            ),
+            (
+                "No ED25519 host key is known for [gate]:2 and you have requested strict checking.\nHost key verification failed.\nConnection closed by UNKNOWN port 65535",
+                "the host key of the jump host [gate]:2 of db1 is not known",
+            ),
+            (
+                "Host key for gate has changed and you have requested strict checking.\n@ WARNING: REMOTE HOST IDENTIFICATION HAS CHANGED! @\nHost key verification failed.\nConnection closed by UNKNOWN port 65535",
+                "the host key of the jump host gate of db1 is another one than in known_hosts",
+            ),
+            (
+                "joe@gate: Permission denied (publickey).\r\nConnection closed by UNKNOWN port 65535",
+                "the jump host gate of db1 refuses the login: joe@gate: Permission denied (publickey).",
+            ),
+            (
+                "channel 0: open failed: connect failed: Connection refused\nstdio forwarding failed\nConnection closed by UNKNOWN port 65535",
+                "db1 refuses the connection: channel 0: open failed: connect failed: Connection refused",
+            ),
         ];
         for (log, expected) in cases {
             assert_eq!(message(log), (expected.to_owned(), false));

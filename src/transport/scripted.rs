@@ -342,7 +342,11 @@ impl Connected {
         let error = if lose || self.lost {
             Some(self.lose())
         } else {
-            refused.map(|message| TransportError::Privilege { message, hint: Some("it was told to".into()) })
+            refused.map(|message| TransportError::Privilege {
+                message,
+                hint: Some("it was told to".into()),
+                stays: false,
+            })
         };
         (number, trip, error)
     }

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::channel::{Channel, Opening, Pipes, seconds};
 use super::{BoxFuture, Frame, Output, Session, Settings, TransportError, together};
@@ -25,12 +26,15 @@ pub(super) struct Shells<L> {
     open: BTreeMap<Option<String>, Channel>,
     /// Who logged in, once a shell has said so: becoming that user is no change.
     login_user: Option<String>,
+    /// By the user: what `sudo` would say again. Forks share it, for a wrong password is told once and tried once.
+    refused: Arc<Mutex<BTreeMap<String, TransportError>>>,
     exchanges: u64,
 }
 
 impl<L: Launch> Shells<L> {
     pub(super) fn new(launch: L, settings: Settings) -> Self {
-        Self { launch, settings, open: BTreeMap::new(), login_user: None, exchanges: 0 }
+        let (open, refused) = (BTreeMap::new(), Arc::default());
+        Self { launch, settings, open, login_user: None, refused, exchanges: 0 }
     }
 
     fn key(&self, privilege: &Privilege) -> Option<String> {
@@ -39,6 +43,19 @@ impl<L: Launch> Shells<L> {
             Privilege::Become(user) if self.login_user.as_deref() == Some(user) => None,
             Privilege::Become(user) => Some(user.to_string()),
         }
+    }
+
+    fn refusals(&self) -> MutexGuard<'_, BTreeMap<String, TransportError>> {
+        // A map of errors cannot be left half-changed.
+        self.refused.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Remembers an error that will stay.
+    fn refused(&self, user: Option<&String>, error: TransportError) -> TransportError {
+        if let (Some(user), TransportError::Privilege { stays: true, .. }) = (user, &error) {
+            self.refusals().insert(user.clone(), error.clone());
+        }
+        error
     }
 
     async fn start(&mut self, privilege: &Privilege) -> Result<Channel, TransportError> {
@@ -71,9 +88,15 @@ impl<L: Launch + 'static> Session for Shells<L> {
             }
             // Taken out: when this future is dropped or fails, the shell goes with it, and with the shell what
             // it was running.
-            let mut channel = match self.open.remove(&self.key(&frame.privilege)) {
+            let key = self.key(&frame.privilege);
+            if let Some(error) = key.as_ref().and_then(|user| self.refusals().get(user).cloned()) {
+                return Err(error);
+            }
+            let mut channel = match self.open.remove(&key) {
                 Some(channel) => channel,
-                None => self.start(&frame.privilege).await?,
+                None => {
+                    self.start(&frame.privilege).await.map_err(|error| self.refused(key.as_ref(), error))?
+                }
             };
             self.exchanges += 1;
             let (frame, merged) = together::merge(frame);
@@ -81,7 +104,8 @@ impl<L: Launch + 'static> Session for Shells<L> {
             let answers = match merged {
                 Some(merged) => answers.map(|a| merged.answers(a)).map_err(|e| merged.error(e)),
                 None => answers,
-            }?;
+            }
+            .map_err(|error| self.refused(key.as_ref(), error))?;
             if self.login_user.is_none() {
                 self.login_user = channel.login_user().map(str::to_owned);
             }
@@ -92,7 +116,7 @@ impl<L: Launch + 'static> Session for Shells<L> {
 
     fn fork(&self) -> Box<dyn Session> {
         let fork = Self::new(self.launch.clone(), self.settings.clone());
-        Box::new(Self { login_user: self.login_user.clone(), ..fork })
+        Box::new(Self { login_user: self.login_user.clone(), refused: Arc::clone(&self.refused), ..fork })
     }
 
     fn exchanges(&self) -> u64 {
@@ -116,5 +140,57 @@ impl<L: fmt::Debug> fmt::Debug for Shells<L> {
             .field("shells", &self.open.keys())
             .field("exchanges", &self.exchanges)
             .finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicUsize, Ordering};
+    use std::time::Duration;
+
+    use super::*;
+    use crate::model::Secret;
+    use crate::shell::Script;
+    use crate::transport::Part;
+    use crate::transport::local::Here;
+
+    /// A host whose `sudo` does not like the password.
+    #[derive(Debug, Clone)]
+    struct Strict(Arc<AtomicUsize>);
+
+    impl Launch for Strict {
+        fn launch<'a>(&'a self, arguments: &'a [String]) -> BoxFuture<'a, Result<Pipes, TransportError>> {
+            Box::pin(async move {
+                self.0.fetch_add(1, Ordering::Relaxed);
+                let mut arguments = arguments.to_vec();
+                arguments[1] = "printf %s \"$7\" >&2; read -r x; printf %s \"$7\" >&2; read -r x".into();
+                Here { shell: "/bin/sh".into() }.launch(&arguments).await
+            })
+        }
+
+        fn close(self) -> BoxFuture<'static, ()> {
+            Box::pin(std::future::ready(()))
+        }
+    }
+
+    #[tokio::test]
+    async fn a_wrong_password_is_tried_once() {
+        let launched = Arc::new(AtomicUsize::new(0));
+        let settings = Settings { become_password: Some(Secret::new("wrong".into())), ..Settings::default() };
+        let mut own = Shells::new(Strict(Arc::clone(&launched)), settings);
+        let mut guest = own.fork();
+        let frame = |user: &str| Frame {
+            privilege: Privilege::Become(user.into()),
+            parts: vec![Part::question(Script::new().raw("true"))],
+            timeout: Duration::from_secs(9),
+        };
+        for n in 0..4 {
+            let session: &mut dyn Session = if n % 2 == 0 { &mut own } else { &mut *guest };
+            let error = session.exchange(frame("root"), &mut |_| {}).await.unwrap_err();
+            assert_eq!(error.to_string(), "cannot become root: sudo does not accept the password");
+            assert_eq!(launched.load(Ordering::Relaxed), 1);
+        }
+        own.exchange(frame("other"), &mut |_| {}).await.unwrap_err();
+        assert_eq!(launched.load(Ordering::Relaxed), 2);
     }
 }

@@ -96,7 +96,14 @@ impl Ssh {
                 log: log.into(),
                 destination: destination.as_str().into(),
             }),
-            Ok(Ok(_)) => Err(refused::read(&read_log(&log), destination)),
+            Ok(Ok(_)) => {
+                let log = read_log(&log);
+                let locked = if refused::may_be_locked(&log) { locked_key(login).await } else { None };
+                Err(locked.map_or_else(
+                    || refused::read(&log, destination),
+                    |key| final_error(refused::locked(&key, destination)),
+                ))
+            }
             Ok(Err(error)) => Err(unreachable(format!("cannot wait for ssh: {error}"), "try again")),
             Err(_) => Err(unreachable(
                 format!("{destination} does not let us in within {}", seconds(ready)),
@@ -105,6 +112,45 @@ impl Ssh {
             )),
         }
     }
+}
+
+/// The first key of those that `ssh` would use which needs a passphrase that nobody can be asked for.
+async fn locked_key(login: &Login) -> Option<String> {
+    let settings = said(Command::new("ssh").arg("-G").args(target(login))).await?.0;
+    let home = std::env::var("HOME").unwrap_or_default();
+    let files = settings.lines().filter_map(|line| line.strip_prefix("identityfile "));
+    let agent = settings.lines().find_map(|line| line.strip_prefix("identityagent "));
+    let mut held = Command::new("ssh-add");
+    held.arg("-L");
+    match agent {
+        None | Some("SSH_AUTH_SOCK") => {}
+        Some(socket) => {
+            held.env("SSH_AUTH_SOCK", socket.replacen('~', &home, usize::from(socket.starts_with('~'))));
+        }
+    }
+    let held = said(&mut held).await.unwrap_or_default().0;
+    for file in files {
+        let file = file.trim_matches('"');
+        let file = file.replacen('~', &home, usize::from(file.starts_with('~')));
+        let public = std::fs::read_to_string(format!("{file}.pub")).unwrap_or_default();
+        let public = public.split_whitespace().nth(1);
+        if !Path::new(&file).is_file() || public.is_some_and(|key| held.contains(key)) {
+            continue;
+        }
+        let (_, complaint) = said(Command::new("ssh-keygen").args(["-y", "-P", "", "-f", &file])).await?;
+        if complaint.contains("incorrect passphrase") {
+            return Some(file);
+        }
+    }
+    None
+}
+
+/// What a program says on both streams; `None` if it does not come to an end.
+async fn said(command: &mut Command) -> Option<(String, String)> {
+    let output = command.stdin(Stdio::null()).env("LC_ALL", "C").kill_on_drop(true).output();
+    let output = tokio::time::timeout(Duration::from_secs(5), output).await.ok()?.ok()?;
+    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+    Some((text(&output.stdout), text(&output.stderr)))
 }
 
 /// Waits for the end of `ssh`, and ends it when the host floods it with text: that is written to a file here, often
@@ -199,6 +245,26 @@ fn arguments(login: &Login, folder: &Path, connect_timeout: Duration, persist: b
         add(&["-l".as_ref(), user.as_ref()]);
     }
     add(&["--".as_ref(), login.address.as_ref()]);
+    all
+}
+
+/// The arguments that say where to, and what the inventory says.
+fn target(login: &Login) -> Vec<OsString> {
+    let mut all: Vec<OsString> = Vec::new();
+    let mut add = |option: &str, value: &std::ffi::OsStr| all.extend([option.into(), value.to_owned()]);
+    if let Some(config) = &login.ssh_config {
+        add("-F", config.as_ref());
+    }
+    for option in &login.ssh_options {
+        add("-o", option.as_ref());
+    }
+    if let Some(port) = login.port {
+        add("-p", port.to_string().as_ref());
+    }
+    if let Some(user) = &login.user {
+        add("-l", user.as_ref());
+    }
+    add("--", login.address.as_ref());
     all
 }
 

@@ -10,7 +10,7 @@ pub(super) fn refusal(stderr: &str, user: &str, greeting: &str, password: bool) 
     let said: Vec<&str> = said.collect();
     let line = |needle: &str| said.iter().find(|line| line.contains(needle)).copied();
     let error = |message: String, hint: &str| {
-        Some(TransportError::Privilege { message, hint: Some(hint.to_owned()) })
+        Some(TransportError::Privilege { message, hint: Some(hint.to_owned()), stays: false })
     };
     if frames::lacks_sudo(stderr, greeting) {
         return error(
@@ -28,22 +28,46 @@ pub(super) fn refusal(stderr: &str, user: &str, greeting: &str, password: bool) 
         .or_else(|| line("may not run sudo"))
         .or_else(|| line("is not allowed to execute"))
         .or_else(|| line("is not allowed to run sudo"))
+        .or_else(|| line("I'm afraid I can't do that"))
     {
         return error(
             format!("cannot become {user}: {said}"),
             "let the login user run /bin/sh through sudo on the host, or log in as another user",
         );
     }
+    if let Some(said) = line("is expired, reset your password")
+        .or_else(|| line("password has expired"))
+        .or_else(|| line("password expired"))
+        .or_else(|| line("required to change your password"))
+    {
+        return error(
+            format!("cannot become {user}: sudo wants a new password, the old one has expired ({said})"),
+            "log in to the host and change it with `passwd`",
+        );
+    }
+    if let Some(said) = line("Account expired").or_else(|| line("account validation failure")) {
+        return error(
+            format!("cannot become {user}: {said}"),
+            "the account has expired or is locked: see `chage -l USER` and `passwd -S USER` on the host",
+        );
+    }
     if let Some(said) = line("unknown user") {
         return error(format!("cannot become {user}: {said}"), "create the user in an earlier step");
     }
-    let wrong = ["Sorry, try again", "incorrect password attempt", "no password was provided"];
+    let wrong = [
+        "Sorry, try again",
+        "Authentication failed, try again",
+        "incorrect password attempt",
+        "incorrect authentication attempt",
+        "no password was provided",
+    ];
     if wrong.iter().any(|needle| line(needle).is_some()) {
         return Some(wrong_password(user));
     }
     if line("a password is required").is_some()
         || line("a terminal is required").is_some()
         || line("no tty present and no askpass").is_some()
+        || line("interactive authentication is required").is_some()
     {
         return if password {
             Some(wrong_password(user))
@@ -64,6 +88,7 @@ pub(super) fn wrong_password(user: &str) -> TransportError {
     TransportError::Privilege {
         message: format!("cannot become {user}: sudo does not accept the password"),
         hint: Some("check the password given with --become-password-file or -K".into()),
+        stays: true,
     }
 }
 
@@ -73,7 +98,7 @@ mod tests {
 
     fn message(stderr: &str) -> String {
         match refusal(stderr, "root", "TOKEN", false) {
-            Some(TransportError::Privilege { message, hint: Some(_) }) => message,
+            Some(TransportError::Privilege { message, hint: Some(_), .. }) => message,
             other => panic!("{other:?}"),
         }
     }
@@ -97,6 +122,24 @@ mod tests {
             ("Sorry, try again.\nsudo: no password was provided\n", "does not accept the password"),
             ("sudo: 3 incorrect password attempts\n", "does not accept the password"),
             ("TOKEN nosudo\n", "sudo is not installed"),
+            (
+                "sudo: Account or password is expired, reset your password and try again\nsudo: unable to change expired password: Authentication token manipulation error\nsudo: a password is required\n",
+                "sudo wants a new password",
+            ),
+            (
+                "You are required to change your password immediately (password expired).\nsudo: PAM account management error\n",
+                "sudo wants a new password",
+            ),
+            (
+                "sudo: account validation failure, is your account locked?\nsudo: a password is required\n",
+                "is your account locked",
+            ),
+            ("sudo: I'm sorry bob. I'm afraid I can't do that\n", "I'm afraid I can't do that"),
+            ("sudo: interactive authentication is required\n", "wants a password"),
+            (
+                "sudo: Authentication failed, try again.\nsudo: Maximum 3 incorrect authentication attempts\n",
+                "does not accept the password",
+            ),
             ("sudo: /etc/sudo.conf is owned by uid 5, should be 0\n", "is owned by uid 5"),
         ];
         for (said, expected) in cases {

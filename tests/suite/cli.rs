@@ -405,3 +405,69 @@ fn hints_name_commands_that_exist() {
     }
     assert!(named > 20, "only {named} found");
 }
+
+/// What hosts say, and what inventories and playbooks hold, draws nothing on a terminal.
+#[test]
+fn no_foreign_text_reaches_the_terminal_as_it_is() {
+    const EVIL: &str = "\\u001B[2J\\u001B]0;t\\u0007\\u009B1m\\u202Egpj\\u2066\\u007F\\rx";
+    let sandbox = Sandbox::new();
+    let say = r"printf 'a\tb\033[2J\033]0;t\007\302\2331m\342\200\256gpj\r\nlast\010\377\n'; printf 'e\033[31mr\033[0m\r\n' >&2";
+    sandbox.write(
+        "evil.toml",
+        &format!(
+            "title = \"T{EVIL}\"\nhosts = \"here\"\n[[step]]\nname = \"N{EVIL}\"\nfile = {{ path = \"DIR/f\", content = \"C{EVIL}\\n\" }}\n\
+             [[step]]\nname = \"Says\"\ncommand = {{ run = '''{say}''', always = true }}\n\
+             [[step]]\nname = \"Fails{EVIL}\"\ncommand = {{ run = '''{say}; exit 3''', creates = \"/nowhere{EVIL}\" }}\n"
+        )
+        .replace("DIR", sandbox.path().to_str().unwrap()),
+    );
+    sandbox.write(
+        "odd.toml",
+        &format!(
+            "[hosts.odd]\naddress = \"a{EVIL}\"\nuser = \"u{EVIL}\"\n[hosts.here]\nconnection = \"local\"\n"
+        ),
+    );
+    sandbox.write("broken.toml", "title = \"\u{202e}x\"\nhosts = \"here\" \u{9b}31m\u{2066} \u{1b}[2J\n");
+    sandbox.write("wrong.toml", &format!("title = \"t\"\nhosts = \"h{EVIL}\"\n\"k{EVIL}\" = 1\n"));
+    let mut all = String::new();
+    for (line, code) in [
+        (&["run", "here", "--", say][..], 0),
+        (&["plan", "evil.toml", "-vv"], 2),
+        (&["apply", "evil.toml", "--yes", "-vv", "--color", "always"], 1),
+        (&["check", "evil.toml", "broken.toml", "wrong.toml"], 3),
+        (&["check", "no\u{1b}[2J\u{202e}such.toml"], 3),
+        (&["hosts", "-i", "odd.toml"], 3),
+        (&["run", "odd", "-i", "odd.toml", "--", "true"], 3),
+        (&["plan", "evil.toml", "--limit", "x\u{1b}[2J\u{202e}"], 3),
+    ] {
+        let (got, out, err) = sandbox.run(line);
+        for json in [false, true] {
+            let mut text = out.clone() + &err;
+            if json {
+                let line = [&["--format", "json"][..], line].concat();
+                let (_, out, err) = sandbox.run(&line);
+                for value in out.lines().filter(|l| l.starts_with('{')) {
+                    serde_json::from_str::<serde_json::Value>(value).unwrap();
+                }
+                text = out + &err;
+            }
+            let painted = line.contains(&"always");
+            for escape in text.split('\x1b').skip(1) {
+                let codes = escape.strip_prefix('[').and_then(|e| e.split_once('m')).map(|(codes, _)| codes);
+                let ours = codes.is_some_and(|c| c.chars().all(|c| c.is_ascii_digit() || c == ';'));
+                assert!(painted && ours, "{line:?}: {escape:?}");
+            }
+            let left = |c: char| !matches!(c, '\n' | '\t' | '\x1b') && c.is_control();
+            let turns = |c: char| matches!(c, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
+            assert!(!text.contains(|c: char| left(c) || turns(c)), "{line:?}: {text:?}");
+            all.push_str(&text);
+        }
+        assert_eq!(got, code, "{line:?}: {out}{err}");
+    }
+    let (_, out, err) = sandbox.run(&["run", "here", "--", say]);
+    assert_eq!(out, "here | a\tb\\u{9b}1m\\u{202e}gpj\nhere | last^H\u{fffd}\n");
+    assert_eq!(err, "here | er\n");
+    let (_, out, _) = sandbox.run(&["run", "here", "--format", "json", "--", say]);
+    assert!(out.contains(r"a\tb\u001b[2J\u001b]0;t\u0007\u009b1m\u202egpj\r\n"), "{out}");
+    assert!(all.contains("\\u{202e}gpj"), "{all}");
+}

@@ -263,3 +263,48 @@ fn what_is_shown_is_still_of_use() {
     let (_, out, _) = sandbox.run(&["plan", "site.toml"]);
     assert!(out.contains(" password = ********\n          -workers 2\n          +workers 4\n"), "{out}");
 }
+
+#[test]
+fn a_backup_beside_a_file_with_a_secret_is_for_its_owner_alone() {
+    use std::os::unix::fs::PermissionsExt as _;
+    let sandbox = Sandbox::new();
+    let dir = sandbox.path().display().to_string();
+    sandbox.write("pw", "n3w-s3cret\n");
+    sandbox.write(
+        "inventory.toml",
+        "[hosts.here]\nconnection = \"local\"\n[defaults.vars]\npw = { file = \"pw\" }\n",
+    );
+    std::fs::create_dir(sandbox.path().join("etc")).unwrap();
+    let files = ["file", "line", "block", "open"];
+    for name in files {
+        let path = sandbox.path().join("etc").join(name);
+        std::fs::write(&path, "password = 0ld-s3cret\n").unwrap();
+        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o644)).unwrap();
+    }
+    let playbook = r##"
+hosts = "here"
+[[step]]
+file = { path = "DIR/file", content = "password = {{ vars.pw }}\n" }
+[[step]]
+line = { path = "DIR/line", line = "password = {{ vars.pw }}", match = "^password" }
+[[step]]
+block = { path = "DIR/block", marker = "# {mark}", content = "password = {{ vars.pw }}\n" }
+[[step]]
+file = { path = "DIR/open", content = "no secret\n" }
+"##;
+    sandbox.write("site.toml", &playbook.replace("DIR", &format!("{dir}/etc")));
+    let (code, out, err) = sandbox.run(&["apply", "--yes", "site.toml"]);
+    assert_eq!(code, 0, "{out}{err}");
+    let mut backups = Vec::new();
+    for entry in std::fs::read_dir(sandbox.path().join("etc")).unwrap() {
+        let path = entry.unwrap().path();
+        let name = path.file_name().unwrap().to_str().unwrap().to_owned();
+        if name.ends_with(".bak") {
+            let mode = path.metadata().unwrap().permissions().mode() & 0o7777;
+            backups.push((name.split('.').next().unwrap().to_owned(), mode));
+        }
+    }
+    backups.sort();
+    let wanted = [("block", 0o600), ("file", 0o600), ("line", 0o600), ("open", 0o644)];
+    assert_eq!(backups, wanted.map(|(name, mode)| (name.to_owned(), mode)));
+}

@@ -160,6 +160,42 @@ async fn why_there_is_no_connection() {
     connect(&server.host(None, &accept), None).await.unwrap().close().await;
 }
 
+/// What `ssh` says nothing of, or only before it is refused.
+#[tokio::test]
+async fn why_a_key_is_of_no_use() {
+    let Some(server) = shared() else { return };
+    let folder = tempfile::tempdir().unwrap();
+    let key = |name: &str| folder.path().join(name).display().to_string();
+    let config = std::fs::read_to_string(server.path("ssh_config")).unwrap();
+    let config: Vec<&str> = config.lines().filter(|l| !l.starts_with("IdentityFile")).collect();
+    std::fs::write(key("config"), config.join("\n")).unwrap();
+    for name in ["locked", "unnamed"] {
+        let made = std::process::Command::new("ssh-keygen")
+            .args(["-q", "-t", "ed25519", "-N", "a passphrase", "-f", &key(name)])
+            .status();
+        assert!(made.unwrap().success());
+    }
+    std::fs::remove_file(key("unnamed.pub")).unwrap();
+    std::fs::copy(server.path("user"), key("open")).unwrap();
+    std::fs::set_permissions(key("open"), std::os::unix::fs::PermissionsExt::from_mode(0o644)).unwrap();
+    std::fs::write(key("garbage"), "no key\n").unwrap();
+    std::fs::set_permissions(key("garbage"), std::os::unix::fs::PermissionsExt::from_mode(0o600)).unwrap();
+    for (name, said, hinted) in [
+        ("locked", "is locked by a passphrase, and no agent has it", "ssh-add "),
+        ("unnamed", "is locked by a passphrase, and no agent has it", "ssh-add "),
+        ("open", "bad permissions", "chmod 600"),
+        ("garbage", "Load key", "IdentityFile"),
+        ("nothing", "", "IdentityFile"),
+    ] {
+        let mut host = (*server.host(None, &[format!("IdentityFile={}", key(name))])).clone();
+        host.login.ssh_config = Some(key("config").into());
+        let (message, hint) = told(&connect(&Arc::new(host), None).await.unwrap_err());
+        assert!(message.starts_with("127.0.0.1 refuses the login: ") && message.contains(said), "{message}");
+        assert!(hint.contains(hinted), "{name}: {hint}");
+        assert_eq!(message.contains("is locked"), said.contains("is locked"), "{message}");
+    }
+}
+
 #[tokio::test]
 async fn sudo_with_and_without_a_password() {
     let Some(server) = with_users() else { return };
@@ -454,8 +490,18 @@ async fn a_jump_host_works() {
     let mut session = connect(&Arc::new(host.clone()), None).await.unwrap();
     assert_eq!(ask(&mut *session, &Privilege::Login, "echo there").await.unwrap().text(), "there");
     host.login.port = Some(1);
-    let error = connect(&Arc::new(host), None).await.unwrap_err();
+    let error = connect(&Arc::new(host.clone()), None).await.unwrap_err();
     assert!(error.to_string().starts_with("target refuses the connection: "), "{error}");
+    // The jump host itself.
+    let config = std::fs::read_to_string(server.path("ssh_config.jump")).unwrap();
+    let config = config.replace("Host jump\n", "Host jump\nPort 1\n");
+    std::fs::write(server.path("ssh_config.nojump"), config).unwrap();
+    host.login.ssh_config = Some(server.path("ssh_config.nojump"));
+    let error = connect(&Arc::new(host), None).await.unwrap_err();
+    assert!(
+        error.to_string().starts_with("the jump host 127.0.0.1 of target refuses the connection"),
+        "{error}"
+    );
 }
 
 #[tokio::test]

@@ -34,6 +34,8 @@ pub struct Edit<'a> {
     pub allow_remote: bool,
     /// As in [`Put`].
     pub validate: Option<&'a str>,
+    /// As in [`Put`].
+    pub secret: bool,
 }
 
 /// What there is to edit.
@@ -162,6 +164,7 @@ impl Edit<'_> {
             in_place: self.in_place,
             follow: self.follow,
             validate: self.validate,
+            secret: self.secret,
             made_from: Some(&found.file),
             ..Put::new(self.path, &after, &attributes)
         };
