@@ -342,11 +342,13 @@ impl SourceStep {
     ) -> Result<Arc<dyn crate::step::Step>, Failed> {
         let world = &self.play.world;
         let read = |path: &str| world.read_file(&self.play.folder, path);
+        let locate = |path: &str| world.locate(&self.play.folder, path);
         let render = |name: &str, text: &str| scope.render_text(name, text);
         let context = Context {
             host: &world.fleet.hosts[position],
             inventory: &world.fleet.hosts,
             read: &read,
+            locate: &locate,
             render: &render,
         };
         let deferred_before = scope.deferred();

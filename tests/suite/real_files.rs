@@ -107,7 +107,13 @@ impl Bench {
             std::fs::read(self.local(path)).map(Arc::from).map_err(|_| "no such file".to_owned())
         };
         let render = |_: &str, text: &str| Ok(text.replace("{{ host.name }}", "worker-01"));
-        let context = Context { host: &host, inventory: &inventory, read: &read, render: &render };
+        let context = Context {
+            host: &host,
+            inventory: &inventory,
+            read: &read,
+            locate: &|path| PathBuf::from(path),
+            render: &render,
+        };
         (kind.parse)(&value, &context)
     }
 
@@ -131,8 +137,10 @@ impl Bench {
                 frame = format!("{name}() {{ /usr/bin/env {name} \"$@\"; }}\n{frame}");
             }
         }
-        let mut shell = self.shell.split(' ');
-        let out = Command::new(shell.next().unwrap())
+        let shell = self.shell.split(' ');
+        // What hangs is to fail.
+        let out = Command::new("timeout")
+            .args(["-k", "1", "120"])
             .args(shell)
             .arg("-c")
             .arg(frame)

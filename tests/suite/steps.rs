@@ -136,7 +136,13 @@ fn parse_step(kind: &str, value: &Node, folder: &Path) -> Result<Arc<dyn Step>, 
             .or_else(|_| Ok(Arc::from(&b"content of the file\n"[..])))
     };
     let render = |_: &str, text: &str| Ok(text.to_owned());
-    let context = Context { host: &inventory[2], inventory: &inventory, read: &read, render: &render };
+    let context = Context {
+        host: &inventory[2],
+        inventory: &inventory,
+        read: &read,
+        locate: &|path| PathBuf::from(path),
+        render: &render,
+    };
     (info.parse)(&node, &context)
 }
 

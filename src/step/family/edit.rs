@@ -107,7 +107,7 @@ impl Edit<'_> {
             backup: self.backup.into(),
             in_place: self.in_place,
             follow: self.follow,
-            validate: self.validate,
+            validate: self.validate.map(|command| (command, command)),
             made_from: Some(&found.file),
             ..Put::new(self.path, &after, &attributes)
         };
