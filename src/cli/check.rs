@@ -8,6 +8,7 @@ use super::settings::{self, Display};
 use super::{common, output};
 use crate::config::{MissingSecrets, Options};
 use crate::diagnostic::{Diagnostic, Severity, Span};
+use crate::harmless;
 use crate::model::Run;
 
 pub(super) fn check(args: &Check, display: &Display) -> Exit {
@@ -50,7 +51,7 @@ fn as_json(wanted: &Options) -> Exit {
         end["steps"] = steps(run).into();
         end["hosts"] = run.hosts.len().into();
     }
-    let lines = diagnostics.iter().map(line).chain([end]).map(|line| format!("{line}\n"));
+    let lines = diagnostics.iter().map(line).chain([end]).map(|line| harmless::json(&line) + "\n");
     output::data(&lines.collect::<String>());
     if run.is_some() { Exit::Done } else { Exit::Usage }
 }

@@ -445,10 +445,12 @@ impl SourceStep {
     ) -> Result<Arc<dyn Step>, Vec<Problem>> {
         let world = &self.play.world;
         let read = |path: &str| world.read_file(&self.play.folder, path);
+        let locate = |path: &str| world.locate(&self.play.folder, path);
         let context = Context {
             host: &world.fleet.hosts[position],
             inventory: &world.fleet.hosts,
             read: &read,
+            locate: &locate,
             render,
             holds_secret,
             role: if self.raw.handler { Role::Handler } else { Role::InOrder },

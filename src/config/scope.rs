@@ -83,9 +83,14 @@ impl World {
         }
     }
 
+    /// Where on the controller a path is that stands in a file of this folder.
+    pub(super) fn locate(&self, folder: &Path, path: &str) -> std::path::PathBuf {
+        secret::in_folder(folder, path, &*self.environment)
+    }
+
     /// Reads a file of the controller once; all hosts and all stages of a run see the same bytes.
     pub(super) fn read_file(&self, folder: &Path, path: &str) -> FileRead {
-        let path = secret::in_folder(folder, path, &*self.environment);
+        let path = self.locate(folder, path);
         let mut files = lock(&self.files);
         if let Some(read) = files.get(&path) {
             return read.clone();

@@ -1,18 +1,21 @@
 //! `docker_engine`: Docker installed, configured key by key, running now and at boot.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use serde::Deserialize;
 use serde_json::Map;
 
+use super::family::attributes::Attributes;
 use super::family::docker::api;
 use super::family::docker::daemon_json::{self, Merged};
 use super::family::docker::install::{self, Host, Manager, RESTART_MARK};
 use super::family::docker::swarm::{self, LocalState, Own};
 use super::family::path::{self, CONTENT_LIMIT, Depth};
+use super::family::put::{Backup, Put};
 use super::family::systemd;
 use super::family::text;
-use super::{Action, Change, Context, Invalid, Payload, Step, Validate, Value, Verdict};
+use super::{Action, Change, Context, Invalid, Step, Validate, Value, Verdict};
 use crate::model::{FileContent, FileKind, FileState, Kind, Resource, State};
 use crate::probe::{CheckError, Probe, Readings};
 use crate::sh;
@@ -189,10 +192,12 @@ impl Step for DockerEngine {
         let enable = !matches!(host.enabled.as_str(), "enabled" | "enabled-runtime" | "static" | "generated");
         if !self.requires_mounts.is_empty() {
             let text = install::mounts_drop_in(&self.requires_mounts);
-            // `start_script` makes systemd read it anyway.
-            let after = if start || enable || restart { ":" } else { "systemctl daemon-reload" };
-            if let Some(write) = write_file(readings, &mut change, DROP_IN, &text, after)? {
+            if let Some(mut write) = write_file(readings, &mut change, DROP_IN, &text)? {
                 words.push("order it after its mounts".to_owned());
+                // `start_script` makes systemd read it anyway.
+                if !(start || enable || restart) {
+                    write.script = write.script.raw("systemctl daemon-reload\n");
+                }
                 change = change.action(write);
             }
         }
@@ -422,7 +427,7 @@ impl DockerEngine {
         let (base, channel) = (&self.base_url, &self.channel);
         let action = if host.manager == Manager::Apt {
             let text = install::apt_repository(&host.os, &host.codename, base, channel, self.gpgcheck);
-            let write = write_file(readings, change, APT_FILE, &text, ":")?;
+            let write = write_file(readings, change, APT_FILE, &text)?;
             if write.is_some() && self.gpgcheck {
                 let key = format!("{base}/{}/gpg", host.os);
                 let script = sh!(
@@ -442,7 +447,7 @@ mv -f "$hw_tmp" {}"#,
             write
         } else {
             let text = install::yum_repository(&host.os, base, channel, self.gpgcheck);
-            write_file(readings, change, YUM_FILE, &text, ":")?
+            write_file(readings, change, YUM_FILE, &text)?
         };
         if let Some(action) = action {
             words.push("add its repository".into());
@@ -483,31 +488,20 @@ mv -f "$hw_tmp" {}"#,
             *change = std::mem::take(change).field(format!("daemon.json {key}"), text(before), text(after));
         }
         words.push("set daemon.json".into());
-        let script = sh!(
-            r#"set -e
-p={}
-mkdir -p "${p%/*}"
-t=$(mktemp "$p.XXXXXX")
-trap 'rm -f "$t"' EXIT
-cat <&3 >"$t"
-if dockerd --help 2>&1 | grep -q -e '--validate'; then dockerd --validate --config-file "$t" >&2; fi
-if [ -e "$p" ]; then
-  cp -p "$p" "$p.bak"
-  chown --reference="$p" "$t"
-  chmod --reference="$p" "$t"
-else
-  rm -f "$p.bak"
-  chmod 0644 "$t"
-fi
-if command -v restorecon >/dev/null; then restorecon "$t" 2>/dev/null || :; fi
-: >{}
-mv -f "$t" "$p""#,
-            DAEMON_JSON,
-            RESTART_MARK
+        // Only what is good is put there, and only then the engine has to be started anew, also by a later run.
+        let check = format!(
+            "if dockerd --help 2>&1 | grep -q -e --validate; then dockerd --validate --config-file %s || exit 1; fi; : >{RESTART_MARK}"
         );
-        change.actions.push(
-            Action::new("merge daemon.json", script).payload(Payload(content.clone().into_bytes().into())),
-        );
+        let bytes = Arc::from(content.as_bytes());
+        let attributes = Attributes::default();
+        let put = Put {
+            backup: Backup::Last,
+            make_folders: true,
+            validate: Some((&check, "dockerd --validate")),
+            made_from: Some(&file),
+            ..Put::new(DAEMON_JSON, &bytes, &attributes)
+        };
+        change.actions.push(put.action("merge daemon.json"));
         change.expects.push((Resource::here(Kind::Path, DAEMON_JSON), written(&file, &content)));
         Ok(true)
     }
@@ -527,13 +521,12 @@ fn written(before: &FileState, content: &str) -> State {
     })
 }
 
-/// Writes a file of our own if it differs, then runs `after`.
+/// Writes a file of our own if it differs.
 fn write_file(
     readings: &Readings,
     change: &mut Change,
     path: &str,
     text: &str,
-    after: &'static str,
 ) -> Result<Option<Action>, CheckError> {
     let file = path::read(readings, path, Depth::Content(CONTENT_LIMIT))?;
     let before = match (&file.kind, &file.content) {
@@ -550,21 +543,11 @@ fn write_file(
     *change = std::mem::take(change)
         .field(path, before, Value::Content(text.to_owned()))
         .expect(Resource::here(Kind::Path, path), written(&file, text));
-    let script = sh!(
-        r#"set -e
-p={}
-mkdir -p "${p%/*}"
-t=$(mktemp "$p.XXXXXX")
-trap 'rm -f "$t"' EXIT
-cat <&3 >"$t"
-chmod 0644 "$t"
-if command -v restorecon >/dev/null; then restorecon "$t" 2>/dev/null || :; fi
-mv -f "$t" "$p"
-{}"#,
-        path,
-        Script::new().raw(after)
-    );
-    Ok(Some(Action::new(format!("write {path}"), script).payload(Payload(text.as_bytes().into()))))
+    let bytes = Arc::from(text.as_bytes());
+    let attributes = Attributes::new(Some("0644"), None, None);
+    let put =
+        Put { backup: Backup::No, force: true, make_folders: true, ..Put::new(path, &bytes, &attributes) };
+    Ok(Some(put.action(format!("write {path}"))))
 }
 
 /// Enables the service and brings it up with its present settings, and sees it answer.

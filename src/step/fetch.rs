@@ -60,7 +60,7 @@ impl Validate for Fetch {
         };
         // A file that cannot be read will be written anew; if that fails as well, it is said then.
         let now = (context.read)(&dest).ok();
-        self.local = (PathBuf::from(dest), now);
+        self.local = ((context.locate)(&dest), now);
         invalid
     }
 }

@@ -207,7 +207,7 @@ impl File {
                 in_place: self.in_place,
                 follow: self.follow,
                 force: self.force,
-                validate: self.validate.as_deref(),
+                validate: self.validate.as_deref().map(|command| (command, command)),
                 secret: !self.diff || self.holds_secret,
                 ..Put::new(&self.path, bytes, &wanted)
             };

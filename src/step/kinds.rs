@@ -36,6 +36,8 @@ pub struct Context<'a> {
     pub inventory: &'a [Arc<Host>],
     /// Reads a file of the controller, relative to the playbook.
     pub read: ReadFile<'a>,
+    /// Where on the controller that is which a playbook names, relative to itself.
+    pub locate: &'a dyn Fn(&str) -> std::path::PathBuf,
     /// Renders a template text with the step's scope; the name is for its errors.
     pub render: &'a dyn Fn(&str, &str) -> Result<String, String>,
     /// Whether a secret went into what was rendered for the step so far, template files included.

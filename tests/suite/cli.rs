@@ -471,3 +471,28 @@ fn no_foreign_text_reaches_the_terminal_as_it_is() {
     assert!(out.contains(r"a\tb\u001b[2J\u001b]0;t\u0007\u009b1m\u202egpj\r\n"), "{out}");
     assert!(all.contains("\\u{202e}gpj"), "{all}");
 }
+
+#[test]
+fn a_fetched_file_lies_beside_the_playbook_for_its_owner_alone() {
+    use std::os::unix::fs::PermissionsExt as _;
+    let folder = tempfile::tempdir().unwrap();
+    let at = |name: &str| folder.path().join(name);
+    std::fs::create_dir(at("playbooks")).unwrap();
+    std::fs::write(at("there"), "it\n").unwrap();
+    std::fs::write(at("inventory.toml"), "[hosts.here]\nconnection = \"local\"\n").unwrap();
+    let step = format!("[[step]]\nfetch = {{ path = \"{}\", dest = \"got\" }}\n", at("there").display());
+    std::fs::write(at("playbooks/get.toml"), format!("title = \"Get\"\nhosts = \"all\"\n{step}")).unwrap();
+    for says in ["1 changed", "nothing to do"] {
+        let out = std::process::Command::new(env!("CARGO_BIN_EXE_hostwright"))
+            .args(["apply", "-i", "inventory.toml", "playbooks/get.toml", "--yes"])
+            .current_dir(folder.path())
+            .output()
+            .unwrap();
+        let text = String::from_utf8_lossy(&[out.stdout.clone(), out.stderr.clone()].concat()).to_lowercase();
+        assert!(out.status.success() && text.contains(says), "{out:?}");
+    }
+    let copy = at("playbooks/got/here").join(at("there").strip_prefix("/").unwrap());
+    assert_eq!(std::fs::read_to_string(&copy).unwrap(), "it\n");
+    assert_eq!(copy.metadata().unwrap().permissions().mode() & 0o777, 0o600);
+    assert!(!at("got").exists());
+}

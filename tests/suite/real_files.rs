@@ -111,6 +111,7 @@ impl Bench {
             host: &host,
             inventory: &inventory,
             read: &read,
+            locate: &|path| PathBuf::from(path),
             render: &render,
             holds_secret: &|| false,
             role: step::Role::InOrder,
@@ -138,8 +139,10 @@ impl Bench {
                 frame = format!("{name}() {{ /usr/bin/env {name} \"$@\"; }}\n{frame}");
             }
         }
-        let mut shell = self.shell.split(' ');
-        let out = Command::new(shell.next().unwrap())
+        let shell = self.shell.split(' ');
+        // What hangs is to fail.
+        let out = Command::new("timeout")
+            .args(["-k", "1", "120"])
             .args(shell)
             .arg("-c")
             .arg(frame)

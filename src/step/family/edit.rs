@@ -163,7 +163,7 @@ impl Edit<'_> {
             backup: self.backup.into(),
             in_place: self.in_place,
             follow: self.follow,
-            validate: self.validate,
+            validate: self.validate.map(|command| (command, command)),
             secret: self.secret,
             made_from: Some(&found.file),
             ..Put::new(self.path, &after, &attributes)

@@ -42,8 +42,8 @@ pub struct Put<'a> {
     pub force: bool,
     /// Folders that are missing are made.
     pub make_folders: bool,
-    /// A command of the user that says whether the new content is good; `%s` stands for its file.
-    pub validate: Option<&'a str>,
+    /// A command that says whether the new content is good, `%s` stands for its file; and its name for messages.
+    pub validate: Option<(&'a str, &'a str)>,
     /// Nobody may see the content, nor its digest, from which a short one could be guessed. A backup is for its
     /// owner alone, for the old content is likely to be a secret as well.
     pub secret: bool,
@@ -96,7 +96,7 @@ impl<'a> Put<'a> {
     /// - `cp --attributes-only` copies mode, owner, ACLs, extended attributes and SELinux context.
     pub fn action(&self, label: impl Into<String>) -> Action {
         let mode = self.mode.or(self.attributes.mode);
-        let check = self.validate.map(|command| {
+        let check = self.validate.map(|(command, name)| {
             let code = Script::new().user_code(&command.replace("%s", "\"$hw_as\""));
             sh!(
                 r#"hw_valid() {
@@ -105,7 +105,7 @@ impl<'a> Put<'a> {
 }
 "#,
                 code,
-                command
+                name
             )
         });
         let script =

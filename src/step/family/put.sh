@@ -213,6 +213,8 @@ hw_put() {
   if [ -z "$hw_new" ] && [ $((0$hw_l & 0${hw_mode:-7777} & 0$hw_mask)) != $((0$hw_l)) ]; then
     hw_less=$(printf %05o $((0$hw_l & 0${hw_mode:-7777} & 0$hw_mask)))
   fi
+  # One that is always of the state before: none of no file.
+  if [ -n "$hw_new" ] && [ -n "$hw_bak" ] && [ -n "$hw_again" ]; then rm -f -- "$hw_u/$hw_bak"; fi
   if [ "$hw_is" = "$hw_sum" ] || [ -n "$hw_new" ]; then hw_bak=''; fi
   if [ -n "$hw_bak" ] && [ -z "$hw_again" ]; then
     if [ -e "$hw_u/$hw_bak" ] || [ -L "$hw_u/$hw_bak" ]; then hw_bak=''; fi
