@@ -103,6 +103,14 @@ impl Ran {
         changes
     }
 
+    /// Asserts that nothing was changed, showing what was.
+    #[track_caller]
+    pub fn changes_nothing(&self) {
+        let of = |e: &&serde_json::Value| e["event"] == "step_finished" && e["outcome"] == "changed";
+        let changed: Vec<String> = self.events().iter().filter(of).map(ToString::to_string).collect();
+        assert!(changed.is_empty(), "{changed:#?}");
+    }
+
     /// Asserts the exit code, showing all output if it is another.
     #[track_caller]
     pub fn exits(self, code: i32) -> Self {
