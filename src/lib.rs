@@ -9,6 +9,7 @@ pub mod diagnostic;
 pub mod engine;
 pub mod event;
 pub mod facts;
+pub mod manual;
 pub mod model;
 pub mod plan;
 pub mod preflight;
