@@ -44,7 +44,7 @@ pub(super) enum Command {
     Hosts(Hosts),
     /// Show what is known of hosts
     Facts(Facts),
-    /// Explain a kind of step or a lint, or list all
+    /// Show the manual: a topic, a kind of step, a lint, a word; or list all
     Explain(Explain),
 }
 
@@ -273,7 +273,7 @@ pub(super) struct Facts {
 
 #[derive(Debug, Args)]
 pub(super) struct Explain {
-    /// A kind of step (`nfs_export`) or a lint (`unguarded-command`); all are listed without it
+    /// A topic (`step`), a kind of step (`nfs_export`), a lint or a word (`register`); all are listed without it
     pub(super) topic: Option<String>,
 }
 

@@ -36,7 +36,7 @@ fn steps(run: &Run) -> usize {
     run.plays.iter().map(|p| p.steps.len()).sum()
 }
 
-/// What was found, a line each, and then what it comes to: `json.md` of the reports tells of it.
+/// What was found, a line each, and then what it comes to: `explain events` tells of it.
 fn as_json(wanted: &Options) -> Exit {
     let (diagnostics, run) = match common::read(wanted) {
         Ok(loaded) => (loaded.diagnostics, loaded.run),

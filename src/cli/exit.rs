@@ -25,6 +25,17 @@ pub enum Exit {
 }
 
 impl Exit {
+    /// All of them.
+    pub const ALL: [Self; 7] = [
+        Self::Done,
+        Self::Failed,
+        Self::Differs,
+        Self::Usage,
+        Self::Unreachable,
+        Self::Locked,
+        Self::Interrupted,
+    ];
+
     /// The exit of a plan or an apply that came to `summary`.
     ///
     /// Failed before unreachable before differences: what needs a person first.
@@ -53,6 +64,23 @@ mod tests {
     use super::*;
     use crate::event::Counts;
     use crate::model::HostName;
+
+    #[test]
+    fn the_list_is_complete() {
+        for (n, exit) in Exit::ALL.into_iter().enumerate() {
+            // A new one does not compile without its place in the list.
+            let place = match exit {
+                Exit::Done => 0,
+                Exit::Failed => 1,
+                Exit::Differs => 2,
+                Exit::Usage => 3,
+                Exit::Unreachable => 4,
+                Exit::Locked => 5,
+                Exit::Interrupted => 6,
+            };
+            assert_eq!(n, place);
+        }
+    }
 
     #[test]
     fn the_worst_that_needs_a_person_counts() {

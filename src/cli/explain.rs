@@ -1,12 +1,17 @@
-//! `explain`: the document of a kind of step or of a lint, or the list of all.
+//! `explain`: the manual. The document of a topic, a kind of step or a lint, what the manual says of a word, or the list
+//! of all.
 
+use std::fmt::Write as _;
+
+use super::args::Format;
 use super::exit::Exit;
 use super::output;
 use super::settings::Display;
-use crate::config::{LINTS, Lint, lint};
+use crate::config::{LINTS, Lint, Silenced, lint};
 use crate::diagnostic::nearest;
+use crate::manual::{self, TOPICS};
 use crate::report::{Look, markdown, table};
-use crate::step::{self, KINDS, KindInfo};
+use crate::step::{self, KINDS};
 
 /// The kinds as they are listed; what is in none is listed last.
 const FAMILIES: &[(&str, &[&str])] = &[
@@ -28,7 +33,6 @@ const FAMILIES: &[(&str, &[&str])] = &[
             "selinux_boolean",
             "firewall",
             "cron",
-            "timer",
         ],
     ),
     ("Storage", &["nfs_export", "mount"]),
@@ -53,73 +57,135 @@ const FAMILIES: &[(&str, &[&str])] = &[
     ("Operations", &["failover_drill"]),
 ];
 
+/// One line of the list.
+struct Entry {
+    group: &'static str,
+    name: &'static str,
+    phrase: String,
+}
+
 pub(super) fn explain(topic: Option<&str>, display: &Display) -> Exit {
-    let Some(topic) = topic else {
-        output::data(&list(KINDS, LINTS, display.out));
+    let json = display.format == Format::Json;
+    let Some(name) = topic else {
+        let entries = entries();
+        let text = if json {
+            let line = |e: &Entry| {
+                serde_json::json!({"group": e.group, "name": e.name, "says": e.phrase}).to_string()
+            };
+            entries.iter().map(|e| line(e) + "\n").collect()
+        } else {
+            list(&entries, display.out)
+        };
+        output::data(&text);
         return Exit::Done;
     };
-    let doc = match (step::kind(topic), lint(topic)) {
-        (Some(kind), _) => kind.doc.to_owned(),
-        (None, Some(lint)) => format!("# {}\n\n{}\n", lint.name, lint.doc.trim()),
-        (None, None) => {
-            let what = format!("there is no kind of step and no lint `{topic}`");
-            let names = KINDS.iter().map(|k| k.name).chain(LINTS.iter().map(|l| l.name));
-            let hint = match nearest(topic, names.collect::<Vec<&str>>()) {
-                Some(near) => format!("did you mean `{near}`?"),
-                None => "`hostwright explain` lists all".into(),
-            };
-            return output::complain(&what, &hint);
-        }
+    let Some(doc) = document(name) else {
+        let what = format!("the manual has no topic, kind of step, lint or word `{name}`");
+        return output::complain(&what, &near(name));
     };
     // On a pipe the document goes out as it is written, Markdown.
-    output::data(&if display.out.width.is_some() { markdown(&doc, display.out) } else { doc });
+    let text = match display.out.width {
+        _ if json => serde_json::json!({"name": name, "document": doc}).to_string() + "\n",
+        Some(_) => markdown(&doc, display.out),
+        None => doc,
+    };
+    output::data(&text);
     Exit::Done
 }
 
-/// All kinds by family, with the first sentence of each one's document.
-fn list(kinds: &[KindInfo], lints: &[Lint], look: Look) -> String {
-    let mut out = Vec::new();
-    let mut left: Vec<&KindInfo> = kinds.iter().collect();
-    let width = kinds.iter().map(|k| k.name.len()).max().unwrap_or(0);
-    let families = FAMILIES.iter().map(|(title, names)| (*title, Some(*names))).chain([("Others", None)]);
-    for (title, names) in families {
-        let rows: Vec<Vec<String>> = match names {
-            Some(names) => names
-                .iter()
-                .filter_map(|name| left.iter().position(|k| k.name == *name).map(|at| left.remove(at)))
-                .map(|kind| row(kind, width))
-                .collect(),
-            None => left.iter().map(|kind| row(kind, width)).collect(),
-        };
-        if !rows.is_empty() {
-            out.extend(table(&[title, ""], &rows, look));
-            out.push(String::new());
-        }
+/// What the manual says of `name`, Markdown.
+fn document(name: &str) -> Option<String> {
+    if let Some(topic) = manual::topic(name) {
+        return Some(topic.doc());
     }
-    let rows: Vec<_> = lints.iter().map(|lint| vec![lint.name.to_owned(), sentence(lint.doc)]).collect();
-    out.extend(table(&["Lints", ""], &rows, look));
-    out.push(String::new());
+    if let Some(kind) = step::kind(name) {
+        return Some(kind.doc.to_owned());
+    }
+    if let Some(lint) = lint(name) {
+        return Some(of_lint(lint));
+    }
+    let found = manual::find(name);
+    if found.is_empty() {
+        return None;
+    }
+    let mut doc = format!("# {name}\n");
+    for found in found {
+        let part =
+            if found.part.starts_with(found.name) { String::new() } else { format!(", {}", found.part) };
+        let _ = write!(doc, "\nIn `hostwright explain {}`{part}:\n\n{}", found.name, found.table);
+    }
+    Some(doc)
+}
+
+fn of_lint(lint: &Lint) -> String {
+    let silence = format!("silence = {{ \"{}\" = \"why it is right here\" }}", lint.name);
+    let silenced = match lint.silenced() {
+        Silenced::Nowhere => "It cannot be silenced.".to_owned(),
+        Silenced::Inventory => {
+            format!("Silenced in the inventory, in `[defaults]`, at a host or at a group: `{silence}`.")
+        }
+        Silenced::Playbook => format!("Silenced at the top of the playbook: `{silence}`."),
+        Silenced::Step => format!("Silenced on the step, or at the top of its playbook: `{silence}`."),
+    };
+    format!("# {}\n\n{}\n\n{silenced}\n", lint.name, lint.doc.trim())
+}
+
+/// What to say of a name that is not there.
+fn near(name: &str) -> String {
+    let words = manual::names();
+    let topics = TOPICS.iter().map(|t| t.name);
+    let names = topics.chain(KINDS.iter().map(|k| k.name)).chain(LINTS.iter().map(|l| l.name));
+    let near = nearest(name, names).or_else(|| nearest(name, words.iter().map(String::as_str)));
+    match near {
+        Some(near) => format!("did you mean `{near}`?"),
+        None => "`hostwright explain` lists all".into(),
+    }
+}
+
+/// All topics, kinds by family, and lints.
+fn entries() -> Vec<Entry> {
+    let mut out: Vec<Entry> = (TOPICS.iter())
+        .map(|t| Entry { group: "The language", name: t.name, phrase: manual::phrase(&t.doc()).to_owned() })
+        .collect();
+    let mut left: Vec<_> = KINDS.iter().collect();
+    let families =
+        FAMILIES.iter().map(|(group, names)| (*group, Some(*names))).chain([("Other steps", None)]);
+    for (group, names) in families {
+        let kinds: Vec<_> = match names {
+            Some(names) => (names.iter())
+                .filter_map(|name| left.iter().position(|k| k.name == *name).map(|at| left.remove(at)))
+                .collect(),
+            None => std::mem::take(&mut left),
+        };
+        let entry =
+            |k: &step::KindInfo| Entry { group, name: k.name, phrase: manual::phrase(k.doc).to_owned() };
+        out.extend(kinds.into_iter().map(entry));
+    }
+    out.extend(LINTS.iter().map(|l| Entry { group: "Lints", name: l.name, phrase: sentence(l.doc) }));
+    out
+}
+
+/// The list for people.
+fn list(entries: &[Entry], look: Look) -> String {
+    let width = entries.iter().map(|e| e.name.len()).max().unwrap_or(0);
+    let mut out = Vec::new();
+    for group in entries.chunk_by(|a, b| a.group == b.group) {
+        let rows: Vec<_> =
+            group.iter().map(|e| vec![format!("{:width$}", e.name), e.phrase.clone()]).collect();
+        out.extend(table(&[group[0].group, ""], &rows, look));
+        out.push(String::new());
+    }
     out.push(
-        "`hostwright explain NAME` shows all of it: keys, what is checked and changed, an example.".into(),
+        "`hostwright explain NAME` shows all of it, with examples. NAME may also be any word of the language: \
+         a key (`register`), a fact, a filter, a word of Ansible's."
+            .into(),
     );
     out.join("\n") + "\n"
 }
 
-fn row(kind: &KindInfo, width: usize) -> Vec<String> {
-    vec![format!("{:width$}", kind.name), sentence(kind.doc)]
-}
-
-/// The first sentence after the heading, without `Ensures that`.
+/// The first sentence.
 fn sentence(doc: &str) -> String {
-    let text: Vec<&str> = doc
-        .lines()
-        .skip_while(|l| l.starts_with('#') || l.trim().is_empty())
-        .take_while(|l| !l.trim().is_empty())
-        .map(str::trim)
-        .collect();
-    let text = text.join(" ");
-    let first = text.split(". ").next().unwrap_or_default().trim_end_matches('.');
-    first.strip_prefix("Ensures that ").unwrap_or(first).to_owned()
+    doc.split(". ").next().unwrap_or_default().trim_end_matches('.').to_owned()
 }
 
 #[cfg(test)]
@@ -127,19 +193,32 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_kind_is_listed_once_with_a_sentence() {
-        let text = list(KINDS, LINTS, Look::PLAIN);
-        for kind in KINDS {
-            let lines: Vec<_> = text.lines().filter(|l| l.starts_with(&format!("{} ", kind.name))).collect();
-            assert_eq!(lines.len(), 1, "{}: {lines:?}", kind.name);
-            assert!(lines[0].split_whitespace().count() > 3, "{}: no sentence", kind.name);
+    fn everything_is_listed_once_with_a_phrase_that_stands_alone() {
+        let entries = entries();
+        let text = list(&entries, Look::PLAIN);
+        let names = TOPICS.iter().map(|t| t.name).chain(KINDS.iter().map(|k| k.name));
+        for name in names.chain(LINTS.iter().map(|l| l.name)) {
+            let lines: Vec<_> = text.lines().filter(|l| l.starts_with(&format!("{name} "))).collect();
+            assert_eq!(lines.len(), 1, "{name}: {lines:?}");
+            assert!(lines[0].split_whitespace().count() > 3, "{name}: no phrase");
         }
-        assert_eq!(text.lines().next().unwrap().trim(), "Base");
+        for Entry { group, name, phrase } in entries.iter().filter(|e| e.group != "Lints") {
+            assert_ne!(*group, "Other steps", "{name} is in no family");
+            let alone = phrase.len() <= 54 && phrase.starts_with(|c: char| c.is_lowercase() || c == 'A');
+            assert!(alone && !phrase.ends_with('.'), "{name}: {phrase:?}");
+        }
     }
 
     #[test]
-    fn a_document_becomes_a_sentence() {
-        let doc = "# k\n\nEnsures that a thing is\nthere, in v1.2. Or not.\n\nMore.";
-        assert_eq!(sentence(doc), "a thing is there, in v1.2");
+    fn a_word_is_looked_up_and_a_misspelt_one_leads_on() {
+        let doc = document("register").unwrap();
+        assert!(doc.contains("In `hostwright explain step`") && doc.contains("| `register` |"), "{doc}");
+        assert!(document("with_items").unwrap().contains("each"));
+        assert!(document("os.family").unwrap().contains("explain facts"));
+        assert!(document("always-runs").unwrap().contains("Silenced on the step"));
+        assert_eq!(document("teapot"), None);
+        assert_eq!(near("regster"), "did you mean `register`?");
+        assert_eq!(near("playbok"), "did you mean `playbook`?");
+        assert_eq!(near("nfs_exports"), "did you mean `nfs_export`?");
     }
 }

@@ -122,14 +122,18 @@ struct Reader<'a> {
 }
 
 /// Tables of an inventory.
-const TOP: [&str; 3] = ["defaults", "hosts", "groups"];
+pub(crate) const TOP: [&str; 3] = ["defaults", "hosts", "groups"];
+
+/// Keys of the defaults.
+pub(crate) const DEFAULTS_KEYS: [&str; 8] =
+    ["port", "user", "ssh_config", "ssh_options", "become", "forks", "vars", "silence"];
 
 /// Keys of a host.
-const HOST_KEYS: [&str; 9] =
+pub(crate) const HOST_KEYS: [&str; 9] =
     ["address", "port", "user", "ssh_config", "ssh_options", "become", "connection", "vars", "silence"];
 
 /// Keys of a group.
-const GROUP_KEYS: [&str; 9] =
+pub(crate) const GROUP_KEYS: [&str; 9] =
     ["hosts", "children", "port", "user", "ssh_config", "ssh_options", "become", "vars", "silence"];
 
 /// Reads an inventory.
@@ -146,6 +150,7 @@ pub(super) fn parse(
     let hosts = table.named("hosts");
     let groups = table.named("groups");
     let hosts_missing = table.rest().is_empty() && root.entry("hosts").is_none_or(|(_, n)| is_empty(n));
+    table.reads(&TOP);
     reader.unknown_tables(table);
     if hosts_missing {
         out.push(
@@ -244,6 +249,7 @@ impl Reader<'_> {
         lint::known(self.source, silenced, table.out());
         *forks = table.number("forks", 1, 10_000).and_then(|n| usize::try_from(n).ok());
         let layer = self.vars(&mut table);
+        table.reads(&DEFAULTS_KEYS);
         table.finish();
         (settings, layer)
     }
@@ -303,6 +309,7 @@ impl Reader<'_> {
             let layer = self.vars(&mut table);
             let silence = Arc::new(silence(self.source, &mut table));
             lint::known(self.source, &silence, table.out());
+            table.reads(&HOST_KEYS);
             self.finish(table);
             let local = match connection {
                 Some(("local", _)) => true,
@@ -444,6 +451,7 @@ impl Reader<'_> {
             let children = table.texts("children");
             let silence = silence(self.source, &mut table);
             lint::known(self.source, &silence, table.out());
+            table.reads(&GROUP_KEYS);
             self.finish(table);
             groups.push(RawGroup { key, node, members, children, settings, layer, silence });
         }

@@ -85,8 +85,23 @@ pub(super) struct RawStep {
     pub body: Node,
 }
 
+/// The keys of a playbook.
+pub(crate) const PLAYBOOK_KEYS: [&str; 11] = [
+    "title",
+    "hosts",
+    "become",
+    "barrier",
+    "serial",
+    "max_failures",
+    "all_or_nothing",
+    "tags",
+    "vars",
+    "silence",
+    "step",
+];
+
 /// The common keys of a step.
-pub(super) const STEP_KEYS: [&str; 19] = [
+pub(crate) const STEP_KEYS: [&str; 19] = [
     "name",
     "id",
     "hosts",
@@ -148,6 +163,7 @@ pub(super) fn parse(
     };
     let silence = silence(source, &mut table);
     let step_node = table.take("step").map(|(_, n)| n.clone());
+    table.reads(&PLAYBOOK_KEYS);
     let steps_meant = report_unknown(source, table);
     if !hosts_given {
         out.push(
@@ -295,6 +311,7 @@ fn step(source: &Arc<Source>, node: &Node, out: &mut Vec<Diagnostic>) -> Option<
         }
     }
 
+    table.reads(&STEP_KEYS);
     let rest = table.rest();
     let known = table.known().to_vec();
     let kinds: Vec<_> = rest.iter().filter_map(|(k, n)| step::kind(&k.name).map(|i| (k, n, i))).collect();

@@ -517,6 +517,33 @@ impl SourceStep {
     }
 }
 
+/// What a playbook may provide and need.
+pub(crate) const RESOURCES: [&str; 23] = [
+    "package",
+    "repository",
+    "unit",
+    "command",
+    "path",
+    "user",
+    "group",
+    "mount",
+    "export",
+    "port",
+    "firewall",
+    "sysctl",
+    "docker",
+    "swarm",
+    "node",
+    "node_label",
+    "image",
+    "network",
+    "volume",
+    "config",
+    "secret",
+    "service",
+    "container",
+];
+
 /// `"unit redis.service"`, `"port 6379"`: the kind, a blank, the name.
 fn resource(text: &str) -> Result<Resource, (String, String)> {
     let (kind, name) = text.trim().split_once(' ').unwrap_or((text.trim(), ""));
@@ -529,31 +556,7 @@ fn resource(text: &str) -> Result<Resource, (String, String)> {
             format!("write the kind and the name: \"{kind} NAME\""),
         )),
         Err(_) => {
-            const KINDS: [&str; 22] = [
-                "package",
-                "repository",
-                "unit",
-                "command",
-                "path",
-                "user",
-                "group",
-                "mount",
-                "export",
-                "port",
-                "sysctl",
-                "docker",
-                "swarm",
-                "node",
-                "node_label",
-                "image",
-                "network",
-                "volume",
-                "config",
-                "secret",
-                "service",
-                "container",
-            ];
-            let help = suggest(kind, KINDS).unwrap_or_default();
+            let help = suggest(kind, RESOURCES).unwrap_or_default();
             Err((format!("{kind:?} is not a kind of resource"), help))
         }
     }

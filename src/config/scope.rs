@@ -29,7 +29,9 @@ use crate::diagnostic::{Diagnostic, Identity, Severity, Source};
 use crate::model::value::{Node, Value as TomlValue};
 use crate::model::{Known, MASK, ResultOf, Secret, StepResult};
 
-pub(super) use names::HOST_KEYS;
+pub(crate) use names::HOST_KEYS;
+#[cfg(test)]
+pub(crate) use names::NAMES;
 
 /// What all scopes of a run share.
 #[derive(Debug)]

@@ -56,7 +56,7 @@ pub(super) fn source(node: &Node) -> Option<SecretSource> {
 }
 
 /// Where a secret may come from, and what may stand beside `age`.
-const KEYS: [&str; 5] = ["env", "file", "command", "age", "identity"];
+pub(crate) const KEYS: [&str; 5] = ["env", "file", "command", "age", "identity"];
 
 /// What is taken for a key of a secret that does not exist, although it is none of [`KEYS`] misspelled.
 const OPTIONS: [&str; 12] = [

@@ -217,6 +217,15 @@ impl<'a, 'o> Table<'a, 'o> {
         &self.asked
     }
 
+    /// Says that these are all the keys that are taken: the lists that hints and the manual go by must be true.
+    pub(super) fn reads(&self, keys: &[&str]) {
+        debug_assert!(
+            keys.iter().all(|k| self.asked.contains(k)) && self.asked.iter().all(|k| keys.contains(k)),
+            "{keys:?} is not what is read: {:?}",
+            self.asked
+        );
+    }
+
     /// Reports what nobody asked for.
     pub(super) fn finish(self) {
         for (key, _) in self.rest() {

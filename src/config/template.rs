@@ -408,7 +408,7 @@ pub(super) fn message(error: &Error) -> String {
 }
 
 /// Filters to suggest in place of one that is not known: ours, and what playbooks use of the built-in ones.
-pub(super) const FILTERS: [&str; 32] = [
+pub(crate) const FILTERS: [&str; 32] = [
     "abs",
     "b64decode",
     "b64encode",
@@ -442,6 +442,20 @@ pub(super) const FILTERS: [&str; 32] = [
     "trim",
     "upper",
 ];
+
+/// The filters, tests and functions that there are, as the engine itself lists them.
+#[cfg(test)]
+pub(crate) fn vocabulary() -> [Vec<String>; 3] {
+    let env = environment(Part::Text);
+    let listed = format!("{env:?}");
+    let names = |part: &str| -> Vec<String> {
+        let (_, rest) = listed.split_once(&format!("{part}: ")).expect("the engine shows its names");
+        let end = rest.find([']', '}']).unwrap_or(rest.len());
+        rest[..end].split('"').skip(1).step_by(2).map(str::to_owned).collect()
+    };
+    let functions = env.globals().map(|(name, _)| name.to_owned()).collect();
+    [names("filters"), names("tests"), functions]
+}
 
 #[cfg(test)]
 mod tests {

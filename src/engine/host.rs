@@ -267,7 +267,9 @@ impl HostRun {
             };
             let Some(failure) = again else { return turn };
             if left == 0 || self.shared.stopped() {
-                return Turn { change: turn.change, ..Turn::failed(failure) };
+                // What it printed is there for the steps that go on.
+                let result = StepResult { failed: true, ..turn.result };
+                return Turn { change: turn.change, result, ..Turn::failed(failure) };
             }
             self.shared.events.send(Body::StepRetried { at: at.clone(), left, failure }).await;
             left -= 1;
@@ -648,9 +650,10 @@ pub(super) fn millis(duration: Duration) -> u64 {
     u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }
 
-/// Why the step does not count as done yet, if its `until` says so.
+/// Why the step does not count as done yet, if its `until` says so. A try that ran nothing has no result to look at: the
+/// step was as described.
 fn until_failure(instance: &Instance, result: &StepResult) -> Option<Failure> {
-    let text = instance.until.as_ref()?;
+    let text = instance.until.as_ref().filter(|_| result.code.is_some())?;
     let verdict = crate::config::until_holds(text, result);
     match verdict {
         Ok(true) => None,

@@ -274,8 +274,20 @@ impl Walk<'_> {
         }
         match verdict {
             Ok(Verdict::Satisfied { reason, shows, result }) => {
-                let forecast = Forecast::Unchanged { reason, shows, predicted };
                 let result = result.map(|r| *r).unwrap_or_default();
+                // Only an answer that was asked for has a code. One that is not yet as wanted is asked for again.
+                let again = instance.until.as_ref().filter(|until| {
+                    result.code.is_some() && crate::config::until_holds(until, &result) != Ok(true)
+                });
+                if let Some(until) = again {
+                    let until = format!("`{until}` is true");
+                    return Judged {
+                        planned: planned(Forecast::Unknown { until }, None, awaits),
+                        used,
+                        need: None,
+                    };
+                }
+                let forecast = Forecast::Unchanged { reason, shows, predicted };
                 let planned = Planned { result, ..planned(forecast, None, awaits) };
                 Judged { planned, used, need: None }
             }

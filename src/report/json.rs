@@ -1,4 +1,4 @@
-//! JSON lines: every event as it is, one object on a line. `json.md` is its document.
+//! JSON lines: every event as it is, one object on a line. `explain events` tells of them.
 
 use std::io::Write;
 

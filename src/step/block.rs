@@ -67,18 +67,18 @@ impl Validate for Block {
         }
         match (&self.content, self.state) {
             (None, Existence::Present) => invalid.push(Invalid::new("", "the key `content` is missing")),
-            (Some(content), _) => {
+            (Some(text), _) => {
                 let (begin, end) = self.markers();
                 let is_marker = |line: &str| [&begin, &end].iter().any(|m| same(line.as_bytes(), m));
-                if content.lines().any(is_marker) {
+                if text.lines().any(is_marker) {
                     invalid.push(Invalid::new("content", "a line of it is the marker"));
-                } else if content.lines().any(|l| l.contains('\r')) {
+                } else if text.lines().any(|l| l.contains('\r')) {
                     invalid.push(
                         Invalid::new("content", "a carriage return in it ends no line").help(
                             "write the lines with plain line feeds; they get the line ends of the file",
                         ),
                     );
-                } else if content.contains('\0') {
+                } else if text.contains('\0') {
                     invalid.push(Invalid::new("content", "lines of text cannot hold a NUL byte"));
                 }
             }

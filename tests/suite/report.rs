@@ -292,15 +292,15 @@ fn the_moving_lines_go_before_the_plan_and_at_the_end() {
 fn json_lines_are_documented_and_read_back() {
     let events = one_of_each();
     let text = show(&events, |page| Box::new(Json::new(Box::new(page))));
-    let doc = include_str!("../../src/report/json.md");
+    let doc = include_str!("../../src/manual/events.md");
     for (line, event) in text.lines().zip(&events) {
         assert_eq!(&serde_json::from_str::<Event>(line).unwrap(), event);
         let json: serde_json::Value = serde_json::from_str(line).unwrap();
         for key in json.as_object().unwrap().keys() {
-            assert!(doc.contains(&format!("`{key}`")), "json.md does not tell of `{key}`: {line}");
+            assert!(doc.contains(&format!("`{key}`")), "events.md does not tell of `{key}`: {line}");
         }
         let name = json["event"].as_str().unwrap();
-        assert!(doc.contains(&format!("| `{name}` |")), "json.md does not tell of {name}");
+        assert!(doc.contains(&format!("| `{name}` |")), "events.md does not tell of {name}");
     }
     assert_eq!(text.lines().count(), events.len());
     assert!(doc.contains(&format!("version is {}", hostwright::event::VERSION)));

@@ -94,3 +94,80 @@ file = {{ path = "{dir}/id", content = "{{{{ steps.make.stdout }}}}\n" }}
     assert!(text.contains("`steps.make.stdout` is not defined: the step ran nothing on this host"), "{text}");
     assert_eq!(read(&sandbox, "id"), "id-1\n", "an empty text must not take its place");
 }
+
+#[test]
+fn a_step_that_failed_tells_what_it_said() {
+    let sandbox = Sandbox::new();
+    let dir = sandbox.path().display().to_string();
+    sandbox.write(
+        "a.toml",
+        &format!(
+            r#"
+hosts = "here"
+[[step]]
+id = "fails"
+command = {{ run = "echo out; echo err >&2; exit 4", creates = "{dir}/never" }}
+on_failure = "continue"
+[[step]]
+when = "steps.fails.failed"
+file = {{ path = "{dir}/why", content = "{{{{ steps.fails.code }}}} {{{{ steps.fails.stdout }}}} {{{{ steps.fails.stderr }}}}\n" }}
+"#
+        ),
+    );
+    let (code, text) = apply(&sandbox, &["a.toml"]);
+    assert_eq!(code, 1, "{text}");
+    assert_eq!(read(&sandbox, "why"), "4 out err\n");
+}
+
+#[test]
+fn until_is_asked_of_a_query_also_where_the_plan_has_its_answer() {
+    let sandbox = Sandbox::new();
+    let dir = sandbox.path().display().to_string();
+    let playbook = |until: &str, retries: u32| {
+        format!(
+            r#"
+hosts = "here"
+[[step]]
+id = "q"
+query = "echo x >>{dir}/looks; wc -l <{dir}/looks"
+until = "{until}"
+retries = {retries}
+retry_delay = "10ms"
+"#
+        )
+    };
+    sandbox.write("never.toml", &playbook("result.stdout | int > 1000", 1));
+    let (code, out, _) = sandbox.run(&["plan", "never.toml"]);
+    assert!(code == 2 && out.contains("cannot be said before `result.stdout | int > 1000` is true"), "{out}");
+    let (code, text) = apply(&sandbox, &["never.toml"]);
+    assert!(code == 1 && text.contains("is not true yet"), "{text}");
+    sandbox.write("soon.toml", &playbook("result.stdout | int > 6", 9));
+    let (code, text) = apply(&sandbox, &["soon.toml"]);
+    assert!(code == 0 && text.contains("tries left"), "{text}");
+    // It holds already: nothing is to be done.
+    let (code, out, _) = sandbox.run(&["plan", "soon.toml"]);
+    assert_eq!(code, 0, "{out}");
+}
+
+#[test]
+fn until_is_not_asked_of_a_step_that_has_nothing_to_do() {
+    let sandbox = Sandbox::new();
+    let dir = sandbox.path().display().to_string();
+    sandbox.write(
+        "a.toml",
+        &format!(
+            r#"
+hosts = "here"
+[[step]]
+file = {{ path = "{dir}/new", content = "{{{{ vars.text }}}}" }}
+[[step]]
+command = {{ run = "echo done | tee {dir}/made", creates = "{dir}/made" }}
+until = "'done' in result.stdout"
+"#
+        ),
+    );
+    for text in ["--var=text=a", "--var=text=b"] {
+        let (code, out, err) = sandbox.run(&["apply", "--yes", "a.toml", text]);
+        assert_eq!(code, 0, "{out}{err}");
+    }
+}

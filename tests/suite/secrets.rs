@@ -299,7 +299,7 @@ file = { path = "DIR/open", content = "no secret\n" }
     for entry in std::fs::read_dir(sandbox.path().join("etc")).unwrap() {
         let path = entry.unwrap().path();
         let name = path.file_name().unwrap().to_str().unwrap().to_owned();
-        if name.ends_with(".bak") {
+        if path.extension().is_some_and(|end| end == "bak") {
             let mode = path.metadata().unwrap().permissions().mode() & 0o7777;
             backups.push((name.split('.').next().unwrap().to_owned(), mode));
         }

@@ -94,7 +94,42 @@ pub fn lint(name: &str) -> Option<&'static Lint> {
     LINTS.iter().find(|l| l.name == name)
 }
 
+/// Where a lint may be silenced.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Silenced {
+    /// Nowhere.
+    Nowhere,
+    /// In the inventory: in its defaults, at a host, at a group.
+    Inventory,
+    /// At the top of the playbook.
+    Playbook,
+    /// On the step, or at the top of the playbook for all its steps.
+    Step,
+}
+
+impl Silenced {
+    /// In a word or two.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Nowhere => "nowhere",
+            Self::Inventory => "inventory",
+            Self::Playbook => "playbook",
+            Self::Step => "step, playbook",
+        }
+    }
+}
+
 impl Lint {
+    /// Where it may be silenced.
+    pub fn silenced(&self) -> Silenced {
+        match self.name {
+            "address-invalid" => Silenced::Nowhere,
+            "same-address" | "sibling-groups" => Silenced::Inventory,
+            "no-hosts" => Silenced::Playbook,
+            _ => Silenced::Step,
+        }
+    }
+
     /// Something this lint finds at `range`.
     pub(super) fn at(
         &self,

@@ -19,6 +19,10 @@ fn texts(names: impl IntoIterator<Item = String>) -> Enumerator {
     Enumerator::Values(names.into_iter().map(Value::from).collect())
 }
 
+/// The names in every scope, `item` only within a loop.
+pub(crate) const NAMES: [&str; 8] =
+    ["vars", "host", "hosts", "groups", "facts", "steps", "playbooks", "item"];
+
 /// The scope itself.
 #[derive(Debug)]
 pub(super) struct Root(pub Scope);
@@ -48,7 +52,7 @@ impl Object for Root {
     }
 
     fn enumerate(self: &Arc<Self>) -> Enumerator {
-        keys(&["vars", "host", "hosts", "groups", "facts", "steps", "playbooks", "item"])
+        keys(&NAMES)
     }
 }
 
@@ -83,7 +87,7 @@ impl Object for Hosts {
 }
 
 /// What templates see of a host.
-pub(in crate::config) const HOST_KEYS: [&str; 8] =
+pub(crate) const HOST_KEYS: [&str; 8] =
     ["name", "address", "port", "user", "local", "groups", "become", "vars"];
 
 #[derive(Debug)]
