@@ -5,7 +5,7 @@ use serde::Deserialize;
 use super::family::edit::{Anchor, Edit, Otherwise, Text};
 use super::family::existence::Existence;
 use super::family::path;
-use super::family::text::{self, Lines};
+use super::family::text::Lines;
 use super::{Context, Invalid, Step, Validate, Verdict};
 use crate::model::{Kind, Resource};
 use crate::probe::{CheckError, Probe, Readings};
@@ -88,9 +88,9 @@ impl Validate for Block {
     }
 }
 
-/// Whether a line is this marker. Editors leave or take blanks at the end of a line.
+/// Whether a line is this marker. Editors leave or take blanks, and carriage returns, at the end of a line.
 fn same(line: &[u8], marker: &str) -> bool {
-    text::trim_end(line) == text::trim_end(marker.as_bytes())
+    line.trim_ascii_end() == marker.as_bytes().trim_ascii_end()
 }
 
 impl Step for Block {

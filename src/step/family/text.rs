@@ -199,12 +199,6 @@ fn is_plausible(bytes: &[u8]) -> bool {
         .is_ok_and(|text| text.chars().all(|c| !c.is_control() || matches!(c, '\0' | '\x08'..='\r' | '\x1b')))
 }
 
-/// Without the blanks, tabs and carriage returns behind it.
-pub fn trim_end(line: &[u8]) -> &[u8] {
-    let kept = line.iter().rposition(|b| !matches!(b, b' ' | b'\t' | b'\r')).map_or(0, |n| n + 1);
-    &line[..kept]
-}
-
 /// The text for people, in which NULs and bytes that are no UTF-8 are written `\xNN`; and how many those are.
 pub fn readable(bytes: &[u8]) -> (String, usize) {
     let mut text = String::with_capacity(bytes.len());
