@@ -449,6 +449,7 @@ impl SourceStep {
             host: &world.fleet.hosts[position],
             inventory: &world.fleet.hosts,
             read: &read,
+            locate: &|path| world.locate(&self.play.folder, path),
             render,
             holds_secret,
             role: if self.raw.handler { Role::Handler } else { Role::InOrder },

@@ -6,7 +6,7 @@
 mod names;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
@@ -83,9 +83,14 @@ impl World {
         }
     }
 
+    /// Where a file of the controller is that a playbook in `folder` names.
+    pub(super) fn locate(&self, folder: &Path, path: &str) -> PathBuf {
+        secret::in_folder(folder, path, &*self.environment)
+    }
+
     /// Reads a file of the controller once; all hosts and all stages of a run see the same bytes.
     pub(super) fn read_file(&self, folder: &Path, path: &str) -> FileRead {
-        let path = secret::in_folder(folder, path, &*self.environment);
+        let path = self.locate(folder, path);
         let mut files = lock(&self.files);
         if let Some(read) = files.get(&path) {
             return read.clone();

@@ -24,9 +24,16 @@ pub struct Fetch {
     optional: bool,
     #[serde(default)]
     allow_remote: bool,
-    /// Where it goes, and what is there when the step is read.
+    /// Where it goes, as it is written and as it is found from anywhere, and what is there when the step is read.
     #[serde(skip)]
-    local: (PathBuf, Option<Arc<[u8]>>),
+    local: Local,
+}
+
+#[derive(Debug, Clone, Default)]
+struct Local {
+    shown: String,
+    path: PathBuf,
+    content: Option<Arc<[u8]>>,
 }
 
 /// It is held in memory on its way.
@@ -59,8 +66,8 @@ impl Validate for Fetch {
             format!("{}/{}{}", self.dest.trim_end_matches('/'), context.host.name, self.path)
         };
         // A file that cannot be read will be written anew; if that fails as well, it is said then.
-        let now = (context.read)(&dest).ok();
-        self.local = (PathBuf::from(dest), now);
+        let content = (context.read)(&dest).ok();
+        self.local = Local { path: (context.locate)(&dest), content, shown: dest };
         invalid
     }
 }
@@ -73,8 +80,7 @@ impl Step for Fetch {
     fn check(&self, readings: &Readings) -> Result<Verdict, CheckError> {
         let found = self.query().read(readings)?;
         let path = &self.path;
-        let (dest, local) = &self.local;
-        let shown = dest.display();
+        let Local { shown, path: dest, content: local } = &self.local;
         let before =
             local.as_ref().map_or(Value::Absent, |bytes| digest(&put::sha256(bytes), bytes.len() as u64));
         let change = |after| {

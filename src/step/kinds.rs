@@ -1,6 +1,7 @@
 //! The manifest: every kind of step, one line each, and how its table becomes a step.
 
 use std::ops::Range;
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use serde::de::DeserializeOwned;
@@ -36,6 +37,8 @@ pub struct Context<'a> {
     pub inventory: &'a [Arc<Host>],
     /// Reads a file of the controller, relative to the playbook.
     pub read: ReadFile<'a>,
+    /// Where such a file is, for one that is to be written.
+    pub locate: &'a dyn Fn(&str) -> PathBuf,
     /// Renders a template text with the step's scope; the name is for its errors.
     pub render: &'a dyn Fn(&str, &str) -> Result<String, String>,
     /// Whether a secret went into what was rendered for the step so far, template files included.

@@ -40,6 +40,7 @@ fn step(text: &str) -> Result<Arc<dyn Step>, String> {
         host: &host,
         inventory: &inventory,
         read: &read,
+        locate: &|path| path.into(),
         render: &render,
         holds_secret: &|| false,
         role: hostwright::step::Role::InOrder,

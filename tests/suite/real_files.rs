@@ -111,6 +111,7 @@ impl Bench {
             host: &host,
             inventory: &inventory,
             read: &read,
+            locate: &|path| self.local(path),
             render: &render,
             holds_secret: &|| false,
             role: step::Role::InOrder,
@@ -202,7 +203,6 @@ impl Bench {
                 break;
             }
             if let Then::Save(file) = &action.then {
-                let file = self.local("").join(file);
                 std::fs::create_dir_all(file.parent().unwrap()).unwrap();
                 std::fs::write(file, &last.stdout).unwrap();
             }

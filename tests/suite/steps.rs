@@ -173,6 +173,7 @@ fn parse_step(
         host: &inventory[2],
         inventory: &inventory,
         read: &read,
+        locate: &|path| Path::new("playbooks").join(path),
         render: &render,
         holds_secret: &|| false,
         role,
