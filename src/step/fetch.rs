@@ -66,8 +66,8 @@ impl Validate for Fetch {
             format!("{}/{}{}", self.dest.trim_end_matches('/'), context.host.name, self.path)
         };
         // A file that cannot be read will be written anew; if that fails as well, it is said then.
-        let content = (context.read)(&dest).ok();
-        self.local = Local { path: (context.locate)(&dest), content, shown: dest };
+        let now = (context.read)(&dest).ok();
+        self.local = Local { path: (context.locate)(&dest), content: now, shown: dest };
         invalid
     }
 }
