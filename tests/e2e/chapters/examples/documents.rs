@@ -12,7 +12,7 @@ pub struct Document {
     pub rewritten: &'static [(&'static str, &'static str, &'static str)],
     /// Examples that a second plan has something to do for, and why.
     pub again: &'static [(&'static str, &'static str)],
-    /// Examples that are applied after the others and not beside them, and why.
+    /// Examples that are applied after all others and not beside them, and why.
     pub apart: &'static [(&'static str, &'static str)],
     /// Examples that the lab cannot apply, and why.
     pub only_planned: &'static [(&'static str, &'static str)],
