@@ -1,6 +1,7 @@
 //! The chapters, each from fresh hosts.
 
 mod docker;
+mod examples;
 mod nfs;
 mod recipe;
 mod swarm;
@@ -16,4 +17,5 @@ pub const ALL: &[(&str, Chapter)] = &[
     ("docker", docker::chapter),
     ("swarm", swarm::chapter),
     ("recipe", recipe::chapter),
+    ("examples", examples::chapter),
 ];
