@@ -19,9 +19,14 @@ fn script() -> PathBuf {
     root().join("tests/lab/lab")
 }
 
-/// The path of the lab's own command, for those that a step runs.
+/// The lab's own command, for those that a step runs: these see nothing of our environment, which says what lab it is.
 pub fn lab_script() -> String {
-    script().display().to_string()
+    let ours = |(name, value): (String, String)| {
+        let ours = name.starts_with("LAB_") || matches!(name.as_str(), "XDG_CACHE_HOME" | "HOME");
+        ours.then(|| format!("{name}={value}"))
+    };
+    let settings: Vec<String> = std::env::vars().filter_map(ours).collect();
+    format!("env {} {}", settings.join(" "), script().display())
 }
 
 /// Whether the lab can be used here.

@@ -145,7 +145,9 @@ fn an_assertion_holds_or_says_what_does_not() {
 #[test]
 fn a_wait_sees_ports_pages_paths_and_commands() {
     each_shell(|host| {
-        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        // Not one that the kernel hands out: another test could be given it once it is closed here.
+        let listener =
+            (20_000..30_000).find_map(|port| std::net::TcpListener::bind(("127.0.0.1", port)).ok()).unwrap();
         let port = listener.local_addr().unwrap().port();
         let page = std::thread::spawn(move || {
             // Until it is told to stop.
