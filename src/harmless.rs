@@ -6,7 +6,7 @@
 //!   around or are not seen show as `^X` or `\u{..}`. Joiners within words of some scripts stay.
 //! - Bytes that are not UTF-8 have become U+FFFD before, where text was made of them.
 //!
-//! Displays make each piece of foreign text harmless by [`line`] before they measure, cut and dress it; what writes to
+//! Displays make each piece of foreign text harmless by [`line()`] before they measure, cut and dress it; what writes to
 //! a terminal or a log lets everything through [`painted`] once more, so that no place can be forgotten. JSON keeps
 //! the data and writes such characters as `\uXXXX`, by [`json`].
 

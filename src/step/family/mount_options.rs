@@ -1,6 +1,6 @@
 //! Mount options: what of them the kernel shows on a mounted file system, and whether that is what is wanted.
 //!
-//! The rules of each type are in [`super::mount_rules`]. What the kernel never shows is never compared, and never
+//! The rules of each type are in `mount_rules.rs`. What the kernel never shows is never compared, and never
 //! said to hold: such an option would differ, or be believed, for ever.
 
 use super::mount_rules::{Form, Row, Shows, Unset, rows};
