@@ -15,6 +15,7 @@ pub mod model;
 pub mod plan;
 pub mod preflight;
 pub mod probe;
+pub mod program;
 pub mod report;
 pub mod shell;
 pub mod step;

@@ -4,6 +4,7 @@ use std::collections::{BTreeSet, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crate::model::{FileState, Kind, Privilege, Resource, Scope, State};
+use crate::program::Library;
 use crate::shell::Script;
 
 /// A question to a host: a script that prints, and changes nothing.
@@ -52,29 +53,14 @@ impl Eq for Together {}
 /// Something about a host that many probes want to know: it is found out once for all that follow one another, and
 /// anew after an action.
 ///
-/// Each script that uses it begins with [`Shared::or_ask`] and so stands on its own: where a probe is asked alone,
-/// or where finding out failed before, it does so by itself.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+/// Each program that uses it has its library and so stands on its own: where a probe is asked alone, or where finding
+/// out failed before, it does so by itself.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Shared {
     /// A shell variable; its name begins with `hw_`.
     pub variable: &'static str,
-    /// The command that prints its value. It does not block.
-    pub command: &'static str,
-}
-
-impl Shared {
-    /// The line that sets the variable, where it is not set.
-    pub fn or_ask(self) -> Script {
-        let Self { variable, command } = self;
-        Script::new()
-            .raw("[ \"${")
-            .raw(variable)
-            .raw("+x}\" ] || ")
-            .raw(variable)
-            .raw("=$(")
-            .raw(command)
-            .raw(")\n")
-    }
+    /// Sets it, where it is not set. It does not block.
+    pub library: &'static Library,
 }
 
 impl Probe {
@@ -83,7 +69,7 @@ impl Probe {
         Self { script, privilege: None, host: None, shared: None, together: None }
     }
 
-    /// Says that the script begins with [`Shared::or_ask`] of `shared`.
+    /// Says that the script uses the library of `shared`.
     #[must_use]
     pub fn sharing(self, shared: Shared) -> Self {
         Self { shared: Some(shared), ..self }
@@ -110,7 +96,7 @@ impl Probe {
 
     fn key(&self, own: &Privilege) -> Key {
         let privilege = self.privilege.clone().unwrap_or_else(|| own.clone());
-        Key { host: self.host.clone(), privilege, text: self.script.render().into() }
+        Key { host: self.host.clone(), privilege, text: self.script.key().into() }
     }
 }
 

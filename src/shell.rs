@@ -5,9 +5,11 @@
 //! the user only gets in through [`Script::arg`] or a `{}` of [`sh!`](crate::sh).
 
 use std::fmt;
-use std::sync::OnceLock;
+
+use zeroize::Zeroizing;
 
 use crate::model::{MASK, Secret};
+use crate::program::{Call, Program, Text, Value};
 
 /// A POSIX `sh` script.
 #[derive(Clone, PartialEq, Eq, Default)]
@@ -19,39 +21,8 @@ pub struct Script {
 enum Part {
     Plain(String),
     Secret(Secret),
-    Library(&'static Library),
+    Call(Call),
 }
-
-/// Shell functions that several programs use, from a file of their own. People see its name in their place.
-#[derive(Debug)]
-pub struct Library {
-    name: &'static str,
-    text: &'static str,
-    lean: OnceLock<String>,
-}
-
-impl Library {
-    /// From the text of a file.
-    pub const fn new(name: &'static str, text: &'static str) -> Self {
-        Self { name, text, lean: OnceLock::new() }
-    }
-
-    /// Returns it without what is for people alone. No line of a library begins with `#` but for comments.
-    fn lean(&self) -> &str {
-        self.lean.get_or_init(|| {
-            let lines = self.text.lines().map(str::trim_start);
-            lines.filter(|l| !l.is_empty() && !l.starts_with('#')).flat_map(|l| [l, "\n"]).collect()
-        })
-    }
-}
-
-impl PartialEq for Library {
-    fn eq(&self, other: &Self) -> bool {
-        self.name == other.name
-    }
-}
-
-impl Eq for Library {}
 
 impl Script {
     /// An empty script.
@@ -80,11 +51,10 @@ impl Script {
         self
     }
 
-    /// Appends shell functions; the script must be at the beginning of a line.
-    #[must_use]
-    pub fn library(mut self, library: &'static Library) -> Self {
-        self.parts.push(Part::Library(library));
-        self
+    /// A program with a value for each of its variables. Use what [`program!`](crate::program) makes.
+    #[doc(hidden)]
+    pub fn call(program: &'static Program, values: Vec<Value>) -> Self {
+        Self { parts: vec![Part::Call(Call { program, values })] }
     }
 
     /// Appends another script.
@@ -93,7 +63,7 @@ impl Script {
         for part in &other.parts {
             match part {
                 Part::Plain(text) => self.push(text),
-                Part::Secret(_) | Part::Library(_) => self.parts.push(part.clone()),
+                Part::Secret(_) | Part::Call(_) => self.parts.push(part.clone()),
             }
         }
         self
@@ -131,27 +101,90 @@ impl Script {
         self.parts.is_empty()
     }
 
-    /// The script as the host gets it, secrets included: for a transport alone.
+    /// The script as one text, secrets included: for a transport alone.
     pub fn render(&self) -> String {
-        self.parts
-            .iter()
-            .map(|part| match part {
-                Part::Plain(text) => text.clone(),
-                Part::Secret(secret) => quote(secret.expose()),
-                Part::Library(library) => library.lean().to_owned(),
-            })
-            .collect()
+        let mut out = String::new();
+        for piece in self.pieces() {
+            match piece {
+                Piece::Code(code) => out.push_str(&code),
+                Piece::Text(text) => out.push_str(text.lean()),
+            }
+        }
+        out
+    }
+
+    /// The script as a host gets it, secrets included; files stand for themselves, for they travel once in a frame.
+    /// What is before a file ends with a line break, and so does a file.
+    pub(crate) fn pieces(&self) -> Vec<Piece> {
+        let mut pieces: Vec<Piece> = Vec::new();
+        for part in &self.parts {
+            match part {
+                Part::Plain(text) => push(&mut pieces, text),
+                Part::Secret(secret) => push(&mut pieces, &quote(secret.expose())),
+                Part::Call(call) => {
+                    if let Some(Piece::Code(code)) = pieces.last_mut()
+                        && !code.ends_with('\n')
+                    {
+                        code.push('\n');
+                    }
+                    let texts = call.program.texts();
+                    let (own, libraries) = texts.split_last().expect("a program has a text");
+                    let known = |piece: &Piece, text: &Text| matches!(piece, Piece::Text(t) if *t == text);
+                    for text in libraries {
+                        if !pieces.iter().any(|piece| known(piece, text)) {
+                            pieces.push(Piece::Text(text));
+                        }
+                    }
+                    push(&mut pieces, &call.assignments());
+                    pieces.push(Piece::Text(own));
+                }
+            }
+        }
+        pieces
+    }
+
+    /// What tells it from all others: the script, but with the names of files in their place.
+    pub(crate) fn key(&self) -> String {
+        let mut key = String::new();
+        for piece in self.pieces() {
+            match piece {
+                Piece::Code(code) => key.push_str(&code),
+                Piece::Text(text) => {
+                    key.push('\0');
+                    key.push_str(text.name());
+                    key.push('\n');
+                }
+            }
+        }
+        key
     }
 }
 
-/// The script with its secrets masked.
+/// A piece of a script on its way to a host.
+#[derive(Debug)]
+pub(crate) enum Piece {
+    /// Shell code, secrets included.
+    Code(Zeroizing<String>),
+    /// A file.
+    Text(&'static Text),
+}
+
+fn push(pieces: &mut Vec<Piece>, code: &str) {
+    match pieces.last_mut() {
+        _ if code.is_empty() => {}
+        Some(Piece::Code(last)) => last.push_str(code),
+        _ => pieces.push(Piece::Code(Zeroizing::new(code.to_owned()))),
+    }
+}
+
+/// The script with its secrets masked; a program as its name and its variables.
 impl fmt::Display for Script {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for part in &self.parts {
             match part {
                 Part::Plain(text) => f.write_str(text)?,
                 Part::Secret(_) => f.write_str(MASK)?,
-                Part::Library(library) => writeln!(f, "# functions of {}", library.name)?,
+                Part::Call(call) => write!(f, "{call}")?,
             }
         }
         Ok(())

@@ -8,6 +8,9 @@ use super::{Change, Context, Invalid, Step, Validate, Verdict};
 use crate::model::value::one_or_many;
 use crate::probe::{CheckError, Probe, Readings};
 
+/// What runs on hosts for this kind.
+pub(super) const PROGRAMS: crate::program::Programs = &[];
+
 /// Conditions.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]

@@ -10,6 +10,10 @@ use super::{Context, Invalid, Step, Validate, Verdict};
 use crate::model::{Kind, Resource};
 use crate::probe::{CheckError, Probe, Readings};
 
+/// What runs on hosts for this kind.
+pub(super) const PROGRAMS: crate::program::Programs =
+    &[super::family::path::PROGRAMS, super::family::put::PROGRAMS];
+
 /// A marked block in a file.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]

@@ -16,6 +16,9 @@ use crate::model::{FileContent, FileKind, FileState, Kind, Resource, State};
 use crate::probe::{CheckError, Probe, Readings};
 use crate::sh;
 
+/// What runs on hosts for this kind.
+pub(super) const PROGRAMS: crate::program::Programs = &[];
+
 mod schedule;
 
 /// A command that runs at set times.

@@ -10,6 +10,10 @@ use super::{Action, Change, Context, Invalid, Step, Validate, Value, Verdict};
 use crate::model::{FileKind, FileState, Kind, Resource, State};
 use crate::probe::{CheckError, Probe, Readings};
 
+/// What runs on hosts for this kind.
+pub(super) const PROGRAMS: crate::program::Programs =
+    &[super::family::path::PROGRAMS, super::family::put::PROGRAMS];
+
 /// A directory.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]

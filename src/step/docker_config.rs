@@ -8,6 +8,9 @@ use super::family::docker::Existence;
 use super::family::docker::versioned::{Content, Family, Versioned, Wanted};
 use super::{Context, Invalid, Validate};
 
+/// What runs on hosts for this kind.
+pub(super) const PROGRAMS: crate::program::Programs = &[];
+
 /// A config.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]

@@ -13,6 +13,9 @@ use crate::model::{Kind, Resource, State};
 use crate::probe::{CheckError, Probe, Readings};
 use crate::sh;
 
+/// What runs on hosts for this kind.
+pub(super) const PROGRAMS: crate::program::Programs = &[];
+
 /// An image.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]

@@ -13,6 +13,9 @@ use crate::model::{Kind, Resource, Scope, State};
 use crate::probe::{CheckError, Probe, Readings};
 use crate::sh;
 
+/// What runs on hosts for this kind.
+pub(super) const PROGRAMS: crate::program::Programs = &[];
+
 /// A network.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]

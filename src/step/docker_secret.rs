@@ -9,6 +9,9 @@ use super::family::docker::versioned::{Content, Family, Versioned, Wanted};
 use super::{Context, Invalid, Validate};
 use crate::model::Secret;
 
+/// What runs on hosts for this kind.
+pub(super) const PROGRAMS: crate::program::Programs = &[];
+
 /// A secret.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]

@@ -25,6 +25,9 @@ use act::Goal;
 use params::{FileRef, ImagePolicy, Mode, PublishMode, Short};
 use wanted::Names;
 
+/// What runs on hosts for this kind.
+pub(super) const PROGRAMS: crate::program::Programs = &[];
+
 /// A task as a manager lists it.
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(default, rename_all = "PascalCase")]

@@ -18,6 +18,9 @@ use crate::model::value::{duration, one_or_many};
 use crate::model::{HostName, Kind, Resource};
 use crate::probe::{CheckError, Probe, Readings};
 
+/// What runs on hosts for this kind.
+pub(super) const PROGRAMS: crate::program::Programs = &[];
+
 mod act;
 
 /// A drill.

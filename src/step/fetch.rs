@@ -12,6 +12,10 @@ use super::{Action, Change, Context, Invalid, Step, Then, Validate, Value, Verdi
 use crate::model::{FileContent, FileKind, Kind, Resource};
 use crate::probe::{CheckError, Probe, Readings};
 
+/// What runs on hosts for this kind.
+pub(super) const PROGRAMS: crate::program::Programs =
+    &[super::family::path::PROGRAMS, super::family::put::PROGRAMS];
+
 /// A file that is fetched.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]

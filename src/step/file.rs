@@ -12,6 +12,10 @@ use super::{Action, Change, Context, Field, Invalid, Step, Validate, Value, Verd
 use crate::model::{FileContent, FileKind, FileState, Kind, Resource, State};
 use crate::probe::{CheckError, Probe, Readings};
 
+/// What runs on hosts for this kind.
+pub(super) const PROGRAMS: crate::program::Programs =
+    &[super::family::path::PROGRAMS, super::family::put::PROGRAMS];
+
 /// A file.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]

@@ -11,6 +11,9 @@ use crate::diagnostic::nearest;
 use crate::model::{Kind, Resource, State};
 use crate::probe::{CheckError, Probe, Readings};
 
+/// What runs on hosts for this kind.
+pub(super) const PROGRAMS: crate::program::Programs = &[];
+
 const BOTH: [Side; 2] = [Side::Runtime, Side::Permanent];
 
 /// What a zone lets in.

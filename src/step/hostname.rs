@@ -1,10 +1,27 @@
 //! `hostname`: what the host calls itself, now and at boot.
 
+use std::sync::Arc;
+
 use serde::Deserialize;
 
+use super::family::attributes::Attributes;
+use super::family::put::{self, Backup, Put};
 use super::{Action, Change, Context, Invalid, Step, Validate, Value, Verdict};
 use crate::probe::{CheckError, Probe, Readings};
-use crate::sh;
+use crate::program;
+use crate::program::Programs;
+
+program! {
+    /// Asks for the name.
+    AskHostname in "hostname/ask_hostname.sh"
+}
+program! {
+    /// Gives the running host its name.
+    SetHostname in "hostname/set_hostname.sh" { name: Word }
+}
+
+/// What runs on hosts for this kind.
+pub(super) const PROGRAMS: Programs = &[&[AskHostname::program, SetHostname::program], put::PROGRAMS];
 
 /// The name of a host.
 #[derive(Debug, Clone, Deserialize)]
@@ -63,7 +80,15 @@ impl Step for Hostname {
             change = change
                 .note("cloud-init may put the old name back at boot, unless /etc/cloud/cloud.cfg has `preserve_hostname: true`");
         }
-        Ok(Verdict::Drift(change.action(Action::new(format!("call the host {}", self.name), self.script()))))
+        if boot != self.name {
+            let content: Arc<[u8]> = format!("{}\n", self.name).into_bytes().into();
+            let attributes = Attributes::default();
+            let put =
+                Put { backup: Backup::No, follow: true, ..Put::new("/etc/hostname", &content, &attributes) };
+            change = change.action(put.action("write /etc/hostname"));
+        }
+        let set = SetHostname { name: &self.name };
+        Ok(Verdict::Drift(change.action(Action::new(format!("call the host {}", self.name), set.script()))))
     }
 
     fn as_any(&self) -> &dyn std::any::Any {
@@ -71,42 +96,6 @@ impl Step for Hostname {
     }
 }
 
-/// Asks the kernel and /etc/hostname (hostname(5)); no process is started for it.
 fn probe() -> Probe {
-    Probe::new(sh!(r#"read -r hw_now </proc/sys/kernel/hostname || exit 3
-hw_boot=
-if [ -e /etc/hostname ]; then
-  while read -r hw_l || [ "$hw_l" ]; do
-    case $hw_l in ""|\#*) ;; *) hw_boot=$hw_l; break ;; esac
-  done </etc/hostname
-fi
-echo "now $hw_now"
-echo "boot $hw_boot"
-[ ! -S /run/docker.sock ] || echo docker
-if [ -e /etc/cloud/cloud.cfg ]; then
-  hw_keeps=
-  while read -r hw_l; do
-    case $hw_l in "preserve_hostname: true"*) hw_keeps=1 ;; esac
-  done </etc/cloud/cloud.cfg
-  [ "$hw_keeps" ] || echo cloud-init
-fi
-exit 0"#))
-}
-
-impl Hostname {
-    /// hostnamectl(1) tells others of the new name, but needs D-Bus, which a small host may lack.
-    fn script(&self) -> crate::shell::Script {
-        sh!(
-            r#"n={}
-if timeout 30 hostnamectl set-hostname "$n" 2>/dev/null &&
-   [ "$(cat /etc/hostname)" = "$n" ] && [ "$(cat /proc/sys/kernel/hostname)" = "$n" ]; then exit 0; fi
-set -e
-printf '%s\n' "$n" >/etc/hostname.hostwright-new
-chmod 0644 /etc/hostname.hostwright-new
-mv -f /etc/hostname.hostwright-new /etc/hostname
-if command -v restorecon >/dev/null; then restorecon /etc/hostname || :; fi
-printf '%s\n' "$n" >/proc/sys/kernel/hostname"#,
-            self.name
-        )
-    }
+    Probe::new(AskHostname.script())
 }

@@ -8,6 +8,7 @@ use serde::de::DeserializeOwned;
 use super::Step;
 use crate::model::value::{self, Key, Node, Quotes, Value};
 use crate::model::{Host, HostName};
+use crate::program::Programs;
 
 /// What `explain` shows of a kind and how its table is read.
 #[derive(Debug, Clone, Copy)]
@@ -20,6 +21,8 @@ pub struct KindInfo {
     pub doc: &'static str,
     /// Reads the rendered table of one step of one host.
     pub parse: Parse,
+    /// What runs on hosts for it.
+    pub programs: Programs,
 }
 
 /// Reads the table of one step.
@@ -222,6 +225,7 @@ macro_rules! kinds {
             shorthand: kinds!(@shorthand $($shorthand)?),
             doc: include_str!(concat!(stringify!($name), ".md")),
             parse: parse::<super::$name::$type>,
+            programs: super::$name::PROGRAMS,
         }),*];
     };
     (@shorthand) => { None };

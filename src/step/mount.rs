@@ -15,6 +15,9 @@ use crate::model::value::one_or_many;
 use crate::model::{Kind, Resource, State};
 use crate::probe::{CheckError, Probe, Readings};
 
+/// What runs on hosts for this kind.
+pub(super) const PROGRAMS: crate::program::Programs = &[];
+
 /// A mounted file system.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]

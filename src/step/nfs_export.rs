@@ -19,6 +19,9 @@ use crate::probe::{CheckError, Probe, Readings};
 use crate::sh;
 use crate::shell::Script;
 
+/// What runs on hosts for this kind.
+pub(super) const PROGRAMS: crate::program::Programs = &[];
+
 /// A directory exported over NFS.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]

@@ -13,6 +13,9 @@ use crate::probe::{CheckError, Probe, Readings};
 use crate::sh;
 use crate::shell::Script;
 
+/// What runs on hosts for this kind.
+pub(super) const PROGRAMS: crate::program::Programs = &[];
+
 /// A download of some hundred megabytes over a slow line, and a busy lock before it.
 const INSTALL_TIMEOUT: Duration = Duration::from_mins(30);
 

@@ -7,6 +7,9 @@ use super::{Context, Invalid, Step, Validate, Verdict};
 use crate::model::{Kind, Resource, StepResult};
 use crate::probe::{CheckError, Probe, Readings};
 
+/// What runs on hosts for this kind.
+pub(super) const PROGRAMS: crate::program::Programs = &[];
+
 /// A command that only looks.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]

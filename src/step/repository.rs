@@ -18,6 +18,9 @@ use crate::probe::{CheckError, Probe, Readings};
 use crate::sh;
 use crate::shell::Script;
 
+/// What runs on hosts for this kind.
+pub(super) const PROGRAMS: crate::program::Programs = &[];
+
 /// The name of the [`Kind::Repository`] that stands for "the archive was chosen".
 pub(super) const VAULT: &str = "centos-vault";
 

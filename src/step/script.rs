@@ -14,6 +14,9 @@ use crate::model::value::one_or_many;
 use crate::probe::{CheckError, Probe, Readings};
 use crate::sh;
 
+/// What runs on hosts for this kind.
+pub(super) const PROGRAMS: crate::program::Programs = &[];
+
 /// A script.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]

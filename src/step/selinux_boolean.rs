@@ -9,6 +9,9 @@ use crate::model::{Kind, Resource, State};
 use crate::probe::{CheckError, Probe, Readings};
 use crate::sh;
 
+/// What runs on hosts for this kind.
+pub(super) const PROGRAMS: crate::program::Programs = &[];
+
 /// `setsebool -P` builds the whole policy anew, which takes a minute on a small machine.
 const TIMEOUT: Duration = Duration::from_mins(10);
 

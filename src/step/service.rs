@@ -8,6 +8,9 @@ use crate::model::{Kind, Resource, State};
 use crate::probe::{CheckError, Probe, Readings};
 use crate::sh;
 
+/// What runs on hosts for this kind.
+pub(super) const PROGRAMS: crate::program::Programs = &[];
+
 /// A systemd unit.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]

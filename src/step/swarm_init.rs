@@ -10,6 +10,9 @@ use crate::probe::{CheckError, Probe, Readings};
 use crate::sh;
 use std::time::Duration;
 
+/// What runs on hosts for this kind.
+pub(super) const PROGRAMS: crate::program::Programs = &[];
+
 /// A swarm, on its first manager.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]

@@ -13,6 +13,9 @@ use crate::model::{HostName, Kind, Resource};
 use crate::probe::{CheckError, Probe, Readings};
 use crate::sh;
 
+/// What runs on hosts for this kind.
+pub(super) const PROGRAMS: crate::program::Programs = &[];
+
 /// A member of a swarm.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]

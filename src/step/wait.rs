@@ -14,6 +14,9 @@ use crate::probe::{CheckError, Probe, Readings};
 use crate::sh;
 use crate::shell::Script;
 
+/// What runs on hosts for this kind.
+pub(super) const PROGRAMS: crate::program::Programs = &[];
+
 /// What is waited for.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]

@@ -23,7 +23,8 @@ use zeroize::Zeroizing;
 
 use super::{Frame, Part};
 use crate::probe::Shared;
-use crate::shell::quote;
+use crate::program::Text;
+use crate::shell::{self, Script, quote};
 use crate::step::Payload;
 
 /// Begins anew with an environment of our own, whatever a login or `sudo` has left: variables, also those that are
@@ -217,17 +218,22 @@ fn seconds(bound: Duration) -> String {
 fn script(frame: &Frame, nonce: &Nonce, run_id: &str) -> String {
     let last_payload = frame.parts.iter().rposition(|part| part.payload.is_some());
     let mut text = prelude(nonce, run_id);
-    let _ = writeln!(text, "hw_b={}", quote_always(BOUNDED));
+    let _ = writeln!(text, "hw_b={}", *quote_always(BOUNDED));
     text.push_str("hw_m b 0\n");
     if last_payload.is_none() {
         text.push_str(WATCH);
     }
+    let mut texts = Texts::default();
+    let parts: Vec<_> = frame.parts.iter().map(|part| texts.chunks(&part.script)).collect();
+    let shared: Vec<_> =
+        frame.parts.iter().map(|part| part.shared.map(|s| (s, texts.place(&s.library.text)))).collect();
+    texts.define(&mut text);
     let mut known: Vec<Shared> = Vec::new();
-    for (index, part) in frame.parts.iter().enumerate() {
-        if let Some(shared) = part.shared.filter(|shared| !known.contains(shared)) {
-            let Shared { variable, command } = shared;
+    for (index, (part, chunks)) in frame.parts.iter().zip(parts).enumerate() {
+        if let Some((shared, place)) = shared[index].filter(|(shared, _)| !known.contains(shared)) {
             // In the shell of the frame, whose subshells inherit it. Nobody waits for what it may say.
-            let _ = writeln!(text, "{variable}=$({{ {command}\n}} 2>/dev/null) || unset {variable}");
+            let variable = shared.variable;
+            let _ = writeln!(text, "{{ eval \"$hw_t{place}\"; }} 2>/dev/null || unset {variable}");
             known.push(shared);
         }
         if !part.only_asks() {
@@ -244,23 +250,24 @@ fn script(frame: &Frame, nonce: &Nonce, run_id: &str) -> String {
         // Only after the last payload may anyone look whether standard input has ended.
         let watched = last_payload.is_none_or(|last| index > last);
         let carries_watcher = last_payload == Some(index);
+        let code = part_code(index, part, chunks, carries_watcher);
         if let Some(bound) = part.timeout {
-            let mut inner = Zeroizing::new(prelude(nonce, run_id));
+            let mut inner = vec![Chunk::code(prelude(nonce, run_id))];
             if watched {
-                inner.push_str(WATCH);
+                inner.push(Chunk::code(WATCH));
             }
-            inner.push_str(&part_text(index, part, carries_watcher));
-            let _ = write!(inner, "hw_k\n[ \"$hw_c\" = 0 ] || exit 1\nexit 0\n#{}", nonce.seal);
+            inner.extend(code);
+            inner.push(Chunk::code(format!("hw_k\n[ \"$hw_c\" = 0 ] || exit 1\nexit 0\n#{}", nonce.seal)));
             let bound = seconds(bound.min(frame.timeout));
             let _ = writeln!(
                 text,
                 "printf %s {} | timeout -k 5 {bound} \"$0\" -c \"$hw_b\" \"$0\" \"$hw_z\"\nhw_c=$?\n\
                  case $hw_c in 0) ;; 1) {} ;; *) hw_m x{index} $hw_c; hw_q 0 ;; esac",
-                quote_always(&inner),
+                *words(&inner),
                 if part.stop_on_failure { format!("hw_q {left}") } else { String::new() },
             );
         } else {
-            text.push_str(&part_text(index, part, carries_watcher));
+            text.push_str(&here(&code));
             if part.stop_on_failure {
                 let _ = writeln!(text, "[ \"$hw_c\" = 0 ] || hw_q {left}");
             }
@@ -271,6 +278,78 @@ fn script(frame: &Frame, nonce: &Nonce, run_id: &str) -> String {
     }
     let _ = write!(text, "hw_q 0\n#{}", nonce.seal);
     text
+}
+
+/// The files of a frame, each of them once: `hw_t0`, `hw_t1` ... in its shell.
+#[derive(Default)]
+struct Texts(Vec<&'static Text>);
+
+impl Texts {
+    /// The number of a file.
+    fn place(&mut self, text: &'static Text) -> usize {
+        self.0.iter().position(|t| *t == text).unwrap_or_else(|| {
+            self.0.push(text);
+            self.0.len() - 1
+        })
+    }
+
+    /// The code of a script, to stand in a subshell. `eval` of one quoted word: whatever is wrong in what a user wrote
+    /// (quotes, heredocs, syntax) ends with the subshell. In the files nothing is.
+    fn chunks(&mut self, script: &Script) -> Vec<Chunk> {
+        let pieces = script.pieces();
+        let chunk = |piece| match piece {
+            shell::Piece::Code(code) => {
+                Chunk::Code(Zeroizing::new(format!("eval {}\n", *quote_always(&code))))
+            }
+            shell::Piece::Text(text) => Chunk::Text(self.place(text)),
+        };
+        if pieces.is_empty() { vec![Chunk::code(":\n")] } else { pieces.into_iter().map(chunk).collect() }
+    }
+
+    fn define(&self, out: &mut String) {
+        for (n, text) in self.0.iter().enumerate() {
+            let _ = writeln!(out, "hw_t{n}={}", *quote_always(text.lean()));
+        }
+    }
+}
+
+/// A chunk of the code of a frame.
+enum Chunk {
+    /// As it is.
+    Code(Zeroizing<String>),
+    /// One of the [`Texts`].
+    Text(usize),
+}
+
+impl Chunk {
+    fn code(code: impl Into<String>) -> Self {
+        Self::Code(Zeroizing::new(code.into()))
+    }
+}
+
+/// The chunks as code of the shell of the frame.
+fn here(chunks: &[Chunk]) -> Zeroizing<String> {
+    let mut out = Zeroizing::new(String::new());
+    for chunk in chunks {
+        match chunk {
+            Chunk::Code(code) => out.push_str(code),
+            // `write!` to a string cannot fail.
+            Chunk::Text(place) => writeln!(out, "eval \"$hw_t{place}\"").unwrap_or_default(),
+        }
+    }
+    out
+}
+
+/// The chunks as words, which put together are code for another shell: files stand there as they are.
+fn words(chunks: &[Chunk]) -> Zeroizing<String> {
+    let mut out = Zeroizing::new(String::new());
+    for chunk in chunks {
+        match chunk {
+            Chunk::Code(code) => out.push_str(&quote_always(code)),
+            Chunk::Text(place) => write!(out, "\"$hw_t{place}\"").unwrap_or_default(),
+        }
+    }
+    out
 }
 
 const WATCH: &str = "hw_w & hw_p=$!\n";
@@ -306,29 +385,33 @@ fn prelude(nonce: &Nonce, run_id: &str) -> String {
 
 /// One part, its mark included; leaves its exit code in `hw_c`.
 ///
-/// `eval` of one quoted word: whatever is wrong in it (quotes, heredocs, syntax) ends with the subshell. A payload
-/// comes from a feeder, which tells its process id first (`/proc/self/stat`: no shell but bash has a variable for
-/// that), holds the pipe open if the payload was cut off, and becomes the watcher if no other payload follows.
-fn part_text(index: usize, part: &Part, watcher: bool) -> Zeroizing<String> {
-    let script = Zeroizing::new(part.script.render());
-    let code = Zeroizing::new(quote_always(&script));
-    let Some(payload) = &part.payload else {
-        return Zeroizing::new(format!("( eval {} ) 5<&-\nhw_c=$?\nhw_m {index} $hw_c\n", *code));
+/// A payload comes from a feeder, which tells its process id first (`/proc/self/stat`: no shell but bash has a variable
+/// for that), holds the pipe open if the payload was cut off, and becomes the watcher if no other payload follows.
+fn part_code(index: usize, part: &Part, script: Vec<Chunk>, watcher: bool) -> Vec<Chunk> {
+    let (before, after) = match &part.payload {
+        None => ("( ".to_owned(), format!(") 5<&-\nhw_c=$?\nhw_m {index} $hw_c\n")),
+        Some(payload) => (
+            format!(
+                "{{ read -r hw_f hw_x </proc/self/stat; echo \"$hw_f\"; head -c {length} <&5; IFS= read -r hw_x <&5; \
+                 [ \"$hw_x\" = \"$hw_z\" ] || {{ trap '' TERM; kill -TERM 0; sleep 20; }}; exec >&-;{after} }} | \
+                 {{ IFS= read -r hw_f; ( ",
+                length = payload.0.len(),
+                after = if watcher { " hw_w;" } else { "" },
+            ),
+            format!(
+                ") 3<&0 </dev/null 5<&-\nhw_c=$?; cat >/dev/null; \
+                 {{ kill -PIPE \"$hw_f\"; kill -KILL \"$hw_f\"; }} 2>/dev/null; exit $hw_c; }}\nhw_c=$?\n\
+                 hw_m {index} $hw_c\n"
+            ),
+        ),
     };
-    let after = if watcher { " hw_w;" } else { "" };
-    Zeroizing::new(format!(
-        "{{ read -r hw_f hw_x </proc/self/stat; echo \"$hw_f\"; head -c {length} <&5; IFS= read -r hw_x <&5; \
-         [ \"$hw_x\" = \"$hw_z\" ] || {{ trap '' TERM; kill -TERM 0; sleep 20; }}; exec >&-;{after} }} | \
-         {{ IFS= read -r hw_f; ( eval {code} ) 3<&0 </dev/null 5<&-\nhw_c=$?; cat >/dev/null; \
-         {{ kill -PIPE \"$hw_f\"; kill -KILL \"$hw_f\"; }} 2>/dev/null; exit $hw_c; }}\nhw_c=$?\nhw_m {index} $hw_c\n",
-        length = payload.0.len(),
-        code = *code,
-    ))
+    let (before, after) = (Chunk::code(before), Chunk::code(after));
+    std::iter::once(before).chain(script).chain(std::iter::once(after)).collect()
 }
 
 /// In single quotes, whatever it is.
-fn quote_always(text: &str) -> String {
-    format!("'{}'", text.replace('\'', r"'\''"))
+fn quote_always(text: &str) -> Zeroizing<String> {
+    Zeroizing::new(format!("'{}'", text.replace('\'', r"'\''")))
 }
 
 #[cfg(test)]

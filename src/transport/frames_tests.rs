@@ -9,6 +9,7 @@ use super::super::decoder::{Decoder, Garbled, NOISE_LIMIT, Outcome};
 use super::*;
 use crate::model::Privilege;
 use crate::probe::{Answer, Probe};
+use crate::program::{Library, Program, Text, Value};
 use crate::sh;
 use crate::shell::Script;
 use crate::step::Payload;
@@ -119,11 +120,18 @@ async fn answers_come_apart_and_byte_for_byte() {
 async fn what_questions_share_is_found_out_once_and_anew_after_an_action() {
     let folder = tempfile::tempdir().unwrap();
     let count = folder.path().join("count").display().to_string();
-    let command: &str = format!("echo x >>{count}; grep -c x {count}").leak();
-    let known = Shared { variable: "hw_known", command };
-    let failing = Shared { variable: "hw_failing", command: "echo no; false" };
+    let sets = |variable: &'static str, command: &str| {
+        let code = format!("[ \"${{{variable}+x}}\" ] || {variable}=$({command})\n").leak();
+        let library: &'static Library = Box::leak(Box::new(Library::new(variable, code, &[])));
+        Shared { variable, library }
+    };
+    let known = sets("hw_known", &format!("echo x >>{count}; grep -c x {count}"));
+    let failing = sets("hw_failing", "echo no; false");
     let asks = |shared: Shared, show: &'static str| {
-        Part::probe(&Probe::new(shared.or_ask().raw(show)).sharing(shared))
+        let uses: &'static [&'static Library] = Box::leak(Box::new([shared.library]));
+        let text = Text::new(show, show);
+        let program: &'static Program = Box::leak(Box::new(Program { text, variables: &[], uses }));
+        Part::probe(&Probe::new(Script::call(program, Vec::new())).sharing(shared))
     };
     let known = || asks(known, "echo $hw_known; hw_known=changed");
     let act = || Part { stop_on_failure: true, ..part("echo ${hw_known-unset}") };
@@ -139,6 +147,42 @@ async fn what_questions_share_is_found_out_once_and_anew_after_an_action() {
         let said = ask(&mut channel, vec![known()]).await.unwrap()[0].text().into_owned();
         assert_eq!(said, "3", "{shell}: the next frame asks anew");
     }
+}
+
+#[tokio::test]
+async fn files_travel_once_and_work_in_every_part() {
+    static LIBRARY: Library = Library::new(
+        "say.sh",
+        "hw_say() {\ncase $1 in 'a b') echo \"it's $1\" ;; *) echo other ;; esac\n}\n",
+        &[],
+    );
+    static SAY: Program = Program {
+        text: Text::new(
+            "say_word.sh",
+            "# A comment (\n  hw_say \"$word\"\n[ -z \"$fails\" ] || exit 7\ncat <&3\n",
+        ),
+        variables: &["word", "fails"],
+        uses: &[&LIBRARY],
+    };
+    let say = |word: &str, fails: &str| {
+        let values = [word, fails].map(|v| Value::Plain(v.to_owned())).into();
+        Part::question(Script::call(&SAY, values))
+    };
+    let bounded = |part: Part| Part { timeout: Some(Duration::from_secs(20)), ..part };
+    let parts = || {
+        let fed = bounded(Part { payload: Some(payload(b"payload")), ..say("a b", "") });
+        let fails = Part { stop_on_failure: true, ..bounded(say("x", "yes")) };
+        vec![say("a b", ""), fed, say("c", "yes"), bounded(say("d", "")), fails, say("never", "")]
+    };
+    let frame = Frame { privilege: Privilege::Login, parts: parts(), timeout: Duration::from_secs(60) };
+    let sent: Vec<u8> =
+        encode(&frame, &Nonce::new([7; 24]), "run-1").iter().flat_map(|p| p.bytes().to_vec()).collect();
+    let sent = String::from_utf8(sent).unwrap();
+    assert_eq!((sent.matches("hw_say() {").count(), sent.matches("comment").count()), (1, 0));
+    let answers = in_all_shells(parts()).await;
+    let said: Vec<_> = answers.iter().map(|a| (a.code, a.text().into_owned())).collect();
+    let wanted = [(0, "it's a b"), (0, "it's a b\npayload"), (7, "other"), (0, "other"), (7, "other")];
+    assert_eq!(said, wanted.map(|(code, text)| (code, text.to_owned())));
 }
 
 #[tokio::test]

@@ -9,6 +9,7 @@ mod docs;
 mod edits;
 mod engine;
 mod lints;
+mod programs;
 mod real_commands;
 mod real_edits;
 mod real_files;

@@ -502,7 +502,7 @@ fn a_hidden_file_left_over_or_planted_does_no_harm() {
         let text = r#"file = { path = "@/f", content = "x" }"#;
         let change = host.drift(&*host.step(text));
         let script = change.actions[0].script.to_string();
-        let name = script.split("hw_t=").nth(1).unwrap().lines().next().unwrap();
+        let name = script.split("temporary=").nth(1).unwrap().split(' ').next().unwrap();
         for planted in [name.to_owned(), format!("{name}.old")] {
             std::os::unix::fs::symlink("victim", host.at(&planted)).unwrap();
         }
@@ -518,7 +518,7 @@ fn a_backup_where_cron_looks_is_hidden() {
     let host = Bench::new("dash");
     let step = host.step(r#"file = { path = "/etc/cron.d/hostwright-test", content = "x" }"#);
     let script = host.drift(&*step).actions[0].script.to_string();
-    assert!(script.contains("hw_base=.hostwright-test hw_end=.${HW_RUN_ID:-manual}.bak"), "{script}");
+    assert!(script.contains(" base=.hostwright-test backup=run"), "{script}");
 }
 
 /// Runs `test` for real on a file system that `mount` makes: the actions run in a private mount name space.

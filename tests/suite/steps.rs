@@ -11,7 +11,7 @@ use hostwright::model::value::{Node, Value as TomlValue};
 use hostwright::model::{
     FileContent, FileKind, FileState, Host, HostName, Kind, Login, Place, Resource, Scope, State,
 };
-use hostwright::probe::{Answer, CheckError, Readings};
+use hostwright::probe::{Answer, CheckError, Probe, Readings};
 use hostwright::step::{self, Change, Context, Step, Value, Verdict};
 
 #[test]
@@ -24,11 +24,13 @@ fn every_case_has_its_verdict() {
         let text = std::fs::read_to_string(&path).unwrap();
         let (case, malformed) = document::parse(&text);
         assert!(malformed.is_empty(), "{}: {malformed:?}", path.display());
+        let before = text.clone();
+        let (text, case) = if update { named(&path, text, case) } else { (text, case) };
         let actual = run(&path, &case);
         // The verdict stands last, for people to read; to TOML it belongs to the last `[[answer]]`.
         let wanted =
             text.split_once("\nverdict = '''\n").map_or("", |(_, v)| v.trim_end().trim_end_matches("'''"));
-        if actual.trim() == wanted.trim() {
+        if actual.trim() == wanted.trim() && text == before {
             continue;
         }
         if update {
@@ -181,6 +183,33 @@ fn parse_step(
     (info.parse)(&node, &context)
 }
 
+/// The case with `of` written anew, each answer taken for that of the probe at its place.
+fn named(path: &Path, text: String, case: Node) -> (String, Node) {
+    let kind = path.parent().unwrap().file_name().unwrap().to_str().unwrap();
+    let Some((_, value)) = case.entry(kind) else { return (text, case) };
+    let Ok(step) = parse_step(kind, value, path.parent().unwrap(), role(&case)) else { return (text, case) };
+    let (head, verdict) = text.split_once("\nverdict = '''\n").unwrap_or((&text, ""));
+    let kept = head.lines().filter(|line| !line.starts_with("of = ")).collect::<Vec<_>>().join("\n");
+    let mut parts = kept.split("[[answer]]");
+    let first = parts.next().unwrap().to_owned();
+    let names = names(&step.probes());
+    let parts: Vec<&str> = parts.collect();
+    assert_eq!(
+        parts.len(),
+        names.len(),
+        "{}: as many answers as probes:\n{}",
+        path.display(),
+        names.join("\n")
+    );
+    let text = parts.iter().zip(names).fold(first, |text, (part, name)| {
+        format!("{text}[[answer]]\nof = {}{part}", toml::Value::String(name))
+    });
+    let text = format!("{text}\nverdict = '''\n{verdict}");
+    let (case, malformed) = document::parse(&text);
+    assert!(malformed.is_empty(), "{}: {malformed:?}", path.display());
+    (text, case)
+}
+
 fn run(path: &Path, case: &Node) -> String {
     let kind = path.parent().unwrap().file_name().unwrap().to_str().unwrap();
     let Some((_, value)) = case.entry(kind) else { panic!("{}: no key {kind}", path.display()) };
@@ -201,15 +230,9 @@ fn run(path: &Path, case: &Node) -> String {
     let probes = step.probes();
     let again = step.probes();
     assert!(probes.iter().zip(&again).all(|(a, b)| a.script == b.script), "probes differ from call to call");
-    assert_eq!(probes.len(), answers.len(), "{}: number of probes and of answers", path.display());
     let mut readings = Readings::default();
-    for (probe, answer) in probes.iter().zip(&answers) {
-        let answer = Answer {
-            code: i32::try_from(integer(answer, "code").unwrap_or(0)).unwrap(),
-            stdout: string(answer, "stdout").unwrap_or_default().into(),
-            stderr: string(answer, "stderr").unwrap_or_default().into(),
-        };
-        readings.insert(probe, answer);
+    for (probe, answer) in probes.iter().zip(in_order(path, &probes, &answers)) {
+        readings.insert(probe, said(answer));
     }
     if let Some(TomlValue::Table(expected)) = case.entry("expected").map(|(_, n)| &n.value) {
         for (key, value) in expected.iter().filter(|(key, _)| key.name != "verdict") {
@@ -244,6 +267,96 @@ fn run(path: &Path, case: &Node) -> String {
         }
         Err(error) => show_error(&error),
     }
+}
+
+/// The answers in the order of the probes, each of which has one. `of` of an answer says what it answers: the name of the
+/// program without `.sh`, and as many of its variables as tell it from others; or the beginning of the command.
+fn in_order<'a>(path: &Path, probes: &[Probe], answers: &'a [Node]) -> Vec<&'a Node> {
+    let asked: Vec<String> = probes.iter().map(question).collect();
+    let mut of: Vec<Option<&Node>> = vec![None; probes.len()];
+    for answer in answers {
+        let name = string(answer, "of").unwrap_or_else(|| {
+            panic!("{}: an answer without `of`; asked is\n{}", path.display(), asked.join("\n"))
+        });
+        let fits: Vec<usize> = (0..asked.len()).filter(|n| is_of(&asked[*n], name) || *name == format!("#{n}")).collect();
+        let [n] = fits[..] else {
+            let what = if fits.is_empty() { "nothing asked" } else { "several questions" };
+            panic!("{}: `of = {name:?}` fits {what}; asked is\n{}", path.display(), asked.join("\n"));
+        };
+        assert!(of[n].replace(answer).is_none(), "{}: two answers of {name:?}", path.display());
+    }
+    let missing: Vec<&str> =
+        asked.iter().zip(&of).filter(|(_, a)| a.is_none()).map(|(q, _)| q.as_str()).collect();
+    assert!(missing.is_empty(), "{}: no answer of\n{}", path.display(), missing.join("\n"));
+    of.into_iter().flatten().collect()
+}
+
+/// A probe as people see it, with the host that it asks.
+fn question(probe: &Probe) -> String {
+    let on = probe.host.as_ref().map(|host| format!(" on {host}")).unwrap_or_default();
+    format!("{}{on}", probe.script)
+}
+
+fn is_of(question: &str, name: &str) -> bool {
+    let words: Vec<&str> = question.split_whitespace().collect();
+    let mut names = name.split_whitespace();
+    let first = names.next().unwrap_or_default();
+    match words.first().and_then(|word| word.strip_suffix(".sh")) {
+        Some(program) => program == first && names.all(|name| words.contains(&name)),
+        None => question.starts_with(name),
+    }
+}
+
+/// What `of` is to be for each of the probes: as short as it can be.
+fn names(probes: &[Probe]) -> Vec<String> {
+    let asked: Vec<String> = probes.iter().map(question).collect();
+    let alone = |name: &str| asked.iter().filter(|q| is_of(q, name)).count() == 1;
+    let name = |(n, question): (usize, &String)| {
+        let words: Vec<&str> = question.split_whitespace().collect();
+        let Some(program) = words.first().and_then(|word| word.strip_suffix(".sh")) else {
+            let line = question.lines().next().unwrap_or_default();
+            let ends = line.match_indices(' ').map(|(n, _)| n).skip(1).chain([line.len(), question.len()]);
+            let found = ends.map(|n| &question[..n]).find(|name| alone(name) && !name.contains('\n'));
+            return found.map_or_else(|| format!("#{n}"), str::to_owned);
+        };
+        if alone(program) {
+            return program.to_owned();
+        }
+        let with = words[1..].iter().rev().map(|word| format!("{program} {word}")).find(|name| alone(name));
+        with.unwrap_or_else(|| format!("{program} {}", words[1..].join(" ")))
+    };
+    asked.iter().enumerate().map(name).collect()
+}
+
+/// What the host said: `stdout`, `stderr` and `code`, or the responses of an HTTP API.
+fn said(answer: &Node) -> Answer {
+    let stdout = match answer.entry("http").map(|(_, n)| &n.value) {
+        Some(TomlValue::Array(responses)) => responses.iter().map(response).collect(),
+        _ => string(answer, "stdout").unwrap_or_default().to_owned(),
+    };
+    Answer {
+        code: i32::try_from(integer(answer, "code").unwrap_or(0)).unwrap(),
+        stdout: stdout.into(),
+        stderr: string(answer, "stderr").unwrap_or_default().into(),
+    }
+}
+
+/// A response as the engine sends it.
+fn response(response: &Node) -> String {
+    let status = integer(response, "status").unwrap_or(200);
+    let body = string(response, "json").unwrap_or_default();
+    let server = string(response, "server").unwrap_or("Docker/20.10.24+dfsg1 (linux)");
+    let words = match status {
+        200 => "OK",
+        404 => "Not Found",
+        503 => "Service Unavailable",
+        _ => "Internal Server Error",
+    };
+    format!(
+        "HTTP/1.1 {status} {words}\r\nApi-Version: 1.41\r\nContent-Type: application/json\r\nServer: {server}\r\n\
+         Content-Length: {}\r\n\r\n{body}\n",
+        body.len() + 1
+    )
 }
 
 /// `[expected]` of a case: `"package nfs-utils" = "present"`, `"path /x" = "content of the file"`,

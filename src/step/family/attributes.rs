@@ -1,8 +1,6 @@
 //! Mode, owner and group: what is wanted, what differs, and how it is set.
 
 use crate::model::{FileKind, FileState};
-use crate::sh;
-use crate::shell::Script;
 use crate::step::family::path::{octal, parse_mode};
 use crate::step::family::put;
 use crate::step::{Action, Field, Invalid, Value};
@@ -87,29 +85,22 @@ impl Attributes {
         fields
     }
 
-    /// Returns a script that gives the path in the shell variable `$hw_to` these attributes; a part of a program with
-    /// the functions of `put.sh`.
-    ///
-    /// The owner first, for `chown` takes the setuid and setgid bits away (chown(2)); and the mode with five
-    /// digits, for with fewer `chmod` leaves those bits of a directory as they are (chmod(1)). `keep` is the
-    /// mode to give back after a change of owner when none is wanted.
-    pub fn set(&self, keep: Option<u32>) -> Script {
-        let mut script = Script::new();
-        let owner = match (&self.owner, &self.group) {
-            (Some(owner), Some(group)) => Some(format!("{owner}:{group}")),
-            (Some(owner), None) => Some(owner.clone()),
-            (None, Some(group)) => Some(format!(":{group}")),
-            (None, None) => None,
-        };
-        if let Some(owner) = &owner {
-            script = script.script(&sh!("hw_e=$(chown -h -- {} \"$hw_to\" 2>&1) || hw_disk\n", owner));
+    /// Returns owner and group as `chown` takes them; empty if none is wanted.
+    pub fn owner_and_group(&self) -> String {
+        match (&self.owner, &self.group) {
+            (Some(owner), Some(group)) => format!("{owner}:{group}"),
+            (Some(owner), None) => owner.clone(),
+            (None, Some(group)) => format!(":{group}"),
+            (None, None) => String::new(),
         }
-        let keep = keep.filter(|mode| owner.is_some() && mode & 0o6000 != 0);
-        if let Some(mode) = self.mode.or(keep) {
-            script = script
-                .script(&sh!("hw_e=$(chmod -- {} \"$hw_to\" 2>&1) || hw_disk\n", format!("{mode:05o}")));
-        }
-        script
+    }
+
+    /// Returns the mode that is to be set, five octal digits; empty for none. `keep` is the mode to give back after a
+    /// change of owner when none is wanted, for that takes the setuid and setgid bits away (chown(2)).
+    pub fn bits(&self, keep: Option<u32>) -> String {
+        let chown = self.owner.is_some() || self.group.is_some();
+        let keep = keep.filter(|mode| chown && mode & 0o6000 != 0);
+        self.mode.or(keep).map(put::digits).unwrap_or_default()
     }
 
     /// Only those that are named in `fields`.

@@ -8,7 +8,7 @@ use std::net::IpAddr;
 
 use super::exports::unescape;
 use super::mount_options::{Facts, split};
-use super::path::NETWORK;
+use super::path::{NETWORK, SHARED_NETWORK};
 use crate::probe::{Answer, CheckError, Probe};
 use crate::sh;
 use crate::shell::Script;
@@ -282,7 +282,7 @@ hw_d=$3 awk 'BEGIN { d = ENVIRON["hw_d"]
     close(f)
   } }' /proc/[0-9]*
 {}"#,
-        NETWORK.or_ask(),
+        Script::new().raw(NETWORK.text.source()),
         asked.path,
         Script::new().raw(WALK),
         helper,
@@ -292,7 +292,7 @@ hw_d=$3 awk 'BEGIN { d = ENVIRON["hw_d"]
         beyond(asked),
         holders
     ))
-    .sharing(NETWORK)
+    .sharing(SHARED_NETWORK)
 }
 
 /// Asks what mountinfo does not tell about the mount on top: `$1` is its type, `$3` its device, `$4` its source.

@@ -9,8 +9,8 @@ use std::time::Duration;
 use super::super::{Change, Invalid, Verdict};
 use crate::model::{FileContent, FileKind, FileState, Kind, Resource, State};
 use crate::probe::{Answer, CheckError, Probe, Readings, Shared};
-use crate::sh;
-use crate::shell::Script;
+use crate::program;
+use crate::program::{Handle, Library};
 
 /// How much of a regular file a probe asks for.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -37,23 +37,22 @@ pub const ENTRIES_LIMIT: u32 = 200;
 /// How long a network file system has to answer before a step with `allow_remote = true` gives up.
 pub const REMOTE_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// The mounts of network file systems, and what is mounted at or below them: a line `FSTYPE POINT` each, with `-`
-/// for a local one, in the order of `mountinfo`. On most hosts that is little, and no process has to be started to
-/// tell for each path where it is.
-pub(super) const NETWORK: Shared = Shared {
-    variable: "hw_net",
-    command: r#"awk '{
-  for (i = 7; i < NF && $i != "-"; i++);
-  fs = $(i + 1); at[NR] = $5; type[NR] = "-"
-  if (fs ~ /^(nfs|nfs4|cifs|smb3|smbfs|ceph|lustre|afs|glusterfs|fuse\..*|9p|autofs)$/) {
-    type[NR] = fs; net[++count] = $5 == "/" ? "/" : $5 "/"
-  }
-} END {
-  for (n = 1; n <= NR; n++) for (i = 1; i <= count; i++) if (index(at[n] "/", net[i]) == 1) {
-    print type[n], at[n]; break
-  }
-}' /proc/self/mountinfo"#,
-};
+/// Finds out where network file systems are mounted; see there.
+pub(super) static NETWORK: Library = Library::new("path/network.sh", include_str!("path/network.sh"), &[]);
+
+/// That, once for all probes that follow one another.
+pub(super) static SHARED_NETWORK: Shared = Shared { variable: "hw_net", library: &NETWORK };
+
+program! {
+    /// Asks what is at a path.
+    AskPath in "path/ask_path.sh" uses [NETWORK, super::put::WAY] {
+        path: Word, follow: Flag, remote: Number, owner: Word, group: Word, depth: Word, limit: Number, sum: Word,
+        size: Number
+    }
+}
+
+/// What asks about paths.
+pub const PROGRAMS: &[Handle] = &[AskPath::program];
 
 /// A question about a path.
 #[derive(Debug, Clone)]
@@ -105,162 +104,31 @@ impl<'a> Query<'a> {
 
     /// The probe.
     ///
-    /// The answer has first, where wanted accounts are missing, lines `!user NAME` and `!group NAME`; then one
-    /// line `KIND|MODE|OWNER:UID|GROUP:GID|LINK` of `stat` (GNU coreutils: `%F|%a|%U:%u|%G:%g`); then for a regular
-    /// file, as far as asked, a line `DIGEST SUM SIZE` (`-` for a sum that was not made) or `CONTENT SIZE` and its
-    /// bytes; for a directory `ENTRIES ` and its names, each ended by `/`. Where nothing is: `absent N`, N levels of
-    /// parents missing.
-    ///
-    /// A path on a network file system is not touched, for the server may be dead and whoever asks then
-    /// sleeps for ever: `remote FSTYPE`. Where a symbolic link leads is read before it is gone to. proc(5) says how
-    /// `mountinfo` escapes blanks in paths.
+    /// See there for what it answers.
     pub fn probe(&self) -> Probe {
-        let remote = if self.allow_remote {
-            sh!(
-                r#"[ "$hw_fs $hw_k" = "${hw_up-}" ] || {
-    timeout -s KILL {} stat -- "$1" >/dev/null 2>&1 || { hw_rc=$?; [ "$hw_rc" -lt 124 ] || hw_no dead; }
-    hw_up="$hw_fs $hw_k"
-  }"#,
-                REMOTE_TIMEOUT.as_secs()
-            )
-        } else {
-            Script::new().raw("hw_no remote")
+        let (depth, limit, sum, size) = match &self.depth {
+            Depth::Attributes => ("", None, "", None),
+            Depth::Digest(limit) => ("digest", Some(*limit), "", None),
+            Depth::Content(limit) => ("content", Some(u64::from(*limit)), "", None),
+            Depth::Differing(sum, size) => {
+                ("differing", Some(u64::from(CONTENT_LIMIT)), sum.as_str(), Some(*size))
+            }
+            Depth::Entries => ("entries", Some(u64::from(ENTRIES_LIMIT)), "", None),
         };
-        let script = Script::new()
-            .script(&NETWORK.or_ask())
-            .library(&super::put::WAY)
-            .raw(
-                r#"hw_no() {
-  case $1 in
-    led) echo "led $hw_open|$2" ;;
-    loop|moved) echo "$1" ;;
-    *) echo "$1 $hw_fs" ;;
-  esac
-  exit 0
-}
-hw_escape() {
-  hw_y=$hw_q; hw_q=''
-  while :; do
-    case $hw_y in
-      *"$1"*) hw_q=$hw_q${hw_y%%"$1"*}$2; hw_y=${hw_y#*"$1"} ;;
-      *) hw_q=$hw_q$hw_y; return ;;
-    esac
-  done
-}
-hw_guard() {
-  [ -n "$hw_net" ] || return 0
-  hw_q=$1; hw_escape '\' '\134'; hw_escape ' ' '\040'; hw_escape '	' '\011'; hw_escape "$hw_nl" '\012'
-  hw_fs=''; hw_k=0; set -f; IFS=$hw_nl
-  for hw_m in $hw_net; do
-    hw_mp=${hw_m#* }; hw_mp=${hw_mp%/}
-    case ${hw_q%/}/ in "$hw_mp"/*) [ "${#hw_mp}" -lt "$hw_k" ] || { hw_k=${#hw_mp}; hw_fs=${hw_m%% *}; } ;; esac
-  done
-  set +f; unset IFS
-  case $hw_fs in ''|-) ;; *) "#,
-            )
-            .script(&remote)
-            .raw(" ;; esac\n}\n");
-        let script = script.script(&sh!(
-            r#"hw_way {} {} || {
-  [ -z "$hw_via" ] || { echo dangling; exit 0; }
-  hw_k=0; hw_l=$hw_todo
-  while :; do case $hw_l in */*) hw_l=${hw_l#*/}; hw_k=$((hw_k + 1)) ;; *) break ;; esac; done
-  if [ -d "./$hw_n" ]; then echo "denied $hw_k"; exit 0; fi
-  if [ -e "./$hw_n" ] || [ -L "./$hw_n" ]; then echo "blocked $hw_k"; exit 0; fi
-  {}echo "absent $((hw_k + 1))"; exit 0
-}
-if [ ! -e "./$hw_n" ] && [ ! -L "./$hw_n" ]; then
-  {}echo "absent 0"; exit 0
-fi
-hw_look 1
-[ -n "$hw_file" ] || { stat -- "./$hw_n" >/dev/null; exit 3; }
-hw_size=${hw_file%%|*}; hw_at=${hw_file#*|}
-{}if [ -L "./$hw_n" ]; then printf '%s|' "$hw_at"; readlink -n -- "./$hw_n"; exit; fi
-echo "$hw_at|"
-{}"#,
-            self.path,
-            self.follow,
-            self.accounts(),
-            self.accounts(),
-            self.accounts(),
-            self.depth_script()
-        ));
-        Probe::new(script).sharing(NETWORK)
-    }
-
-    /// Costs a process only where the owner is another one than wanted.
-    fn accounts(&self) -> Script {
-        let mut script = Script::new();
-        if let Some(owner) = self.owner.filter(|o| !is_number(o) && *o != "root") {
-            script = script.script(&sh!(
-                r#"hw_u={}; case ${hw_at-} in *"|$hw_u:"*"|"*) ;; *) timeout 10 getent passwd "$hw_u" >/dev/null; [ $? != 2 ] || echo "!user $hw_u" ;; esac
-"#,
-                owner
-            ));
-        }
-        if let Some(group) = self.group.filter(|g| !is_number(g) && *g != "root") {
-            script = script.script(&sh!(
-                r#"hw_g={}; hw_o=${hw_at-}; case ${hw_o##*|} in "$hw_g:"*) ;; *) timeout 10 getent group "$hw_g" >/dev/null; [ $? != 2 ] || echo "!group $hw_g" ;; esac
-"#,
-                group
-            ));
-        }
-        script
-    }
-
-    fn depth_script(&self) -> Script {
-        // Where somebody may put another thing in its place: follows no link, and waits for no pipe.
-        let open = r#"hw_cat() {
-  if [ -n "$hw_open" ]; then dd if="./$hw_n" iflag=nofollow,nonblock bs=65536 status=none; else cat -- "./$hw_n"; fi
-}
-hw_digest() {
-  if [ -n "$hw_open" ]; then hw_sum=$(hw_cat | sha256sum); else hw_sum=$(sha256sum <"./$hw_n"); fi || exit 4
-  hw_sum=${hw_sum%% *}
-}
-if [ -f "./$hw_n" ]; then
-  case $hw_real/ in /proc/*|/sys/*) echo KERNEL; exit 0 ;; esac
-"#;
-        let open = Script::new().raw(open);
-        match &self.depth {
-            Depth::Attributes => Script::new(),
-            Depth::Digest(limit) => sh!(
-                r#"{}  hw_sum=-
-  [ "$hw_size" -gt {} ] || hw_digest
-  echo "DIGEST $hw_sum $hw_size"
-fi"#,
-                open,
-                *limit
-            ),
-            Depth::Content(limit) => sh!(
-                r#"{}  if [ "$hw_size" -le {} ]; then echo "CONTENT $hw_size"; hw_cat || exit 4
-  else echo "DIGEST - $hw_size"; fi
-fi"#,
-                open,
-                *limit
-            ),
-            Depth::Differing(sum, size) => sh!(
-                r#"{}  hw_sum=-
-  if [ "$hw_size" -le {} ] || [ "$hw_size" = {} ]; then hw_digest; fi
-  if [ "$hw_sum" = {} ] || [ "$hw_size" -gt {} ]; then echo "DIGEST $hw_sum $hw_size"
-  else echo "CONTENT $hw_size"; hw_cat || exit 4; fi
-fi"#,
-                open,
-                CONTENT_LIMIT,
-                *size,
-                sum,
-                CONTENT_LIMIT
-            ),
-            Depth::Entries => sh!(
-                r#"if [ -d "./$hw_n" ]; then
-  printf 'ENTRIES '; hw_k=0
-  for hw_e in "./$hw_n"/* "./$hw_n"/.[!.]* "./$hw_n"/..?*; do
-    { [ -e "$hw_e" ] || [ -L "$hw_e" ]; } || continue
-    printf '%s/' "${hw_e##*/}"; hw_k=$((hw_k + 1)); [ "$hw_k" -lt {} ] || break
-  done
-fi"#,
-                ENTRIES_LIMIT
-            ),
-        }
+        let account =
+            |name: Option<&'a str>| name.filter(|n| !is_number(n) && *n != "root").unwrap_or_default();
+        let program = AskPath {
+            path: self.path,
+            follow: self.follow,
+            remote: self.allow_remote.then_some(REMOTE_TIMEOUT.as_secs()),
+            owner: account(self.owner),
+            group: account(self.group),
+            depth,
+            limit,
+            sum,
+            size,
+        };
+        Probe::new(program.script()).sharing(SHARED_NETWORK)
     }
 
     /// Reads the answer, or what earlier steps of the plan will leave at the path and around it.

@@ -10,15 +10,61 @@ use super::attributes::Attributes;
 use super::path::CONTENT_LIMIT;
 use super::text;
 use crate::model::{FileContent, FileState, Secret};
-use crate::sh;
-use crate::shell::{Library, Script};
+use crate::program;
+use crate::program::{Handle, Library};
+use crate::shell::Script;
 use crate::step::{Action, Change, Context, Field, Invalid, Payload, Value};
 
 /// Walks to a path; see there.
-pub(super) static WAY: Library = Library::new("way.sh", include_str!("way.sh"));
+pub(super) static WAY: Library = Library::new("path/way.sh", include_str!("path/way.sh"), &[]);
 
 /// Works on what is at a path; see there.
-static PUT: Library = Library::new("put.sh", include_str!("put.sh"));
+static PUT: Library = Library::new("put/put.sh", include_str!("put/put.sh"), &[&WAY]);
+
+program! {
+    /// Puts content at a path.
+    WriteFile in "put/write_file.sh" uses [PUT] {
+        path: Word, follow: Flag, temporary: Word, sum: Hidden, expected: Word, mode: Word, owner: Word, bits: Word,
+        base: Word, backup: Word, mask: Word, force: Flag, in_place: Flag, make_folders: Flag, validate: Word,
+        validator: Word
+    }
+}
+program! {
+    /// Sees to it that a path is a directory.
+    MakeDirectory in "put/make_directory.sh" uses [PUT] {
+        path: Word, follow: Flag, temporary: Word, owner: Word, bits: Word
+    }
+}
+program! {
+    /// Gives what is at a path its owner and mode.
+    SetAttributes in "put/set_attributes.sh" uses [PUT] {
+        path: Word, follow: Flag, temporary: Word, owner: Word, bits: Word, what: Word
+    }
+}
+program! {
+    /// Removes what is at a path.
+    RemovePath in "put/remove_path.sh" uses [PUT] { path: Word, temporary: Word, base: Word, backup: Word, what: Word }
+}
+program! {
+    /// Makes a path a symbolic link.
+    MakeLink in "put/make_link.sh" uses [PUT] {
+        path: Word, temporary: Word, target: Word, base: Word, backup: Word, force: Flag
+    }
+}
+program! {
+    /// Prints a file.
+    SendFile in "put/send_file.sh" uses [PUT] { path: Word, limit: Number }
+}
+
+/// What puts things at paths.
+pub const PROGRAMS: &[Handle] = &[
+    WriteFile::program,
+    MakeDirectory::program,
+    SetAttributes::program,
+    RemovePath::program,
+    MakeLink::program,
+    SendFile::program,
+];
 
 /// How content gets to its path.
 #[derive(Debug, Clone)]
@@ -62,6 +108,17 @@ pub enum Backup {
     Last,
 }
 
+impl Backup {
+    /// As programs are told.
+    fn word(self) -> &'static str {
+        match self {
+            Self::No => "",
+            Self::Run => "run",
+            Self::Last => "last",
+        }
+    }
+}
+
 impl From<bool> for Backup {
     fn from(yes: bool) -> Self {
         if yes { Self::Run } else { Self::No }
@@ -87,80 +144,60 @@ impl<'a> Put<'a> {
         }
     }
 
-    /// Returns the action. It reads the content from file descriptor 3 into a file of a name of its own in the same
-    /// folder (so that what a cut-off run left is cleared by the next), and renames that.
-    ///
-    /// - `dd conv=excl,fsync` (coreutils) follows no planted link, and puts the bytes on the disk before they
-    ///   get the name; `sync FILE` would do on coreutils 8.24 alone, and before that sync everything, dead
-    ///   network file systems included.
-    /// - `cp --attributes-only` copies mode, owner, ACLs, extended attributes and SELinux context.
+    /// Returns the action.
     pub fn action(&self, label: impl Into<String>) -> Action {
         let mode = self.mode.or(self.attributes.mode);
-        let check = self.validate.map(|(command, name)| {
-            let code = Script::new().user_code(&command.replace("%s", "\"$hw_as\""));
-            sh!(
-                r#"hw_valid() {
-( {}
-) >&2 || hw_fail "the new content of $hw_p is not valid, says" {} "nothing was changed"
-}
-"#,
-                code,
-                name
-            )
-        });
-        let script =
-            program(self.path, self.follow).script(&setting(&self.attributes.set(mode))).script(&sh!(
-                "hw_sum={} hw_were={} hw_mode={} {} hw_again={} hw_mask={}\n\
-                 hw_force={} hw_within={} hw_make={} hw_owned={} hw_check={}\n{}hw_put\n",
-                self.digest(),
-                self.made_from(),
-                mode.map_or_else(Script::new, |mode| sh!("{}", format!("{mode:05o}"))),
-                backup_name(self.path, self.follow, self.backup),
-                self.backup == Backup::Last,
-                if self.secret { "0700" } else { "7777" },
-                self.force,
-                self.in_place,
-                self.make_folders,
-                self.attributes.owner.is_some(),
-                check.is_some(),
-                check.unwrap_or_default()
-            ));
-        Action::new(label, script).payload(Payload(Arc::clone(self.content)))
+        let (validate, validator) = self.validate.unwrap_or_default();
+        let sum = sha256(self.content);
+        let program = WriteFile {
+            path: self.path,
+            follow: self.follow,
+            temporary: &temporary(self.path),
+            sum: if self.secret {
+                program::Value::Secret(Secret::new(sum))
+            } else {
+                program::Value::Plain(sum)
+            },
+            expected: &self.made_from(),
+            mode: &mode.map(digits).unwrap_or_default(),
+            owner: &self.attributes.owner_and_group(),
+            bits: &self.attributes.bits(mode),
+            base: &backup_base(self.path, self.follow, self.backup),
+            backup: self.backup.word(),
+            mask: if self.secret { "0700" } else { "" },
+            force: self.force,
+            in_place: self.in_place,
+            make_folders: self.make_folders,
+            validate: &validate.replace("%s", "\"$hw_as\""),
+            validator,
+        };
+        Action::new(label, program.script()).payload(Payload(Arc::clone(self.content)))
     }
 
-    fn made_from(&self) -> Script {
+    fn made_from(&self) -> String {
         match self.made_from.map(|file| &file.content) {
-            None => Script::new(),
-            Some(FileContent::Bytes(bytes)) => sh!("{}", sha256(bytes)),
-            Some(FileContent::Digest(sum, _)) => sh!("{}", sum),
-            Some(FileContent::Unread) => Script::new().raw("absent"),
+            None => String::new(),
+            Some(FileContent::Bytes(bytes)) => sha256(bytes),
+            Some(FileContent::Digest(sum, _)) => sum.clone(),
+            Some(FileContent::Unread) => "absent".to_owned(),
         }
     }
-
-    fn digest(&self) -> Script {
-        let sum = sha256(self.content);
-        if self.secret { sh!("{}", Secret::new(sum)) } else { sh!("{}", sum) }
-    }
 }
 
-/// The beginning of a program that works on what is at `path`; see `put.sh`.
-fn program(path: &str, follow: bool) -> Script {
-    Script::new().library(&WAY).library(&PUT).script(&sh!(
-        "hw_p={} hw_follow={} hw_t=.hw-{}\n",
-        path,
-        follow,
-        sha256(path.as_bytes())[..16].to_owned()
-    ))
+/// A name for what is being made at `path`, of no other path.
+fn temporary(path: &str) -> String {
+    format!(".hw-{}", &sha256(path.as_bytes())[..16])
 }
 
-/// The function that gives attributes to `$hw_to`.
-fn setting(set: &Script) -> Script {
-    sh!("hw_set() {\n{}:\n}\n", set)
+/// Five digits: with fewer `chmod` leaves some bits of a directory as they are (chmod(1)).
+pub(super) fn digits(mode: u32) -> String {
+    format!("{mode:05o}")
 }
 
 /// Makes a directory with all above it that are missing, or gives the one that is there what is wanted.
 pub fn directory(path: &str, follow: bool, attributes: &Attributes, mode: Option<u32>) -> Script {
-    program(path, follow).script(&setting(&attributes.set(mode))).raw("hw_directory\n")
+    let (owner, bits) = (&attributes.owner_and_group(), &attributes.bits(mode));
+    MakeDirectory { path, follow, temporary: &temporary(path), owner, bits }.script()
 }
 
 /// Gives the directory or file that is at the path what is wanted.
@@ -171,10 +208,9 @@ pub fn change(
     attributes: &Attributes,
     mode: Option<u32>,
 ) -> Script {
-    program(path, follow)
-        .script(&setting(&attributes.set(mode)))
-        .raw("hw_way \"$hw_p\" \"$hw_follow\" || hw_lost\nhw_change ")
-        .raw(if directory { "directory\n" } else { "file\n" })
+    let (owner, bits) = (&attributes.owner_and_group(), &attributes.bits(mode));
+    let what = if directory { "directory" } else { "file" };
+    SetAttributes { path, follow, temporary: &temporary(path), owner, bits, what }.script()
 }
 
 /// What is to be removed.
@@ -192,28 +228,33 @@ pub enum Remove {
 
 /// Removes what is at the path; where nothing is, nothing is done.
 pub fn remove(path: &str, what: Remove) -> Script {
-    let (word, backup) = match what {
+    let (what, backup) = match what {
         Remove::File(backup) => ("file", backup),
         Remove::Link => ("link", Backup::No),
         Remove::Empty => ("empty", Backup::No),
         Remove::All => ("all", Backup::No),
     };
-    program(path, false).script(&sh!("{}\nhw_remove {}\n", backup_name(path, false, backup), word))
+    let base = &backup_base(path, false, backup);
+    RemovePath { path, temporary: &temporary(path), base, backup: backup.word(), what }.script()
 }
 
 /// Makes the path a symbolic link; with `force` in place of a file, which is kept.
 pub fn link(path: &str, target: &str, force: bool) -> Script {
-    let backup = backup_name(path, false, force.into());
-    program(path, false).script(&sh!("hw_force={} {}\nhw_link {}\n", force, backup, target))
+    let backup = Backup::from(force);
+    let base = &backup_base(path, false, backup);
+    MakeLink { path, temporary: &temporary(path), target, base, backup: backup.word(), force }.script()
 }
 
 /// Prints the file at the path, or at what that points to, if it has at most so many bytes.
 pub fn send(path: &str, limit: u64) -> Script {
-    program(path, true).script(&sh!("hw_send {}\n", limit))
+    SendFile { path, limit: Some(limit) }.script()
 }
 
-/// How the backup is named: of what is there in the end, where links are followed.
-fn backup_name(path: &str, follow: bool, backup: Backup) -> Script {
+/// How the backup is named, without its end: empty for the name of what is there in the end, where links are followed.
+fn backup_base(path: &str, follow: bool, backup: Backup) -> String {
+    if follow || backup == Backup::No {
+        return String::new();
+    }
     let name = path.rsplit('/').next().unwrap_or_default();
     // A name has at most 255 bytes (NAME_MAX), and the run's id needs some.
     let base = if name.len() > 180 {
@@ -223,13 +264,7 @@ fn backup_name(path: &str, follow: bool, backup: Backup) -> Script {
         name.to_owned()
     };
     // cron runs every file there, backups too, unless a dot hides it.
-    let base = if path.starts_with("/etc/cron.") { format!(".{base}") } else { base };
-    let base = if follow { Script::new() } else { sh!("{}", base) };
-    match backup {
-        Backup::No => Script::new().raw("hw_base='' hw_end=''"),
-        Backup::Run => sh!("hw_base={} hw_end=.${HW_RUN_ID:-manual}.bak", base),
-        Backup::Last => sh!("hw_base={} hw_end=.bak", base),
-    }
+    if path.starts_with("/etc/cron.") { format!(".{base}") } else { base }
 }
 
 /// The SHA-256 of `bytes`, lower-case hexadecimal.

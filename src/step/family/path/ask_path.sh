@@ -1,0 +1,131 @@
+#!/bin/sh
+# Asks what is at a path, and what stands in the way of putting something there.
+#
+# A path on a network file system is not touched, for the server may be dead and whoever asks then sleeps for ever.
+# Where a symbolic link leads is read before it is gone to.
+#
+# Variables:
+#   path      absolute
+#   follow    not empty: the target of a symbolic link is meant
+#   remote    seconds that a network file system has to answer; empty: none is touched
+#   owner     user that is wanted and must be known; may be empty
+#   group     group that is wanted and must be known; may be empty
+#   depth     what is asked beside the attributes: `digest`, `content`, `differing`, `entries`; empty: nothing
+#   limit     of content in bytes; of entries their number
+#   sum       for `differing`: the SHA-256 of which the content is not wanted
+#   size      and the bytes that content with this digest has
+# Prints: `!user NAME` and `!group NAME` for accounts that are missing; then one line KIND|MODE|OWNER:UID|GROUP:GID|LINK;
+#   then for a regular file, as far as asked, `DIGEST SUM SIZE` (`-` for a sum that was not made), or `CONTENT SIZE` and
+#   its bytes, or `KERNEL`; for a directory `ENTRIES ` and its names, each ended by `/`. Or one line that says why not:
+#   `absent N`, `blocked N` and `denied N` (N folders above are missing), `dangling`, `remote FSTYPE`, `dead FSTYPE`,
+#   `led WHO|LINK`, `loop`, `moved`.
+# Exit codes: 0; another one if the path could not be read.
+# Relies on: stat, sha256sum, dd, readlink (coreutils), getent, awk; way.sh, network.sh.
+
+hw_no() {
+  case $1 in
+    led) echo "led $hw_open|$2" ;;
+    loop|moved) echo "$1" ;;
+    *) echo "$1 $hw_fs" ;;
+  esac
+  exit 0
+}
+
+# Replaces $1 by $2 in hw_q.
+hw_escape() {
+  hw_y=$hw_q; hw_q=''
+  while :; do
+    case $hw_y in
+      *"$1"*) hw_q=$hw_q${hw_y%%"$1"*}$2; hw_y=${hw_y#*"$1"} ;;
+      *) hw_q=$hw_q$hw_y; return ;;
+    esac
+  done
+}
+
+# shellcheck disable=SC1003 # a backslash, and how mountinfo writes it
+hw_guard() {
+  [ -n "$hw_net" ] || return 0
+  hw_q=$1; hw_escape '\' '\134'; hw_escape ' ' '\040'; hw_escape '	' '\011'; hw_escape "$hw_nl" '\012'
+  hw_fs=''; hw_k=0; set -f; IFS=$hw_nl
+  for hw_m in $hw_net; do
+    hw_mp=${hw_m#* }; hw_mp=${hw_mp%/}
+    case ${hw_q%/}/ in "$hw_mp"/*) [ "${#hw_mp}" -lt "$hw_k" ] || { hw_k=${#hw_mp}; hw_fs=${hw_m%% *}; } ;; esac
+  done
+  set +f; unset IFS
+  case $hw_fs in ''|-) return 0 ;; esac
+  [ -n "$remote" ] || hw_no remote
+  [ "$hw_fs $hw_k" != "${hw_up-}" ] || return 0
+  timeout -s KILL "$remote" stat -- "$1" >/dev/null 2>&1 || { hw_rc=$?; [ "$hw_rc" -lt 124 ] || hw_no dead; }
+  hw_up="$hw_fs $hw_k"
+}
+
+# Costs a process only where the owner is another one than wanted.
+hw_accounts() {
+  if [ -n "$owner" ]; then
+    case ${hw_at-} in
+      *"|$owner:"*"|"*) ;;
+      *) timeout 10 getent passwd "$owner" >/dev/null; [ $? != 2 ] || echo "!user $owner" ;;
+    esac
+  fi
+  if [ -n "$group" ]; then
+    hw_o=${hw_at-}
+    case ${hw_o##*|} in
+      "$group:"*) ;;
+      *) timeout 10 getent group "$group" >/dev/null; [ $? != 2 ] || echo "!group $group" ;;
+    esac
+  fi
+}
+
+# Where somebody may put another thing in its place: follows no link, and waits for no pipe.
+hw_cat() {
+  if [ -n "$hw_open" ]; then dd if="./$hw_n" iflag=nofollow,nonblock bs=65536 status=none; else cat -- "./$hw_n"; fi
+}
+
+hw_digest() {
+  if [ -n "$hw_open" ]; then hw_sum=$(hw_cat | sha256sum); else hw_sum=$(sha256sum <"./$hw_n"); fi || exit 4
+  hw_sum=${hw_sum%% *}
+}
+
+hw_way "$path" "$follow" || {
+  [ -z "$hw_via" ] || { echo dangling; exit 0; }
+  hw_k=0; hw_l=$hw_todo
+  while :; do case $hw_l in */*) hw_l=${hw_l#*/}; hw_k=$((hw_k + 1)) ;; *) break ;; esac; done
+  if [ -d "./$hw_n" ]; then echo "denied $hw_k"; exit 0; fi
+  if [ -e "./$hw_n" ] || [ -L "./$hw_n" ]; then echo "blocked $hw_k"; exit 0; fi
+  hw_accounts
+  echo "absent $((hw_k + 1))"; exit 0
+}
+if [ ! -e "./$hw_n" ] && [ ! -L "./$hw_n" ]; then
+  hw_accounts
+  echo "absent 0"; exit 0
+fi
+hw_look 1
+[ -n "$hw_file" ] || { stat -- "./$hw_n" >/dev/null; exit 3; }
+hw_size=${hw_file%%|*}; hw_at=${hw_file#*|}
+hw_accounts
+if [ -L "./$hw_n" ]; then printf '%s|' "$hw_at"; readlink -n -- "./$hw_n"; exit; fi
+echo "$hw_at|"
+[ -n "$depth" ] || exit 0
+if [ "$depth" = entries ]; then
+  [ -d "./$hw_n" ] || exit 0
+  printf 'ENTRIES '; hw_k=0
+  for hw_e in "./$hw_n"/* "./$hw_n"/.[!.]* "./$hw_n"/..?*; do
+    { [ -e "$hw_e" ] || [ -L "$hw_e" ]; } || continue
+    printf '%s/' "${hw_e##*/}"; hw_k=$((hw_k + 1)); [ "$hw_k" -lt "$limit" ] || break
+  done
+  exit 0
+fi
+[ -f "./$hw_n" ] || exit 0
+case $hw_real/ in /proc/*|/sys/*) echo KERNEL; exit 0 ;; esac
+hw_sum=-
+case $depth in
+  digest) [ "$hw_size" -gt "$limit" ] || hw_digest ;;
+  content)
+    if [ "$hw_size" -le "$limit" ]; then echo "CONTENT $hw_size"; hw_cat || exit 4; exit 0; fi ;;
+  differing)
+    if [ "$hw_size" -le "$limit" ] || [ "$hw_size" = "$size" ]; then hw_digest; fi
+    if [ "$hw_sum" != "$sum" ] && [ "$hw_size" -le "$limit" ]; then
+      echo "CONTENT $hw_size"; hw_cat || exit 4; exit 0
+    fi ;;
+esac
+echo "DIGEST $hw_sum $hw_size"

@@ -1,0 +1,152 @@
+#!/bin/sh
+# Puts content at a path, all of it or nothing, with a backup of what was there.
+#
+# The content goes into a file of a name of its own in the same folder (so that what a cut-off run left is cleared by the
+# next), is put on the disk, and gets the place. `dd conv=excl,fsync` (coreutils) follows no planted link; `sync FILE`
+# would do on coreutils 8.24 alone, and before that sync everything, dead network file systems included.
+# `cp --attributes-only` copies mode, owner, ACLs, extended attributes and SELinux context.
+#
+# Variables:
+#   path          absolute
+#   follow        not empty: what it points to is meant
+#   temporary     a name for what is being made, of no other path
+#   sum           SHA-256 of the content
+#   expected      SHA-256 that the old content must have; `absent` for none; empty for any
+#   mode          mode of a new file, or that is wanted for the old one, five octal digits; empty: its own
+#   owner         OWNER, OWNER:GROUP or :GROUP; empty: as it is
+#   bits          mode that is set in the end; empty: none
+#   base          name of the backup, without its end; empty: the file's own
+#   backup        `run`: one for each run; `last`: one that is replaced; empty: none
+#   mask          what a backup may have of its mode, octal; empty: all
+#   force         not empty: a link, pipe or socket may be replaced
+#   in_place      not empty: the file that is there is written
+#   make_folders  not empty: folders that are missing are made
+#   validate      code that fails if the file "$hw_as" is not good; may be empty
+#   validator     its name for messages
+# Reads: the content on file descriptor 3.
+# Prints: nothing.
+# Exit codes: 0; 1 with what went wrong on standard error, and then nothing was changed unless it says so.
+# Relies on: GNU coreutils; way.sh, put.sh.
+
+hw_other() {
+  hw_l=${hw_file#*|}
+  hw_fail "$path is not a file but a ${hw_l%%|*}; nothing was changed" "hint: move it away by hand: it may hold data"
+}
+
+# The new file gets the name. The backup is a second name of the old one: it needs no space and is whole at once; a copy
+# where its mode must be another one, for the old one may have more names.
+hw_replace() {
+  if [ -n "$hw_bak" ]; then
+    if [ -n "$hw_less" ] || [ "$backup" = last ]; then
+      hw_e=$(cp --preserve=all -- "$hw_o" "./$temporary.bak" 2>&1) || hw_disk
+      [ -z "$hw_less" ] || chmod -- "$hw_less" "./$temporary.bak" || exit 1
+      hw_e=$(mv -fT -- "./$temporary.bak" "$hw_u/$hw_bak" 2>&1) || hw_disk
+    elif ! ln -T -- "$hw_o" "$hw_u/$hw_bak" 2>/dev/null; then
+      hw_e=$(cp --preserve=all -- "$hw_o" "./$temporary.bak" 2>&1 && mv -fT -- "./$temporary.bak" "$hw_u/$hw_bak" 2>&1) || hw_disk
+    fi
+  fi
+  hw_e=$(mv -fT -- "./$temporary" "$hw_u/$hw_n" 2>&1) || {
+    # The file is its own backup.
+    [ -z "$hw_bak" ] || rm -f -- "$hw_u/$hw_bak"
+    hw_disk
+  }
+  [ -z "$hw_new" ] || hw_label -- "$hw_u/$hw_n"
+}
+
+# The file that is there gets the new content, and stays the same inode.
+hw_write() {
+  hw_e=$(cp --preserve=all -- "$hw_o" "./$temporary.bak" 2>&1) || { hw_e="No space left for a copy of the old content"; hw_disk; }
+  hw_e=$(dd if="./$temporary" of="$hw_o" bs=65536 conv=fsync status=none 2>&1) || {
+    hw_l=$(sha256sum <"$hw_o")
+    if [ "${hw_l%% *}" != "$hw_is" ] && ! dd if="./$temporary.bak" of="$hw_o" bs=65536 conv=fsync status=none; then
+      hw_bak=${hw_bak:-$temporary.half}
+      mv -fT -- "./$temporary.bak" "$hw_u/$hw_bak"
+      hw_fail "$hw_e" "$path is half written; its old content is in $hw_real/$hw_bak"
+    fi
+    hw_disk
+  }
+  if [ -n "$hw_bak" ]; then
+    [ -z "$hw_less" ] || chmod -- "$hw_less" "./$temporary.bak" || exit 1
+    mv -fT -- "./$temporary.bak" "$hw_u/$hw_bak" || exit 1
+  fi
+  hw_to=$hw_o
+  hw_set
+}
+
+umask 077
+if ! hw_way "$path" "$follow"; then
+  if [ -z "$make_folders" ] || [ -n "$hw_via" ] || [ -e "./$hw_n" ] || [ -L "./$hw_n" ]; then hw_lost; fi
+  hw_look
+  case $hw_todo in */*) hw_n=$hw_n/${hw_todo%/*} ;; esac
+  hw_folders "$hw_n" "$hw_todo"
+  hw_arrive
+fi
+[ "$hw_n" != . ] || hw_fail "$path is not a file but a directory"
+hw_backup
+hw_new=1 hw_f=''
+if [ -e "./$hw_n" ] || [ -L "./$hw_n" ]; then hw_f=1; fi
+hw_look $hw_f
+case $hw_file in
+  '') ;;
+  *'|regular file|'*|*'|regular empty file|'*) hw_new='' ;;
+  *'|symbolic link|'*|*'|fifo|'*|*'|socket|'*) [ -n "$force" ] || hw_other ;;
+  *) hw_other ;;
+esac
+hw_stage
+if [ -z "$hw_new" ]; then
+  if [ -n "$in_place" ]; then hw_grasp; else hw_hold; fi
+  hw_o=$hw_to
+fi
+# excl: into no file that somebody else has made; fsync: the bytes are on the disk before they get the name.
+hw_e=$(dd of="./$temporary" bs=65536 conv=excl,fsync status=none <&3 2>&1) || hw_disk
+hw_l=''
+if [ -z "$hw_new" ] && [ -n "$expected$hw_bak$in_place" ]; then hw_l=$hw_o; fi
+hw_e=$(sha256sum -- "./$temporary" ${hw_l:+"$hw_l"} 2>&1) || hw_disk
+[ "${hw_e%% *}" = "$sum" ] || hw_fail "the content for $path did not arrive whole; nothing was changed"
+hw_is=absent
+if [ -n "$hw_l" ]; then
+  hw_is=${hw_e#*"$hw_nl"}; hw_is=${hw_is#\\}; hw_is=${hw_is%% *}
+fi
+# The new content itself may be there when an earlier try was cut off.
+if [ -n "$expected" ]; then
+  case $hw_is in
+    "$expected"|"$sum") ;;
+    *) hw_fail "$path was changed by someone else in the meantime; it was not touched" "hint: run again" ;;
+  esac
+fi
+hw_to=./$temporary
+if [ -n "$hw_new" ]; then
+  chmod -- "${mode:-00644}" "$hw_to" || exit 1
+  hw_set
+elif [ -z "$in_place" ]; then
+  hw_e=$(cp --attributes-only --preserve=all --no-preserve=timestamps -- "$hw_o" "./$temporary" 2>&1) || hw_disk
+  # Without the rights to give it away, `cp` says nothing.
+  if [ "$hw_me" != 0 ] && case $owner in [!:]*) false ;; esac; then
+    hw_l=$(stat -c %u -- "$hw_o" "./$temporary")
+    [ "${hw_l%%"$hw_nl"*}" = "${hw_l#*"$hw_nl"}" ] ||
+      hw_fail "cannot keep the owner of $path; nothing was changed" "hint: set \`become = true\`"
+  fi
+  hw_set
+fi
+if [ -n "$validate" ]; then
+  hw_as=$hw_real/$temporary
+  # By its name, somebody else's file could be looked at.
+  if [ -n "$hw_open" ]; then
+    exec 4<"./$temporary"
+    hw_as=/proc/self/fd/4
+  fi
+  (eval "$validate") >&2 || hw_fail "the new content of $path is not valid, says $validator" "nothing was changed"
+fi
+hw_l=${hw_file#*|*|}; hw_l=${hw_l%%|*}
+# How much less of its mode the old content may have from now on.
+hw_less=
+if [ -z "$hw_new" ] && [ $((0$hw_l & 0${mode:-7777} & 0${mask:-7777})) != $((0$hw_l)) ]; then
+  hw_less=$(printf %05o $((0$hw_l & 0${mode:-7777} & 0${mask:-7777})))
+fi
+# One that is always of the state before: none of no file.
+if [ -n "$hw_new" ] && [ -n "$hw_bak" ] && [ "$backup" = last ]; then rm -f -- "$hw_u/$hw_bak"; fi
+if [ "$hw_is" = "$sum" ] || [ -n "$hw_new" ]; then hw_bak=''; fi
+if [ -n "$hw_bak" ] && [ "$backup" != last ]; then
+  if [ -e "$hw_u/$hw_bak" ] || [ -L "$hw_u/$hw_bak" ]; then hw_bak=''; fi
+fi
+if [ -n "$in_place" ] && [ -z "$hw_new" ]; then hw_write; else hw_replace; fi
