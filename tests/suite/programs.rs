@@ -9,7 +9,7 @@ use hostwright::program::{Library, Program, Text};
 use hostwright::step::KINDS;
 
 /// Every program, by the name of its file.
-fn programs() -> BTreeMap<&'static str, &'static Program> {
+pub(crate) fn programs() -> BTreeMap<&'static str, &'static Program> {
     let kinds = KINDS.iter().flat_map(|kind| kind.programs).copied().flatten();
     let mut programs = BTreeMap::new();
     for handle in kinds {

@@ -25,3 +25,7 @@ pub mod sources;
 pub mod sysctl_d;
 pub mod systemd;
 pub mod text;
+
+/// Runs commands of the host so that a failure names them; see there.
+pub(crate) static RUN: crate::program::Library =
+    crate::program::Library::new("run.sh", include_str!("run.sh"), &[]);

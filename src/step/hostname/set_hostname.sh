@@ -12,4 +12,4 @@ if timeout 30 hostnamectl set-hostname "$name" 2>/dev/null; then
   read -r hw_now </proc/sys/kernel/hostname
   [ "$hw_now" != "$name" ] || exit 0
 fi
-printf '%s\n' "$name" >/proc/sys/kernel/hostname
+printf '%s\n' "$name" >/proc/sys/kernel/hostname || exit 1
