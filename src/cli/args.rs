@@ -273,8 +273,12 @@ pub(super) struct Facts {
 
 #[derive(Debug, Args)]
 pub(super) struct Explain {
-    /// A topic (`step`), a kind of step (`nfs_export`), a lint or a word (`register`); all are listed without it
+    /// A topic (`step`), a kind of step (`nfs_export`), a lint, a word (`register`) or a program (`write_file.sh`);
+    /// all but words and programs are listed without it
     pub(super) topic: Option<String>,
+    /// Show what runs on hosts for a kind of step
+    #[arg(long, requires = "topic")]
+    pub(super) script: bool,
 }
 
 #[cfg(test)]

@@ -10,52 +10,9 @@ use super::settings::Display;
 use crate::config::{LINTS, Lint, Silenced, lint};
 use crate::diagnostic::nearest;
 use crate::manual::{self, TOPICS};
+use crate::program::Text;
 use crate::report::{Look, markdown, table};
 use crate::step::{self, KINDS};
-
-/// The kinds as they are listed; what is in none is listed last.
-const FAMILIES: &[(&str, &[&str])] = &[
-    (
-        "Base",
-        &[
-            "package",
-            "repository",
-            "service",
-            "hostname",
-            "directory",
-            "file",
-            "line",
-            "block",
-            "link",
-            "user",
-            "group",
-            "sysctl",
-            "selinux_boolean",
-            "firewall",
-            "cron",
-        ],
-    ),
-    ("Storage", &["nfs_export", "mount"]),
-    (
-        "Docker",
-        &[
-            "docker_engine",
-            "swarm_init",
-            "swarm_join",
-            "swarm_node",
-            "docker_image",
-            "docker_network",
-            "docker_volume",
-            "docker_config",
-            "docker_secret",
-            "docker_service",
-            "docker_stack",
-            "docker_container",
-        ],
-    ),
-    ("Commands and checks", &["command", "script", "wait", "reboot", "assert", "query", "fetch"]),
-    ("Operations", &["failover_drill"]),
-];
 
 /// One line of the list.
 struct Entry {
@@ -64,7 +21,7 @@ struct Entry {
     phrase: String,
 }
 
-pub(super) fn explain(topic: Option<&str>, display: &Display) -> Exit {
+pub(super) fn explain(topic: Option<&str>, script: bool, display: &Display) -> Exit {
     let json = display.format == Format::Json;
     let Some(name) = topic else {
         let entries = entries();
@@ -79,6 +36,15 @@ pub(super) fn explain(topic: Option<&str>, display: &Display) -> Exit {
         output::data(&text);
         return Exit::Done;
     };
+    let texts = if script { scripts_of(name) } else { text_named(name).map(|text| vec![text]) };
+    if let Some(texts) = texts {
+        output::data(&scripts(name, &texts, json));
+        return Exit::Done;
+    }
+    if script {
+        let what = format!("`{name}` is no kind of step: only those run something on hosts");
+        return output::complain(&what, &near(name));
+    }
     let Some(doc) = document(name) else {
         let what = format!("the manual has no topic, kind of step, lint or word `{name}`");
         return output::complain(&what, &near(name));
@@ -91,6 +57,39 @@ pub(super) fn explain(topic: Option<&str>, display: &Display) -> Exit {
     };
     output::data(&text);
     Exit::Done
+}
+
+/// The files that run on hosts for the kind of step with this name: each program behind the libraries that it uses.
+fn scripts_of(name: &str) -> Option<Vec<&'static Text>> {
+    let mut texts: Vec<&'static Text> = Vec::new();
+    for handle in step::kind(name)?.programs.iter().copied().flatten() {
+        for text in handle().texts() {
+            if !texts.contains(&text) {
+                texts.push(text);
+            }
+        }
+    }
+    Some(texts)
+}
+
+/// The file with this name.
+fn text_named(name: &str) -> Option<&'static Text> {
+    let texts = KINDS.iter().filter_map(|kind| scripts_of(kind.name)).flatten();
+    texts.into_iter().find(|text| text.name() == name)
+}
+
+/// The files one after the other.
+fn scripts(name: &str, texts: &[&'static Text], json: bool) -> String {
+    if json {
+        let files: Vec<_> =
+            texts.iter().map(|t| serde_json::json!({"name": t.name(), "text": t.source()})).collect();
+        return serde_json::json!({"name": name, "files": files}).to_string() + "\n";
+    }
+    if texts.is_empty() {
+        return "Nothing of its own runs on hosts for this kind.\n".into();
+    }
+    let file = |text: &&Text| format!("# ==== {} ====\n{}", text.name(), text.source());
+    texts.iter().map(file).collect::<Vec<_>>().join("\n")
 }
 
 /// What the manual says of `name`, Markdown.
@@ -147,20 +146,12 @@ fn entries() -> Vec<Entry> {
     let mut out: Vec<Entry> = (TOPICS.iter())
         .map(|t| Entry { group: "The language", name: t.name, phrase: manual::phrase(&t.doc()).to_owned() })
         .collect();
-    let mut left: Vec<_> = KINDS.iter().collect();
-    let families =
-        FAMILIES.iter().map(|(group, names)| (*group, Some(*names))).chain([("Other steps", None)]);
-    for (group, names) in families {
-        let kinds: Vec<_> = match names {
-            Some(names) => (names.iter())
-                .filter_map(|name| left.iter().position(|k| k.name == *name).map(|at| left.remove(at)))
-                .collect(),
-            None => std::mem::take(&mut left),
-        };
-        let entry =
-            |k: &step::KindInfo| Entry { group, name: k.name, phrase: manual::phrase(k.doc).to_owned() };
-        out.extend(kinds.into_iter().map(entry));
-    }
+    let kind = |k: &step::KindInfo| Entry {
+        group: k.family,
+        name: k.name,
+        phrase: manual::phrase(k.doc).to_owned(),
+    };
+    out.extend(KINDS.iter().map(kind));
     out.extend(LINTS.iter().map(|l| Entry { group: "Lints", name: l.name, phrase: sentence(l.doc) }));
     out
 }
@@ -196,17 +187,41 @@ mod tests {
     fn everything_is_listed_once_with_a_phrase_that_stands_alone() {
         let entries = entries();
         let text = list(&entries, Look::PLAIN);
+        let groups: Vec<_> =
+            entries.chunk_by(|a, b| a.group == b.group).map(|group| group[0].group).collect();
+        let distinct: std::collections::BTreeSet<_> = groups.iter().collect();
+        assert_eq!(
+            groups.len(),
+            distinct.len(),
+            "kinds of a family stand together in the manifest: {groups:?}"
+        );
         let names = TOPICS.iter().map(|t| t.name).chain(KINDS.iter().map(|k| k.name));
         for name in names.chain(LINTS.iter().map(|l| l.name)) {
             let lines: Vec<_> = text.lines().filter(|l| l.starts_with(&format!("{name} "))).collect();
             assert_eq!(lines.len(), 1, "{name}: {lines:?}");
             assert!(lines[0].split_whitespace().count() > 3, "{name}: no phrase");
         }
-        for Entry { group, name, phrase } in entries.iter().filter(|e| e.group != "Lints") {
-            assert_ne!(*group, "Other steps", "{name} is in no family");
+        for Entry { name, phrase, .. } in entries.iter().filter(|e| e.group != "Lints") {
             let alone = phrase.len() <= 54 && phrase.starts_with(|c: char| c.is_lowercase() || c == 'A');
             assert!(alone && !phrase.ends_with('.'), "{name}: {phrase:?}");
         }
+    }
+
+    #[test]
+    fn programs_are_shown_with_their_libraries() {
+        let texts = scripts_of("hostname").unwrap();
+        let text = scripts("hostname", &texts, false);
+        let at = |part: &str| text.find(part).unwrap_or_else(|| panic!("no {part:?}"));
+        assert!(
+            at("==== way.sh") < at("==== put.sh") && at("==== put.sh") < at("==== write_file.sh"),
+            "{text}"
+        );
+        assert_eq!(text.matches("==== put.sh").count(), 1);
+        assert!(text.contains("#   name  the name\n"), "comments are for people");
+        assert_eq!(text_named("put.sh").unwrap().name(), "put.sh");
+        assert_eq!((scripts_of("teapot"), text_named("teapot.sh")), (None, None));
+        let json: serde_json::Value = serde_json::from_str(&scripts("hostname", &texts, true)).unwrap();
+        assert_eq!(json["files"].as_array().unwrap().len(), texts.len());
     }
 
     #[test]

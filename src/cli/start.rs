@@ -28,7 +28,7 @@ pub fn start(line: impl IntoIterator<Item = OsString>, around: Surroundings) -> 
     match &cli.command {
         Command::Check(args) => check::check(args, &display),
         Command::Hosts(args) => hosts::hosts(args, &display),
-        Command::Explain(args) => explain::explain(args.topic.as_deref(), &display),
+        Command::Explain(args) => explain::explain(args.topic.as_deref(), args.script, &display),
         Command::Plan(args) => wait(plan::plan(args, &display)),
         Command::Apply(args) => wait(apply::apply(args, &display)),
         Command::Run(args) => wait(adhoc::run(args, &display)),

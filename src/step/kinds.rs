@@ -15,6 +15,8 @@ use crate::program::Programs;
 pub struct KindInfo {
     /// The key in the step's table.
     pub name: &'static str,
+    /// What it is listed under.
+    pub family: &'static str,
     /// The key that a bare value stands for (`hostname = "nfs-01"`), if a bare value may stand there.
     pub shorthand: Option<&'static str>,
     /// Its document, Markdown.
@@ -216,60 +218,71 @@ fn remove_entry_at(node: &mut Node, span: &Range<usize>) -> bool {
     }
 }
 
-/// One line for each kind: its module, its type, and the key that a bare value stands for.
+/// One line for each kind, under its family: its module, its type, and the key that a bare value stands for.
 macro_rules! kinds {
-    ($($name:ident => $type:ident $(($shorthand:literal))?,)*) => {
-        /// Every kind, in the order of the manifest.
-        pub const KINDS: &[KindInfo] = &[$(KindInfo {
+    ($($family:literal { $($name:ident => $type:ident $(($shorthand:literal))?,)* })*) => {
+        /// Every kind, in the order of the manifest; those of a family stand together.
+        pub const KINDS: &[KindInfo] = &[$($(KindInfo {
             name: stringify!($name),
+            family: $family,
             shorthand: kinds!(@shorthand $($shorthand)?),
             doc: include_str!(concat!(stringify!($name), ".md")),
             parse: parse::<super::$name::$type>,
             programs: super::$name::PROGRAMS,
-        }),*];
+        },)*)*];
     };
     (@shorthand) => { None };
     (@shorthand $shorthand:literal) => { Some($shorthand) };
 }
 
 kinds! {
-    directory => Directory ("path"),
-    failover_drill => FailoverDrill,
-    docker_stack => DockerStack,
-    docker_service => DockerService,
-    docker_container => DockerContainer,
-    package => Package ("names"),
-    repository => Repository,
-    selinux_boolean => SelinuxBoolean,
-    hostname => Hostname ("name"),
-    user => User ("name"),
-    group => Group ("name"),
-    sysctl => Sysctl,
-    cron => Cron,
-    firewall => Firewall,
-    service => Service ("name"),
-    file => File,
-    nfs_export => NfsExport,
-    line => Line,
-    block => Block,
-    link => Link,
-    mount => Mount,
-    command => Command ("run"),
-    script => Script ("source"),
-    wait => Wait,
-    reboot => Reboot ("when"),
-    assert => Assert ("that"),
-    fetch => Fetch,
-    query => Query ("run"),
-    docker_config => DockerConfig,
-    docker_engine => DockerEngine,
-    docker_image => DockerImage ("name"),
-    docker_network => DockerNetwork ("name"),
-    docker_secret => DockerSecret,
-    docker_volume => DockerVolume ("name"),
-    swarm_init => SwarmInit,
-    swarm_join => SwarmJoin,
-    swarm_node => SwarmNode,
+    "Base" {
+        package => Package ("names"),
+        repository => Repository,
+        service => Service ("name"),
+        hostname => Hostname ("name"),
+        directory => Directory ("path"),
+        file => File,
+        line => Line,
+        block => Block,
+        link => Link,
+        user => User ("name"),
+        group => Group ("name"),
+        sysctl => Sysctl,
+        selinux_boolean => SelinuxBoolean,
+        firewall => Firewall,
+        cron => Cron,
+    }
+    "Storage" {
+        nfs_export => NfsExport,
+        mount => Mount,
+    }
+    "Docker" {
+        docker_engine => DockerEngine,
+        swarm_init => SwarmInit,
+        swarm_join => SwarmJoin,
+        swarm_node => SwarmNode,
+        docker_image => DockerImage ("name"),
+        docker_network => DockerNetwork ("name"),
+        docker_volume => DockerVolume ("name"),
+        docker_config => DockerConfig,
+        docker_secret => DockerSecret,
+        docker_service => DockerService,
+        docker_stack => DockerStack,
+        docker_container => DockerContainer,
+    }
+    "Commands and checks" {
+        command => Command ("run"),
+        script => Script ("source"),
+        wait => Wait,
+        reboot => Reboot ("when"),
+        assert => Assert ("that"),
+        query => Query ("run"),
+        fetch => Fetch,
+    }
+    "Operations" {
+        failover_drill => FailoverDrill,
+    }
 }
 
 /// The kind with this name.

@@ -154,11 +154,9 @@ fn programs_do_what_their_runs_say() {
 
 /// Makes a folder with a link for each tool of a program that is many tools; returns whether there is one.
 fn tool_set(folder: &Path, name: &str) -> bool {
-    let home = std::env::var("CARGO_HOME")
-        .unwrap_or_else(|_| format!("{}/.cargo", std::env::var("HOME").unwrap_or_default()));
-    let find = format!("PATH=$PATH:{home}/bin command -v {name}");
-    let Ok(found) = Command::new("sh").args(["-c", &find]).output() else { return false };
-    let path = String::from_utf8(found.stdout).unwrap().trim().to_owned();
+    let own = Path::new(env!("CARGO_MANIFEST_DIR")).join("target/tools/bin").join(name);
+    let path = [own, Path::new("/usr/bin").join(name)].into_iter().find(|path| path.exists());
+    let Some(path) = path else { return false };
     let Ok(list) = Command::new(&path).arg("--list").output() else { return false };
     let folder = folder.join(name);
     std::fs::create_dir(&folder).unwrap();
@@ -198,7 +196,7 @@ mount --rbind /dev "$w/root/dev"
 mount -t tmpfs tmpfs "$w/root/run"
 mount -t tmpfs tmpfs "$w/root/tmp"
 mkdir "$w/root/run/fake" "$w/root/run/tools"
-[ -z "$2" ] || cp -a "$2/." "$w/root/run/tools"
+[ -z "$2" ] || mount --bind "$2" "$w/root/run/tools"
 cp "$r"/tools/* "$w/root/run/fake/" 2>/dev/null || :
 cp "$r/program" "$w/root/run/.program"
 : >"$w/root/run/.calls"
