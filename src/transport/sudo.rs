@@ -51,8 +51,12 @@ pub(super) fn refusal(stderr: &str, user: &str, greeting: &str, password: bool) 
             "the account has expired or is locked: see `chage -l USER` and `passwd -S USER` on the host",
         );
     }
-    if let Some(said) = line("unknown user") {
-        return error(format!("cannot become {user}: {said}"), "create the user in an earlier step");
+    // sudo, and sudo-rs (src/common/error.rs).
+    if line("unknown user").is_some() || line("user '").is_some_and(|said| said.ends_with("not found")) {
+        return error(
+            format!("cannot become {user}: the host knows no such user"),
+            "create the user in an earlier step",
+        );
     }
     let wrong = [
         "Sorry, try again",
@@ -118,7 +122,8 @@ mod tests {
                 "is not allowed to execute",
             ),
             ("Sorry, user bob may not run sudo on h.\n", "may not run sudo"),
-            ("sudo: unknown user: nobodyy\n", "unknown user"),
+            ("sudo: unknown user: nobodyy\n", "knows no such user"),
+            ("sudo: user 'nobodyy' not found\n", "knows no such user"),
             ("Sorry, try again.\nsudo: no password was provided\n", "does not accept the password"),
             ("sudo: 3 incorrect password attempts\n", "does not accept the password"),
             ("TOKEN nosudo\n", "sudo is not installed"),

@@ -259,7 +259,7 @@ async fn becomes_others(server: &Server) {
     let answer = ask(&mut *session, &Privilege::Become("hw-fish".into()), "id -un").await.unwrap();
     assert_eq!(answer.text(), "hw-fish");
     let error = ask(&mut *session, &Privilege::Become("hw-nobody".into()), "id -un").await.unwrap_err();
-    assert!(told(&error).0.contains("unknown user"), "{error}");
+    assert!(told(&error).0.contains("knows no such user"), "{error}");
     let error = ask(&mut *session, &Privilege::Become("x; id".into()), "id -un").await.unwrap_err();
     assert!(told(&error).0.contains("no user name"), "{error}");
 }
