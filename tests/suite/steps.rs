@@ -60,6 +60,7 @@ fn every_kind_has_cases_and_its_documents_examples_are_read() {
         let examples: Vec<_> =
             kind.doc.split("```toml").skip(1).map(|e| e.split("```").next().unwrap()).collect();
         assert!(!examples.is_empty(), "src/step/{}.md has no example", kind.name);
+        let mut asked: Vec<String> = Vec::new();
         for example in examples {
             let (node, malformed) = document::parse(example);
             assert!(malformed.is_empty(), "src/step/{}.md: {malformed:?}", kind.name);
@@ -70,10 +71,23 @@ fn every_kind_has_cases_and_its_documents_examples_are_read() {
                 let Some((key, value)) = entries.iter().find(|(k, _)| step::kind(&k.name).is_some()) else {
                     panic!("src/step/{}.md: a step without a kind", kind.name)
                 };
-                if let Err(problems) = parse_step(&key.name, value, Path::new("tests/steps"), role(table)) {
-                    panic!("src/step/{}.md: {problems:?}", kind.name);
+                let step = parse_step(&key.name, value, Path::new("tests/steps"), role(table))
+                    .unwrap_or_else(|problems| panic!("src/step/{}.md: {problems:?}", kind.name));
+                for question in step.probes().iter().map(question).filter(|_| key.name == kind.name) {
+                    if !asked.contains(&question) {
+                        asked.push(question);
+                    }
                 }
             }
+        }
+        // What the kind asks is pinned here alone, by the examples of its document.
+        let path = folder.join("asks.txt");
+        let asked: String = asked.iter().map(|question| format!("{question}\n")).collect();
+        if std::env::var_os("UPDATE_CASES").is_some() {
+            std::fs::write(&path, asked).unwrap();
+        } else {
+            let pinned = std::fs::read_to_string(&path).unwrap_or_default();
+            assert!(pinned == asked, "{}:\n{}", path.display(), similar_diff(&pinned, &asked));
         }
     }
 }
