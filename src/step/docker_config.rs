@@ -4,12 +4,13 @@ use std::collections::BTreeMap;
 
 use serde::Deserialize;
 
-use super::family::docker::Existence;
-use super::family::docker::versioned::{Content, Family, Versioned, Wanted};
+use super::family::docker::versioned::{self, Content, Family, Versioned, Wanted};
+use super::family::docker::{Existence, api, objects};
 use super::{Context, Invalid, Validate};
 
 /// What runs on hosts for this kind.
-pub(super) const PROGRAMS: crate::program::Programs = &[super::family::docker::api::PROGRAMS];
+pub(super) const PROGRAMS: crate::program::Programs =
+    &[api::PROGRAMS, objects::PROGRAMS, versioned::PROGRAMS];
 
 /// A config.
 #[derive(Debug, Clone, Deserialize)]

@@ -6,6 +6,7 @@ use serde::Deserialize;
 
 use super::family::docker::api::{self, Engine};
 use super::family::docker::image::Reference;
+use super::family::docker::objects::{self, Used};
 use super::family::docker::swarm::null_is_default;
 use super::family::docker::{Existence, foreseen};
 use super::{Action, Change, Context, Invalid, Step, Validate, Value, Verdict};
@@ -14,7 +15,7 @@ use crate::probe::{CheckError, Probe, Readings};
 use crate::sh;
 
 /// What runs on hosts for this kind.
-pub(super) const PROGRAMS: crate::program::Programs = &[super::family::docker::api::PROGRAMS];
+pub(super) const PROGRAMS: crate::program::Programs = &[api::PROGRAMS, objects::PROGRAMS];
 
 /// An image.
 #[derive(Debug, Clone, Deserialize)]
@@ -81,24 +82,17 @@ impl Step for DockerImage {
             (Existence::Present, Some(image)) => Verdict::satisfied(format!("there: {}", short(&image.id))),
             (Existence::Present, None) => Verdict::Drift(self.pull()),
             (Existence::Absent, None) => Verdict::satisfied("not there"),
-            (Existence::Absent, Some(image)) => {
-                let script = sh!(
-                    r#"hw_said=$(timeout -k 5 100 docker image rm {} 2>&1) || case $hw_said in
-  *'o such image'*) ;;
-  *) printf '%s\n' "$hw_said" >&2; exit 1 ;;
-esac"#,
-                    self.name
-                );
-                Verdict::Drift(
-                    Change::new(format!("remove image {}", self.name))
-                        .field("image", short(&image.id), Value::Absent)
-                        .action(
-                            Action::new(format!("remove image {}", self.name), script)
-                                .timeout(Duration::from_mins(2)),
-                        )
-                        .expect(self.resource(), State::Absent),
-                )
-            }
+            (Existence::Absent, Some(image)) => Verdict::Drift(
+                Change::new(format!("remove image {}", self.name))
+                    .field("image", short(&image.id), Value::Absent)
+                    .action(objects::remove(
+                        format!("remove image {}", self.name),
+                        "image",
+                        std::slice::from_ref(&self.name),
+                        Used::Fails,
+                    ))
+                    .expect(self.resource(), State::Absent),
+            ),
         })
     }
 

@@ -4,13 +4,14 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Deserializer};
 
-use super::family::docker::Existence;
-use super::family::docker::versioned::{Content, Family, Versioned, Wanted};
+use super::family::docker::versioned::{self, Content, Family, Versioned, Wanted};
+use super::family::docker::{Existence, api, objects};
 use super::{Context, Invalid, Validate};
 use crate::model::Secret;
 
 /// What runs on hosts for this kind.
-pub(super) const PROGRAMS: crate::program::Programs = &[super::family::docker::api::PROGRAMS];
+pub(super) const PROGRAMS: crate::program::Programs =
+    &[api::PROGRAMS, objects::PROGRAMS, versioned::PROGRAMS];
 
 /// A secret.
 #[derive(Debug, Clone, Deserialize)]

@@ -26,7 +26,7 @@ use params::{FileRef, ImagePolicy, Mode, PublishMode, Short};
 use wanted::Names;
 
 /// What runs on hosts for this kind.
-pub(super) const PROGRAMS: crate::program::Programs = &[super::family::docker::api::PROGRAMS];
+pub(super) const PROGRAMS: crate::program::Programs = &[api::PROGRAMS, act::PROGRAMS];
 
 /// A task as a manager lists it.
 #[derive(Debug, Clone, Default, Deserialize)]
@@ -54,6 +54,8 @@ struct Network {
 #[derive(Debug)]
 struct Live {
     id: String,
+    /// How often it was changed.
+    version: u64,
     /// The specification, letter by letter as the engine gave it.
     text: String,
     spec: Json,
@@ -163,14 +165,7 @@ impl Step for DockerService {
         Ok(Some(
             Change::new(format!("replace the tasks of {}", self.name))
                 .field("forced updates", count.to_string(), (count + 1).to_string())
-                .action(act::update(
-                    &self.name,
-                    &live.id,
-                    &live.text,
-                    &spec,
-                    None,
-                    self.registry_auth.as_ref(),
-                ))
+                .action(act::update(&self.name, &live, &spec, None, self.registry_auth.as_ref()))
                 .action(act::wait(&self.name, &live.id, self.goal(&spec, true))),
         ))
     }
@@ -289,6 +284,7 @@ impl DockerService {
             |key: &str| at(&whole, &format!("UpdateStatus/{key}")).as_str().unwrap_or_default().to_owned();
         Ok(Asked::Live(Some(Live {
             id: id.to_owned(),
+            version: at(&whole, "Version/Index").as_u64().unwrap_or_default(),
             text: text.to_owned(),
             spec: whole["Spec"].clone(),
             update: status("State"),
@@ -411,7 +407,7 @@ impl DockerService {
         let auth = self.registry_auth.as_ref();
         let mut change = Change::new(format!("update service {}", self.name))
             .fields(differ.changed.iter().map(|c| c.field.clone()).collect())
-            .action(act::update(&self.name, &live.id, &live.text, &differ.spec, resolve.as_deref(), auth));
+            .action(act::update(&self.name, live, &differ.spec, resolve.as_deref(), auth));
         if self.wait {
             change = change.action(act::wait(&self.name, &live.id, self.goal(&differ.spec, true)));
         }
@@ -445,7 +441,7 @@ impl DockerService {
                 return Verdict::Drift(
                     Change::new(format!("go on with the update of service {}", self.name))
                         .field("update", format!("{}: {}", live.update, live.message), "completed")
-                        .action(act::update(&self.name, &live.id, &live.text, &live.spec, None, auth))
+                        .action(act::update(&self.name, live, &live.spec, None, auth))
                         .action(act::wait(&self.name, &live.id, Goal { updated: true, ..goal })),
                 );
             }

@@ -1,20 +1,19 @@
 //! `docker_volume`: a named volume of one host's engine.
 
 use std::collections::BTreeMap;
-use std::time::Duration;
 
 use serde::Deserialize;
 
 use super::family::docker::api::{self, Engine};
+use super::family::docker::objects::{self, Used};
 use super::family::docker::swarm::null_is_default;
 use super::family::docker::{Existence, foreseen, good_name};
 use super::{Action, Change, Context, Invalid, Step, Validate, Value, Verdict};
 use crate::model::{Kind, Resource, State};
 use crate::probe::{CheckError, Probe, Readings};
-use crate::sh;
 
 /// What runs on hosts for this kind.
-pub(super) const PROGRAMS: crate::program::Programs = &[super::family::docker::api::PROGRAMS];
+pub(super) const PROGRAMS: crate::program::Programs = &[api::PROGRAMS, objects::PROGRAMS];
 
 /// A volume.
 #[derive(Debug, Clone, Deserialize)]
@@ -225,8 +224,6 @@ impl DockerVolume {
             "DriverOpts": self.options,
             "Labels": self.labels,
         });
-        let script =
-            sh!("{}hw_call 60 POST /volumes/create {} >/dev/null", api::functions(), api::ascii(&body));
         let mut change = Change::new(format!("make volume {}", self.name))
             .field("state", Value::Absent, "present")
             .field("driver", Value::Absent, self.driver.as_str());
@@ -236,21 +233,13 @@ impl DockerVolume {
             }
         }
         change
-            .action(Action::new(format!("make volume {}", self.name), script).timeout(Duration::from_mins(2)))
+            .action(objects::make(format!("make volume {}", self.name), "volumes", &body))
             .expect(self.resource(), State::Present)
     }
 
     fn remove(&self) -> Action {
-        let script = sh!(
-            r#"hw_end=$(($(date +%s) + 45))
-until hw_said=$(timeout -k 2 30 docker volume rm {} 2>&1); do
-  case $hw_said in *'o such volume'*) exit 0 ;; *'in use'*) ;; *) printf '%s\n' "$hw_said" >&2; exit 1 ;; esac
-  [ "$(date +%s)" -lt "$hw_end" ] || { printf '%s\n' "$hw_said" >&2; exit 1; }
-  sleep 2
-done"#,
-            self.name
-        );
-        Action::new(format!("remove volume {}", self.name), script).timeout(Duration::from_mins(2))
+        let label = format!("remove volume {}", self.name);
+        objects::remove(label, "volume", std::slice::from_ref(&self.name), Used::Waits)
     }
 
     /// Nothing of a volume can be changed in place, and the engine does not say when it is asked to.

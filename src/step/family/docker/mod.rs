@@ -8,6 +8,7 @@ pub mod api;
 pub mod daemon_json;
 pub mod image;
 pub mod install;
+pub mod objects;
 pub mod spec;
 pub mod subnet;
 pub mod swarm;
