@@ -29,7 +29,9 @@ program! {
 }
 program! {
     /// Installs Docker.
-    InstallDocker in "docker_engine/install_docker.sh" uses [RUN] { manager: Word, packages: List }
+    InstallDocker in "docker_engine/install_docker.sh" uses [RUN] {
+        manager: Word, packages: List, pinned: List, version: Word
+    }
 }
 program! {
     /// Fetches the key of the repository.
@@ -415,20 +417,16 @@ impl DockerEngine {
         }
         let names: Vec<_> = wanted.iter().map(|p| p.as_str()).collect();
         words.push(format!("install {}", names.join(", ")));
-        let specs: Vec<_> = wanted.iter().map(|p| self.spec(p, host.manager)).collect();
-        let script = InstallDocker { manager: host.manager.word(), packages: &specs }.script();
+        // The version is of the engine and its command line alone.
+        let (pinned, packages): (Vec<String>, Vec<String>) =
+            wanted.iter().map(|p| (*p).clone()).partition(|p| self.version.is_some() && is_engine(p));
+        let version = self.version.as_deref().filter(|_| !pinned.is_empty()).unwrap_or_default();
+        let script =
+            InstallDocker { manager: host.manager.word(), packages: &packages, pinned: &pinned, version }
+                .script();
         let action = Action::new(format!("install {}", names.join(", ")), script);
         change.actions.push(action.timeout(Duration::from_mins(30)));
         Ok(())
-    }
-
-    /// A package as its manager wants it named; the version is of the engine and its command line alone.
-    fn spec(&self, name: &str, manager: Manager) -> String {
-        match (&self.version, manager) {
-            (Some(version), Manager::Dnf | Manager::Yum) if is_engine(name) => format!("{name}-{version}*"),
-            (Some(version), Manager::Apt) if is_engine(name) => format!("{name}=*{version}*"),
-            _ => name.to_owned(),
-        }
     }
 
     fn add_repository(

@@ -1,6 +1,5 @@
-# Makes requests for a service, with the credentials of its registry where there are some.
-#
-# Reads: the value of `X-Registry-Auth` from file descriptor 3, one line; empty for none. Used as soon as it is there.
+# Makes requests for a service, with the credentials of its registry where there are some: hw_auth, the value of
+# `X-Registry-Auth`, or empty.
 #
 # hw_request SECONDS METHOD PATH JSON: as hw_call, with the credentials.
 #
@@ -9,8 +8,6 @@
 # Without an answer of the registry each node looks for itself. The engine has no other way to tell: its command line
 # prints the digest nowhere.
 # Relies on: api.sh.
-
-IFS= read -r hw_auth <&3
 
 hw_request() {
   if [ -n "$hw_auth" ]; then

@@ -3,7 +3,7 @@
 # hw_look: of those that are to run it counts all as hw_desired, and those that do as hw_running; hw_most is how often tasks
 # failed of the same reason, hw_why; hw_pending is why one has no node. hw_failed are the ids of all tasks that failed, of
 # which those in hw_old do not count. `docker service ps` keeps a small host busy that is to start the task: it is asked
-# only when the engine's own list is another one than at the last look.
+# only when the engine's own list is another one than at the last look, hw_list.
 #
 # hw_ps: the tasks as `docker` lists them, a line ID|DESIRED|STATE|NODE|ERROR each.
 # Relies on: docker, timeout (coreutils), awk; api.sh.
@@ -13,7 +13,6 @@ hw_ps() {
     --format '{{.ID}}|{{.DesiredState}}|{{.CurrentState}}|{{.Node}}|{{.Error}}' "$id"
 }
 
-hw_list=''
 hw_look() {
   hw_raw=$(hw_call 20 GET "/tasks?filters=%7B%22service%22%3A%7B%22$id%22%3Atrue%7D%7D") || return
   [ "$hw_raw" != "$hw_list" ] || return 0

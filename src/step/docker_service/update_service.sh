@@ -9,12 +9,13 @@
 #   id       which one
 #   version  the number with which it was seen
 #   resolve  image whose digest is looked up first; may be empty
-# Reads: on file descriptor 3 the credentials, as request.sh wants them, the specification that was seen, and the new one:
-#   a line of JSON each, the new one in ASCII alone.
+# Reads: on file descriptor 3 the value of `X-Registry-Auth`, a line that is empty for none, the specification that was
+#   seen, and the new one: a line of JSON each, the new one in ASCII alone.
 # Prints: nothing.
 # Exit codes: 0; 1 with what went wrong on standard error.
 # Relies on: docker, curl or docker, timeout (coreutils); api.sh, request.sh, run.sh.
 
+IFS= read -r hw_auth <&3
 IFS= read -r hw_seen <&3
 IFS= read -r hw_body <&3
 [ -z "$resolve" ] || hw_look_up "$resolve"

@@ -16,7 +16,7 @@
 # Exit codes: 0; 1 with what tasks, log and health check said last on standard error.
 # Relies on: docker, curl or docker, timeout, date, head, tail (coreutils), awk; api.sh, run.sh, tasks.sh.
 
-hw_end=$(($(date +%s) + seconds)) hw_since='' hw_stuck='' hw_last='' hw_update='' hw_service=''
+hw_end=$(($(date +%s) + seconds)) hw_since='' hw_stuck='' hw_last='' hw_update='' hw_service='' hw_list=''
 
 hw_give_up() {
   printf '%s\n' "$1" >&2
