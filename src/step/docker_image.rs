@@ -1,14 +1,16 @@
 //! `docker_image`: an image on a host, pulled before it is needed.
 
+use std::ops::ControlFlow;
 use std::time::Duration;
 
 use serde::Deserialize;
 
-use super::family::docker::api::{self, Engine};
+use super::family::docker::Existence;
+use super::family::docker::api;
 use super::family::docker::image::Reference;
 use super::family::docker::objects::{self, Used};
+use super::family::docker::opening::Thing;
 use super::family::docker::swarm::null_is_default;
-use super::family::docker::{Existence, foreseen};
 use super::{Action, Change, Context, Invalid, Step, Validate, Value, Verdict};
 use crate::model::{Kind, Resource, State};
 use crate::probe::{CheckError, Probe, Readings};
@@ -62,17 +64,16 @@ impl Step for DockerImage {
     }
 
     fn check(&self, readings: &Readings) -> Result<Verdict, CheckError> {
-        let probe = api::get(&["/images/json"]);
-        if let Some(verdict) = foreseen(readings, &self.resource(), self.state, "pulled") {
-            return Ok(verdict);
-        }
-        let images: Vec<Image> = match api::read(readings, &probe)? {
-            Engine::Up(responses) => responses[0].json(&probe, readings)?,
-            Engine::Coming => Vec::new(),
-            Engine::Missing(_) if self.state == Existence::Absent => {
-                return Ok(Verdict::satisfied("no engine, so no image"));
-            }
-            Engine::Missing(why) => return Ok(api::until_engine(None, why, Some(self.pull()))),
+        let thing = Thing {
+            probe: &api::get(&["/images/json"]),
+            resource: self.resource(),
+            wanted: self.state,
+            what: "image",
+            made: "pulled",
+        };
+        let images: Vec<Image> = match thing.list(readings, || self.pull())? {
+            ControlFlow::Break(verdict) => return Ok(verdict),
+            ControlFlow::Continue(images) => images,
         };
         let wanted = self.reference();
         let found = images.iter().find(|image| {

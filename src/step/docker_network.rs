@@ -1,13 +1,15 @@
 //! `docker_network`: a network of one host's engine, or an overlay of the swarm.
 
 use std::collections::BTreeMap;
+use std::ops::ControlFlow;
 
 use serde::Deserialize;
 
-use super::family::docker::api::{self, Engine};
+use super::family::docker::api;
 use super::family::docker::objects::{self, Used};
+use super::family::docker::opening::Thing;
 use super::family::docker::swarm::{self, LocalState, Own, null_is_default};
-use super::family::docker::{Existence, foreseen, good_name, subnet};
+use super::family::docker::{Existence, good_name, subnet};
 use super::{Action, Change, Context, Invalid, Step, Validate, Value, Verdict};
 use crate::model::{Kind, Resource, Scope, State};
 use crate::probe::{CheckError, Probe, Readings};
@@ -125,17 +127,16 @@ impl Step for DockerNetwork {
     }
 
     fn check(&self, readings: &Readings) -> Result<Verdict, CheckError> {
-        let probe = api::get(&["/networks"]);
-        if let Some(verdict) = foreseen(readings, &self.resource(), self.state, "made") {
-            return Ok(verdict);
-        }
-        let networks: Vec<Network> = match api::read(readings, &probe)? {
-            Engine::Up(responses) => responses[0].json(&probe, readings)?,
-            Engine::Coming => Vec::new(),
-            Engine::Missing(_) if self.state == Existence::Absent => {
-                return Ok(Verdict::satisfied("no engine, so no network"));
-            }
-            Engine::Missing(why) => return Ok(api::until_engine(None, why, Some(self.create()))),
+        let thing = Thing {
+            probe: &api::get(&["/networks"]),
+            resource: self.resource(),
+            wanted: self.state,
+            what: "network",
+            made: "made",
+        };
+        let networks: Vec<Network> = match thing.list(readings, || self.create())? {
+            ControlFlow::Break(verdict) => return Ok(verdict),
+            ControlFlow::Continue(networks) => networks,
         };
         let found: Vec<_> = networks.iter().filter(|n| n.name == self.name).collect();
         if self.state == Existence::Present

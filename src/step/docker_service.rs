@@ -6,7 +6,8 @@ use serde::Deserialize;
 use serde_json::Value as Json;
 
 use super::family::docker::api::{self, Engine};
-use super::family::docker::spec::{DEFAULT_MONITOR, Differ, Effect, at, nanos};
+use super::family::docker::json::{at, number_at, text_at};
+use super::family::docker::spec::{DEFAULT_MONITOR, Differ, Effect, nanos};
 use super::family::docker::swarm::{self, Info, LocalState};
 use super::family::docker::versioned::{self, Family, Object};
 use super::family::docker::{Existence, image::Reference};
@@ -159,7 +160,7 @@ impl Step for DockerService {
         }
         let Asked::Live(Some(live)) = self.ask(readings)? else { return Ok(None) };
         let path = "TaskTemplate/ForceUpdate";
-        let count = at(&live.spec, path).as_u64().unwrap_or_default();
+        let count = number_at(&live.spec, path);
         let mut spec = live.spec.clone();
         super::family::docker::spec::set(&mut spec, path, (count + 1).into());
         Ok(Some(
@@ -280,11 +281,10 @@ impl DockerService {
                 "expected a service with ID and Spec",
             ));
         };
-        let status =
-            |key: &str| at(&whole, &format!("UpdateStatus/{key}")).as_str().unwrap_or_default().to_owned();
+        let status = |key: &str| text_at(&whole, &format!("UpdateStatus/{key}")).to_owned();
         Ok(Asked::Live(Some(Live {
             id: id.to_owned(),
-            version: at(&whole, "Version/Index").as_u64().unwrap_or_default(),
+            version: number_at(&whole, "Version/Index"),
             text: text.to_owned(),
             spec: whole["Spec"].clone(),
             update: status("State"),
@@ -518,7 +518,7 @@ impl DockerService {
 
 impl Live {
     fn image(&self) -> &str {
-        at(&self.spec, "TaskTemplate/ContainerSpec/Image").as_str().unwrap_or_default()
+        text_at(&self.spec, "TaskTemplate/ContainerSpec/Image")
     }
 
     fn mode(&self) -> String {

@@ -7,11 +7,11 @@
 use std::time::Duration;
 
 use serde::Deserialize;
-use sha2::{Digest as _, Sha256};
 
 use super::family::RUN;
 use super::family::docker::swarm::{self, LocalState, Own};
 use super::family::docker::{Existence, api, good_name};
+use super::family::put::{Sources, sha256};
 use super::{Action, Change, Context, Invalid, Payload, Step, Validate, Value, Verdict};
 use crate::model::value::duration;
 use crate::model::{Kind, Resource, State};
@@ -89,7 +89,12 @@ fn five_minutes() -> Duration {
 impl Validate for DockerStack {
     fn validate(&mut self, context: &Context<'_>) -> Vec<Invalid> {
         let mut invalid: Vec<Invalid> = good_name("name", &self.name).into_iter().collect();
-        let given = [&self.content, &self.source, &self.template].iter().filter(|g| g.is_some()).count();
+        let sources = Sources {
+            content: self.content.as_deref(),
+            source: self.source.as_deref(),
+            template: self.template.as_deref(),
+        };
+        let given = sources.given().len();
         if self.state == Existence::Absent {
             if given > 0 {
                 invalid.push(Invalid::new("", "a stack that is to go wants no compose file"));
@@ -100,24 +105,19 @@ impl Validate for DockerStack {
             invalid.push(Invalid::new("", "exactly one of `content`, `source` and `template` is wanted"));
             return invalid;
         }
-        let read = |path: &str| {
-            let bytes = (context.read)(path).map_err(|why| format!("cannot read {path}: {why}"))?;
-            String::from_utf8(bytes.to_vec()).map_err(|_| format!("{path} is not UTF-8 text"))
+        let bytes = match sources.read(context) {
+            Ok(bytes) => bytes.unwrap_or_default(),
+            Err(why) => return vec![why],
         };
-        let compose = match (&self.content, &self.source, &self.template) {
-            (Some(text), ..) => Ok(text.clone()),
-            (_, Some(path), _) => read(path).map_err(|why| ("source", why)),
-            (_, _, Some(path)) => {
-                read(path).and_then(|text| (context.render)(path, &text)).map_err(|why| ("template", why))
-            }
-            _ => Ok(String::new()),
-        };
-        match compose {
+        match String::from_utf8(bytes.to_vec()) {
             Ok(text) if !text.lines().any(|l| l.trim_end().starts_with("services:")) => {
                 invalid.push(Invalid::new("", "the compose file has no `services:`"));
             }
             Ok(text) => self.compose = text,
-            Err((key, why)) => invalid.push(Invalid::new(key, why)),
+            Err(_) => {
+                let name = self.source.as_deref().unwrap_or_default();
+                invalid.push(Invalid::new("source", format!("{name} is not UTF-8 text")));
+            }
         }
         invalid
     }
@@ -233,12 +233,7 @@ impl DockerStack {
     }
 
     fn digest(&self) -> String {
-        Sha256::digest(self.compose.as_bytes()).iter().fold(String::new(), |text, b| {
-            use std::fmt::Write as _;
-            let mut text = text;
-            write!(text, "{b:02x}").expect("writing to a string cannot fail");
-            text
-        })
+        sha256(self.compose.as_bytes())
     }
 
     /// The config that remembers; `docker stack rm` removes it, for it has the stack's label.

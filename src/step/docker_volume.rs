@@ -1,13 +1,15 @@
 //! `docker_volume`: a named volume of one host's engine.
 
 use std::collections::BTreeMap;
+use std::ops::ControlFlow;
 
 use serde::Deserialize;
 
-use super::family::docker::api::{self, Engine};
+use super::family::docker::api;
 use super::family::docker::objects::{self, Used};
+use super::family::docker::opening::Thing;
 use super::family::docker::swarm::null_is_default;
-use super::family::docker::{Existence, foreseen, good_name};
+use super::family::docker::{Existence, good_name};
 use super::{Action, Change, Context, Invalid, Step, Validate, Value, Verdict};
 use crate::model::{Kind, Resource, State};
 use crate::probe::{CheckError, Probe, Readings};
@@ -139,17 +141,16 @@ impl Step for DockerVolume {
     }
 
     fn check(&self, readings: &Readings) -> Result<Verdict, CheckError> {
-        let probe = api::get(&["/volumes"]);
-        if let Some(verdict) = foreseen(readings, &self.resource(), self.state, "made") {
-            return Ok(verdict);
-        }
-        let volumes: Volumes = match api::read(readings, &probe)? {
-            Engine::Up(responses) => responses[0].json(&probe, readings)?,
-            Engine::Coming => Volumes::default(),
-            Engine::Missing(_) if self.state == Existence::Absent => {
-                return Ok(Verdict::satisfied("no engine, so no volume"));
-            }
-            Engine::Missing(why) => return Ok(api::until_engine(None, why, Some(self.create()))),
+        let thing = Thing {
+            probe: &api::get(&["/volumes"]),
+            resource: self.resource(),
+            wanted: self.state,
+            what: "volume",
+            made: "made",
+        };
+        let volumes: Volumes = match thing.list(readings, || self.create())? {
+            ControlFlow::Break(verdict) => return Ok(verdict),
+            ControlFlow::Continue(volumes) => volumes,
         };
         let found = volumes.volumes.iter().find(|v| v.name == self.name);
         match (self.state, found) {

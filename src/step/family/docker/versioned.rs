@@ -21,7 +21,8 @@ use crate::probe::{CheckError, Probe, Readings};
 use crate::program;
 use crate::program::Handle;
 use crate::step::family::RUN;
-use crate::step::{Action, Change, Invalid, Payload, Step, Value, Verdict};
+use crate::step::family::put::Sources;
+use crate::step::{Action, Change, Context, Invalid, Payload, Step, Value, Verdict};
 
 program! {
     /// Makes a config or secret.
@@ -218,6 +219,63 @@ fn hex(bytes: &[u8]) -> String {
     bytes.iter().flat_map(|b| [digit(b >> 4), digit(b & 15)]).collect()
 }
 
+/// What a playbook says of a config or secret.
+#[derive(Debug)]
+pub struct Body<'a> {
+    /// The name in the playbook.
+    pub name: &'a str,
+    /// The content itself.
+    pub content: Option<&'a str>,
+    /// A file of the controller.
+    pub source: Option<&'a str>,
+    /// A file of the controller that is rendered; not of a secret.
+    pub template: Option<&'a str>,
+    /// Further labels.
+    pub labels: &'a BTreeMap<String, String>,
+    /// How many older versions stay when a new one is made.
+    pub keep: Option<usize>,
+    /// Whether it is to be there.
+    pub state: Existence,
+}
+
+impl Body<'_> {
+    /// What is wanted, and the mistakes in it.
+    pub fn read(&self, family: Family, context: &Context<'_>) -> (Wanted, Vec<Invalid>) {
+        let mut wanted = Wanted {
+            family,
+            name: self.name.to_owned(),
+            content: Content::None,
+            labels: self.labels.clone(),
+            keep: self.keep,
+            state: self.state,
+        };
+        let sources = Sources { content: self.content, source: self.source, template: self.template };
+        let present = self.state == Existence::Present;
+        if sources.given().len() != usize::from(present) {
+            let message = match family {
+                _ if !present => format!("a {} that is to go has no content", family.word()),
+                Family::Config => "exactly one of `content`, `source` and `template` is wanted".to_owned(),
+                Family::Secret => "exactly one of `content` and `source` is wanted".to_owned(),
+            };
+            return (wanted, vec![Invalid::new("", message)]);
+        }
+        wanted.content = match (sources.read(context), family) {
+            (Err(invalid), _) => return (wanted, vec![invalid]),
+            (Ok(None), _) => Content::None,
+            (Ok(Some(bytes)), Family::Config) => Content::Plain(bytes),
+            (Ok(Some(bytes)), Family::Secret) => match String::from_utf8(bytes.to_vec()) {
+                Ok(text) => Content::Hidden(Secret::new(text)),
+                Err(_) => {
+                    let name = self.source.unwrap_or_default();
+                    return (wanted, vec![Invalid::new("source", format!("{name} is not UTF-8 text"))]);
+                }
+            },
+        };
+        let invalid = wanted.mistakes();
+        (wanted, invalid)
+    }
+}
+
 /// What is wanted of a config or secret.
 #[derive(Debug, Clone)]
 pub struct Wanted {
@@ -292,7 +350,7 @@ impl Content {
 
 impl Wanted {
     /// The mistakes in it.
-    pub fn validate(&self) -> Vec<Invalid> {
+    fn mistakes(&self) -> Vec<Invalid> {
         let mut invalid = Vec::new();
         invalid.extend(good_name("name", &self.name));
         // `NAME-DIGEST` may have 64 characters (swarmkit, `validateConfigOrSecretAnnotations`).
