@@ -166,7 +166,7 @@ impl Step for DockerService {
         Ok(Some(
             Change::new(format!("replace the tasks of {}", self.name))
                 .field("forced updates", count.to_string(), (count + 1).to_string())
-                .action(act::update(&self.name, &live, &spec, None, self.registry_auth.as_ref()))
+                .action(act::update(&self.name, &live, &spec, false, self.registry_auth.as_ref()))
                 .action(act::wait(&self.name, &live.id, self.goal(&spec, true))),
         ))
     }
@@ -364,10 +364,11 @@ impl DockerService {
         let mode = if self.mode == Mode::Global { "global" } else { "replicated" };
         differ.push("mode".into(), Value::Absent, mode.into(), Effect::None);
         wanted::compare(self, names, &mut differ);
-        let resolve = self.to_resolve();
+        let (resolve, auth) = (self.to_resolve(), self.registry_auth.as_ref());
         let mut change = Change::new(format!("create service {}", self.name))
             .fields(differ.changed.iter().map(|c| c.field.clone()).collect())
-            .action(act::create(&self.name, &differ.spec, resolve.as_deref(), self.registry_auth.as_ref()));
+            .actions(resolve.as_deref().map(|image| act::look_up(image, auth)))
+            .action(act::create(&self.name, &differ.spec, resolve.is_some(), auth));
         if self.wait {
             change = change.action(act::wait(&self.name, &self.name, self.goal(&differ.spec, false)));
         }
@@ -407,7 +408,8 @@ impl DockerService {
         let auth = self.registry_auth.as_ref();
         let mut change = Change::new(format!("update service {}", self.name))
             .fields(differ.changed.iter().map(|c| c.field.clone()).collect())
-            .action(act::update(&self.name, live, &differ.spec, resolve.as_deref(), auth));
+            .actions(resolve.as_deref().map(|image| act::look_up(image, auth)))
+            .action(act::update(&self.name, live, &differ.spec, resolve.is_some(), auth));
         if self.wait {
             change = change.action(act::wait(&self.name, &live.id, self.goal(&differ.spec, true)));
         }
@@ -441,7 +443,7 @@ impl DockerService {
                 return Verdict::Drift(
                     Change::new(format!("go on with the update of service {}", self.name))
                         .field("update", format!("{}: {}", live.update, live.message), "completed")
-                        .action(act::update(&self.name, live, &live.spec, None, auth))
+                        .action(act::update(&self.name, live, &live.spec, false, auth))
                         .action(act::wait(&self.name, &live.id, Goal { updated: true, ..goal })),
                 );
             }

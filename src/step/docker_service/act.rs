@@ -11,7 +11,8 @@ use crate::program;
 use crate::program::{Handle, Library};
 use crate::step::family::RUN;
 use crate::step::family::docker::api::{self, API};
-use crate::step::{Action, Payload};
+use crate::step::family::docker::json::{at, items, text_at};
+use crate::step::{Action, Borrowed, Origin, Payload, Reader};
 
 /// Makes requests with credentials; see there.
 static REQUEST: Library = Library::new("request.sh", include_str!("request.sh"), &[&API]);
@@ -20,12 +21,16 @@ static REQUEST: Library = Library::new("request.sh", include_str!("request.sh"),
 static TASKS: Library = Library::new("tasks.sh", include_str!("tasks.sh"), &[&API]);
 
 program! {
+    /// Asks a registry for an image.
+    AskRegistry in "ask_registry.sh" uses [REQUEST] { image: Word }
+}
+program! {
     /// Makes a service.
-    CreateService in "create_service.sh" uses [REQUEST] { resolve: Word }
+    CreateService in "create_service.sh" uses [REQUEST] { resolved: Flag }
 }
 program! {
     /// Changes a service.
-    UpdateService in "update_service.sh" uses [REQUEST, RUN] { id: Word, version: Number, resolve: Word }
+    UpdateService in "update_service.sh" uses [REQUEST, RUN] { id: Word, version: Number, resolved: Flag }
 }
 program! {
     /// Removes a service.
@@ -39,8 +44,13 @@ program! {
 }
 
 /// What acts on services.
-pub(super) const PROGRAMS: &[Handle] =
-    &[CreateService::program, UpdateService::program, RemoveService::program, WaitForService::program];
+pub(super) const PROGRAMS: &[Handle] = &[
+    AskRegistry::program,
+    CreateService::program,
+    UpdateService::program,
+    RemoveService::program,
+    WaitForService::program,
+];
 
 /// `X-Registry-Auth`: URL-safe base64 of JSON (Engine API, "Authentication"); empty without credentials.
 fn auth_header(auth: Option<&RegistryAuth>) -> String {
@@ -54,12 +64,33 @@ fn payload(lines: &[&str]) -> Payload {
     Payload(lines.iter().fold(String::new(), |text, line| text + line + "\n").into_bytes().into())
 }
 
-/// Makes the service; `resolve` names the image whose digest is to be looked up first.
-pub(super) fn create(name: &str, spec: &Json, resolve: Option<&str>, auth: Option<&RegistryAuth>) -> Action {
-    let script = CreateService { resolve: resolve.unwrap_or_default() }.script();
-    Action::new(format!("create service {name}"), script)
+/// Asks for the digest of an image, for the action that follows.
+pub(super) fn look_up(image: &str, auth: Option<&RegistryAuth>) -> Action {
+    Action::new(format!("look up the digest of {image}"), AskRegistry { image }.script())
+        .payload(payload(&[&auth_header(auth)]))
+        .timeout(Duration::from_mins(1))
+}
+
+/// What [`look_up`] found out.
+fn found() -> Borrowed {
+    Borrowed { what: "digest", from: Origin::Read(Reader(digest_and_platforms)), secret: false }
+}
+
+/// The digest of an image and its platforms, as the programs want them; `-` where its registry told none.
+fn digest_and_platforms(distribution: &str) -> String {
+    let found: Json = serde_json::from_str(distribution).unwrap_or_default();
+    let digest = text_at(&found, "Descriptor/digest");
+    let platforms: Vec<String> = items(at(&found, "Platforms")).map(api::ascii).collect();
+    let digest = if digest.is_empty() || digest.contains(char::is_whitespace) { "-" } else { digest };
+    format!("{digest} {}", platforms.join(","))
+}
+
+/// Makes the service; what was looked up right before goes in where it is `resolved`.
+pub(super) fn create(name: &str, spec: &Json, resolved: bool, auth: Option<&RegistryAuth>) -> Action {
+    let action = Action::new(format!("create service {name}"), CreateService { resolved }.script())
         .payload(payload(&[&auth_header(auth), &api::ascii(spec)]))
-        .timeout(Duration::from_mins(3))
+        .timeout(Duration::from_mins(3));
+    if resolved { action.borrow(found()) } else { action }
 }
 
 /// Gives the service another specification, unless somebody else has done so since it was seen.
@@ -67,14 +98,14 @@ pub(super) fn update(
     name: &str,
     live: &Live,
     spec: &Json,
-    resolve: Option<&str>,
+    resolved: bool,
     auth: Option<&RegistryAuth>,
 ) -> Action {
-    let resolve = resolve.unwrap_or_default();
-    let script = UpdateService { id: &live.id, version: Some(live.version), resolve }.script();
-    Action::new(format!("update service {name}"), script)
+    let script = UpdateService { id: &live.id, version: Some(live.version), resolved }.script();
+    let action = Action::new(format!("update service {name}"), script)
         .payload(payload(&[&auth_header(auth), &live.text, &api::ascii(spec)]))
-        .timeout(Duration::from_mins(3))
+        .timeout(Duration::from_mins(3));
+    if resolved { action.borrow(found()) } else { action }
 }
 
 /// Removes the service and waits until its containers are gone.
@@ -167,6 +198,14 @@ id=s hw_why={}
         let out = std::process::Command::new("sh").args(["-c", &script.render()]).output().unwrap();
         assert_eq!(out.status.code(), Some(1));
         String::from_utf8(out.stderr).unwrap()
+    }
+
+    #[test]
+    fn digest_and_platforms_are_read_from_what_a_registry_tells() {
+        let told = r#"{"Descriptor":{"digest":"sha256:0a"},"Platforms":[{"OS":"linux"},{"OS":"é"}]}"#;
+        assert_eq!(digest_and_platforms(told), r#"sha256:0a {"OS":"linux"},{"OS":"\u00e9"}"#);
+        assert_eq!(digest_and_platforms(r#"{"Descriptor":{},"Platforms":null}"#), "- ");
+        assert_eq!(digest_and_platforms(""), "- ");
     }
 
     #[test]

@@ -6,19 +6,21 @@
 # still be there, letter by letter: nobody's change is overwritten unseen.
 #
 # Variables:
-#   id       which one
-#   version  the number with which it was seen
-#   resolve  image whose digest is looked up first; may be empty
-# Reads: on file descriptor 3 the value of `X-Registry-Auth`, a line that is empty for none, the specification that was
-#   seen, and the new one: a line of JSON each, the new one in ASCII alone.
+#   id        which one
+#   version   the number with which it was seen
+#   resolved  not empty: the image gets what its registry told
+# Reads: on file descriptor 3 a line DIGEST PLATFORMS if it is resolved (`-` for no digest; the platforms are JSON); the value
+#   of `X-Registry-Auth`, a line that is empty for none; the specification that was seen, and the new one: a line of JSON
+#   each, the new one in ASCII alone.
 # Prints: nothing.
 # Exit codes: 0; 1 with what went wrong on standard error.
 # Relies on: docker, curl or docker, timeout (coreutils); api.sh, request.sh, run.sh.
 
+[ -z "$resolved" ] || IFS=' ' read -r hw_digest hw_platforms <&3
 IFS= read -r hw_auth <&3
 IFS= read -r hw_seen <&3
 IFS= read -r hw_body <&3
-[ -z "$resolve" ] || hw_look_up "$resolve"
+[ -z "$resolved" ] || hw_fill "$hw_digest" "$hw_platforms"
 hw_try=1
 while :; do
   hw_said=$(hw_request 60 POST "/services/$id/update?version=$version" "$hw_body" 2>&1) && exit 0
