@@ -39,7 +39,7 @@ program! {
 }
 program! {
     /// Brings the engine up.
-    StartDocker in "docker_engine/start_docker.sh" uses [API, RUN] { restart: Flag }
+    StartDocker in "docker_engine/start_docker.sh" uses [API, PUT, RUN] { restart: Flag, path: Word, temporary: Word }
 }
 
 /// What runs on hosts for this kind.
@@ -257,7 +257,8 @@ impl Step for DockerEngine {
             change = change.action(
                 Action::new(
                     words[words.len().saturating_sub(1)..].join(""),
-                    StartDocker { restart }.script(),
+                    StartDocker { restart, path: DAEMON_JSON, temporary: &put::temporary(DAEMON_JSON) }
+                        .script(),
                 )
                 .timeout(Duration::from_mins(5)),
             );

@@ -10,12 +10,14 @@
 # folder that was not there before.
 #
 # Variables:
-#   restart  not empty: also where it runs
+#   restart    not empty: also where it runs
+#   path       of daemon.json, absolute; its backup has `.bak` behind it
+#   temporary  a name for what is being made, of no other path
 # Prints: nothing.
 # Exit codes: 0; 1 with what the engine said last on standard error.
-# Relies on: systemctl, journalctl, curl or docker, date (coreutils); api.sh, run.sh.
+# Relies on: systemctl, journalctl, curl or docker, GNU coreutils; api.sh, way.sh, put.sh, run.sh.
 
-hw_mark=/run/hostwright.docker-restart hw_file=/etc/docker/daemon.json hw_verb=start
+hw_mark=/run/hostwright.docker-restart hw_verb=start follow='' owner='' bits=''
 [ -z "$restart" ] || hw_verb=restart
 hw_run systemctl enable docker.service
 if systemctl "$hw_verb" docker.service; then
@@ -30,8 +32,9 @@ else
 fi
 journalctl -u docker.service -n 20 --no-pager -o cat >&2
 if [ -e "$hw_mark" ]; then
-  # Within one folder of root's: the backup was put on the disk when it was made, and gets its name back at once.
-  if [ -e "$hw_file.bak" ]; then mv -f "$hw_file.bak" "$hw_file"; else rm -f "$hw_file"; fi
+  # The backup was put on the disk when it was made: it gets its name back at once.
+  hw_arrive
+  if [ -e "./$hw_n.bak" ]; then mv -fT -- "./$hw_n.bak" "./$hw_n"; else rm -f -- "./$hw_n"; fi || exit 1
   systemctl reset-failed docker.service
   if systemctl restart docker.service; then
     rm -f "$hw_mark"

@@ -263,13 +263,13 @@ impl Body<'_> {
             (Err(invalid), _) => return (wanted, vec![invalid]),
             (Ok(None), _) => Content::None,
             (Ok(Some(bytes)), Family::Config) => Content::Plain(bytes),
-            (Ok(Some(bytes)), Family::Secret) => match String::from_utf8(bytes.to_vec()) {
-                Ok(text) => Content::Hidden(Secret::new(text)),
-                Err(_) => {
+            (Ok(Some(bytes)), Family::Secret) => {
+                let Ok(text) = String::from_utf8(bytes.to_vec()) else {
                     let name = self.source.unwrap_or_default();
                     return (wanted, vec![Invalid::new("source", format!("{name} is not UTF-8 text"))]);
-                }
-            },
+                };
+                Content::Hidden(Secret::new(text))
+            }
         };
         let invalid = wanted.mistakes();
         (wanted, invalid)
