@@ -6,9 +6,10 @@ use std::ops::ControlFlow;
 use serde::Deserialize;
 
 use super::family::docker::api;
+use super::family::docker::json::null_is_default;
 use super::family::docker::objects::{self, Used};
 use super::family::docker::opening::Thing;
-use super::family::docker::swarm::{self, LocalState, Own, null_is_default};
+use super::family::docker::swarm::{self, LocalState, Own};
 use super::family::docker::{Existence, good_name, subnet};
 use super::{Action, Change, Context, Invalid, Step, Validate, Value, Verdict};
 use crate::model::{Kind, Resource, Scope, State};

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use serde::{Deserialize, Deserializer};
 use serde_json::Value as Json;
 
 /// The value at a path of keys with slashes between; `null` where there is none.
@@ -43,4 +44,13 @@ pub fn env_map(list: &Json) -> BTreeMap<String, String> {
 /// A table of texts as a map.
 pub fn text_map(table: &Json) -> BTreeMap<String, String> {
     entries(table).map(|(k, v)| (k.clone(), v.as_str().unwrap_or_default().to_owned())).collect()
+}
+
+/// Go writes an empty list or map as `null`.
+pub fn null_is_default<'de, D, T>(deserializer: D) -> Result<T, D::Error>
+where
+    D: Deserializer<'de>,
+    T: Deserialize<'de> + Default,
+{
+    Ok(Option::deserialize(deserializer)?.unwrap_or_default())
 }

@@ -13,8 +13,9 @@ use serde::Deserialize;
 use sha2::{Digest as _, Sha256};
 
 use super::api::{self, API, Engine, Response};
+use super::json::null_is_default;
 use super::objects::{self, Used};
-use super::swarm::{self, LocalState, Own, null_is_default};
+use super::swarm::{self, LocalState, Own};
 use super::{Existence, good_name};
 use crate::model::{Kind, Resource, Secret, State};
 use crate::probe::{CheckError, Probe, Readings};
