@@ -256,6 +256,7 @@ impl HostRun {
             let value = match &borrowed.from {
                 Origin::Probe(probe) => self.ask_for(instance, borrowed.what, probe).await?,
                 Origin::Printed => before.text().lines().last().unwrap_or_default().to_owned(),
+                Origin::Read(reader) => (reader.0)(&before.text()),
             };
             if value.is_empty() {
                 let message = format!("the action before did not tell the {}", borrowed.what);

@@ -345,7 +345,7 @@ impl HostRun {
         let hosts = change.actions.iter().flat_map(|action| {
             let lenders = action.borrowed.iter().filter_map(|borrowed| match &borrowed.from {
                 Origin::Probe(probe) => probe.host.as_ref(),
-                Origin::Printed => None,
+                Origin::Printed | Origin::Read(_) => None,
             });
             action.host.iter().chain(lenders)
         });

@@ -1,6 +1,7 @@
 //! `docker_container`: a plain container of one engine, replaced when it differs.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::ops::ControlFlow;
 use std::time::Duration;
 
 use serde::Deserialize;
@@ -9,11 +10,12 @@ use serde_json::{Value as Json, json};
 use super::docker_service::params::{Bytes, Cpus, Health, Log, Texts, Ulimit};
 use super::family::docker::api::{self, Engine};
 use super::family::docker::image::Reference;
+use super::family::docker::json::{at, entries, env_map, items, number_at, text_at, text_map, texts};
+use super::family::docker::opening::Thing;
 use super::family::docker::spec::{
-    self, BYTES, Differ, Effect, FLAG, Form, LIST, NANOS, NUMBER, PATH, SET, SIGNAL, TEXT, at, env_map,
-    text_map,
+    self, BYTES, Differ, Effect, FLAG, Form, LIST, NANOS, NUMBER, PATH, SET, SIGNAL, TEXT,
 };
-use super::family::docker::{Existence, foreseen, good_name, subnet};
+use super::family::docker::{Existence, good_name, subnet};
 use super::{Action, Change, Context, Invalid, Role, Step, Validate, Value, Verdict};
 use crate::model::value::{duration, optional_duration};
 use crate::model::{Kind, Resource, State};
@@ -21,7 +23,7 @@ use crate::probe::{CheckError, Probe, Readings};
 use crate::sh;
 
 /// What runs on hosts for this kind.
-pub(super) const PROGRAMS: crate::program::Programs = &[];
+pub(super) const PROGRAMS: crate::program::Programs = &[api::PROGRAMS, act::PROGRAMS];
 
 mod act;
 
@@ -134,16 +136,17 @@ impl Step for DockerContainer {
     fn check(&self, readings: &Readings) -> Result<Verdict, CheckError> {
         let probe = self.probe();
         let absent = self.state == Existence::Absent;
-        if let Some(verdict) = foreseen(readings, &self.resource(), self.state, "made") {
-            return Ok(verdict);
-        }
-        let responses = match api::read(readings, &probe)? {
-            Engine::Up(responses) => responses,
-            Engine::Coming | Engine::Missing(_) if absent => {
-                return Ok(Verdict::satisfied("no engine, so no container"));
-            }
-            Engine::Coming => return Ok(Verdict::Drift(self.creation(false))),
-            Engine::Missing(why) => return Ok(api::until_engine(None, why, Some(self.creation(false)))),
+        let thing = Thing {
+            probe: &probe,
+            resource: self.resource(),
+            wanted: self.state,
+            what: "container",
+            made: "made",
+        };
+        let responses = match thing.open(readings, || self.creation(false))? {
+            ControlFlow::Break(verdict) => return Ok(verdict),
+            ControlFlow::Continue(None) => return Ok(Verdict::Drift(self.creation(false))),
+            ControlFlow::Continue(Some(responses)) => responses,
         };
         if !absent && self.healthcheck.as_ref().is_some_and(|h| h.start_interval.is_some()) {
             api::since(25, "`healthcheck.start_interval`", &responses)?;
@@ -326,10 +329,10 @@ impl DockerContainer {
         let live = differ.live("Mounts").clone();
         for volume in self.volumes.iter().flatten() {
             let Some((source, target, _)) = volume_words(volume) else { continue };
-            let mount = live.as_array().into_iter().flatten().find(|m| m["Destination"] == target.as_str());
+            let mount = items(&live).find(|m| m["Destination"] == target.as_str());
             let Some(mount) = mount.filter(|_| source.starts_with('/')) else { continue };
-            let mode: Vec<&str> = mount["Mode"].as_str().unwrap_or_default().split(',').collect();
-            let propagation = mount["Propagation"].as_str().unwrap_or_default();
+            let mode: Vec<&str> = text_at(mount, "Mode").split(',').collect();
+            let propagation = text_at(mount, "Propagation");
             for option in volume.split(':').nth(2).unwrap_or_default().split(',') {
                 let now = match option {
                     "z" | "Z" if !mode.contains(&option) => mode.join(","),
@@ -489,7 +492,7 @@ impl DockerContainer {
     }
 
     fn removal(&self, live: &Json) -> Change {
-        let image = at(live, "Config/Image").as_str().unwrap_or_default().to_owned();
+        let image = text_at(live, "Config/Image").to_owned();
         Change::new(format!("remove container {}", self.name))
             .field("container", image, Value::Absent)
             .action(act::remove(&self.name))
@@ -523,17 +526,13 @@ fn volume_json(text: &str) -> Option<Json> {
 /// Volumes without a name come from the image.
 const VOLUMES: Form = Form {
     normal: |v| {
-        let mut volumes: Vec<String> = v
-            .as_array()
-            .into_iter()
-            .flatten()
+        let mut volumes: Vec<String> = items(v)
             .filter_map(|m| {
                 let key = if m["Type"] == "volume" { "Name" } else { "Source" };
                 let source = m[key].as_str()?;
                 let anonymous = source.len() == 64 && source.chars().all(|c| c.is_ascii_hexdigit());
                 let read_only = if m["RW"] == false { ":ro" } else { "" };
-                (!anonymous)
-                    .then(|| format!("{source}:{}{read_only}", m["Destination"].as_str().unwrap_or_default()))
+                (!anonymous).then(|| format!("{source}:{}{read_only}", text_at(m, "Destination")))
             })
             .collect();
         volumes.sort();
@@ -567,13 +566,13 @@ fn port_bindings(ports: &[String]) -> Json {
 const PORTS: Form = Form {
     normal: |v| {
         let mut ports: Vec<String> = Vec::new();
-        for (target, bindings) in v.as_object().into_iter().flatten() {
-            for binding in bindings.as_array().into_iter().flatten() {
-                let ip = match binding["HostIp"].as_str().unwrap_or_default() {
+        for (target, bindings) in entries(v) {
+            for binding in items(bindings) {
+                let ip = match text_at(binding, "HostIp") {
                     "" | "0.0.0.0" | "::" => String::new(),
                     ip => format!("{}:", subnet::canonical(ip)),
                 };
-                ports.push(format!("{ip}{}:{target}", binding["HostPort"].as_str().unwrap_or_default()));
+                ports.push(format!("{ip}{}:{target}", text_at(binding, "HostPort")));
             }
         }
         ports.sort();
@@ -596,7 +595,7 @@ fn restart_policy(text: &str) -> Option<Json> {
 const RESTART: Form = Form {
     normal: |v| {
         let name = v["Name"].as_str().filter(|n| !n.is_empty()).unwrap_or("no");
-        match v["MaximumRetryCount"].as_u64().unwrap_or_default() {
+        match number_at(v, "MaximumRetryCount") {
             0 => json!(name),
             n => json!(format!("{name}:{n}")),
         }
@@ -615,16 +614,15 @@ const NETWORK: Form = Form {
 const CAPABILITIES: Form = Form {
     normal: |v| {
         let bare = |c: &str| c.to_uppercase().trim_start_matches("CAP_").to_owned();
-        (SET.normal)(&v.as_array().into_iter().flatten().filter_map(Json::as_str).map(bare).collect())
+        (SET.normal)(&texts(v).map(bare).collect())
     },
     show: spec::text,
 };
 
 const ULIMITS: Form = Form {
     normal: |v| {
-        let line =
-            |u: &Json| format!("{} {}:{}", u["Name"].as_str().unwrap_or_default(), u["Soft"], u["Hard"]);
-        (SET.normal)(&v.as_array().into_iter().flatten().map(line).collect())
+        let line = |u: &Json| format!("{} {}:{}", text_at(u, "Name"), u["Soft"], u["Hard"]);
+        (SET.normal)(&items(v).map(line).collect())
     },
     show: spec::text,
 };

@@ -6,23 +6,50 @@ use std::time::Duration;
 use serde::Deserialize;
 use serde_json::Map;
 
+use super::family::RUN;
 use super::family::attributes::Attributes;
-use super::family::docker::api;
+use super::family::docker::api::{self, API};
 use super::family::docker::daemon_json::{self, Merged};
 use super::family::docker::install::{self, Host, Manager, RESTART_MARK};
 use super::family::docker::swarm::{self, LocalState, Own};
 use super::family::path::{self, CONTENT_LIMIT, Depth};
-use super::family::put::{Backup, Put};
+use super::family::put::{self, Backup, PUT, Put};
 use super::family::systemd;
 use super::family::text;
 use super::{Action, Change, Context, Invalid, Step, Validate, Value, Verdict};
 use crate::model::{FileContent, FileKind, FileState, Kind, Resource, State};
 use crate::probe::{CheckError, Probe, Readings};
+use crate::program;
+use crate::program::Programs;
 use crate::sh;
-use crate::shell::Script;
+
+program! {
+    /// Removes packages that are in the way.
+    RemoveConflicting in "docker_engine/remove_conflicting.sh" uses [RUN] { manager: Word, packages: List }
+}
+program! {
+    /// Installs Docker.
+    InstallDocker in "docker_engine/install_docker.sh" uses [RUN] {
+        manager: Word, packages: List, pinned: List, version: Word
+    }
+}
+program! {
+    /// Fetches the key of the repository.
+    FetchDockerKey in "docker_engine/fetch_docker_key.sh" uses [PUT, RUN] { url: Word, path: Word, temporary: Word }
+}
+program! {
+    /// Brings the engine up.
+    StartDocker in "docker_engine/start_docker.sh" uses [API, PUT, RUN] { restart: Flag, path: Word, temporary: Word }
+}
 
 /// What runs on hosts for this kind.
-pub(super) const PROGRAMS: crate::program::Programs = &[];
+pub(super) const PROGRAMS: Programs = &[
+    api::PROGRAMS,
+    install::PROGRAMS,
+    path::PROGRAMS,
+    put::PROGRAMS,
+    &[RemoveConflicting::program, InstallDocker::program, FetchDockerKey::program, StartDocker::program],
+];
 
 /// The Docker engine.
 #[derive(Debug, Clone, Deserialize)]
@@ -195,13 +222,14 @@ impl Step for DockerEngine {
         let enable = !matches!(host.enabled.as_str(), "enabled" | "enabled-runtime" | "static" | "generated");
         if !self.requires_mounts.is_empty() {
             let text = install::mounts_drop_in(&self.requires_mounts);
-            if let Some(mut write) = write_file(readings, &mut change, DROP_IN, &text)? {
+            if let Some(write) = write_file(readings, &mut change, DROP_IN, &text)? {
                 words.push("order it after its mounts".to_owned());
-                // `start_script` makes systemd read it anyway.
-                if !(start || enable || restart) {
-                    write.script = write.script.raw("systemctl daemon-reload\n");
-                }
                 change = change.action(write);
+                // start_docker.sh makes systemd read it anyway.
+                if !(start || enable || restart) {
+                    let reload = sh!("systemctl daemon-reload");
+                    change = change.action(Action::new("make systemd read it", reload));
+                }
             }
         }
         if host.restart && !configured {
@@ -227,8 +255,12 @@ impl Step for DockerEngine {
         }
         if start || enable || restart {
             change = change.action(
-                Action::new(words[words.len().saturating_sub(1)..].join(""), start_script(restart))
-                    .timeout(Duration::from_mins(5)),
+                Action::new(
+                    words[words.len().saturating_sub(1)..].join(""),
+                    StartDocker { restart, path: DAEMON_JSON, temporary: &put::temporary(DAEMON_JSON) }
+                        .script(),
+                )
+                .timeout(Duration::from_mins(5)),
             );
             if let Some(action) = change.actions.last_mut() {
                 action.label =
@@ -369,16 +401,7 @@ impl DockerEngine {
                 *change = std::mem::take(change).field(format!("package {name}"), version, Value::Absent);
             }
             words.push(format!("remove {}", conflicting.join(", ")));
-            let script = match host.manager {
-                Manager::Dnf => sh!("dnf -y remove {}", conflicting),
-                Manager::Yum => sh!("yum -y remove {}", conflicting),
-                Manager::Apt => {
-                    sh!(
-                        "DEBIAN_FRONTEND=noninteractive apt-get -y -o DPkg::Lock::Timeout=300 remove {}",
-                        conflicting
-                    )
-                }
-            };
+            let script = RemoveConflicting { manager: host.manager.word(), packages: &conflicting }.script();
             let action = Action::new(format!("remove {}", conflicting.join(", ")), script);
             change.actions.push(action.timeout(Duration::from_mins(10)));
         }
@@ -395,29 +418,16 @@ impl DockerEngine {
         }
         let names: Vec<_> = wanted.iter().map(|p| p.as_str()).collect();
         words.push(format!("install {}", names.join(", ")));
-        let specs: Vec<_> = wanted.iter().map(|p| self.spec(p, host.manager)).collect();
-        let script = match host.manager {
-            // A conflict within the transaction (runc with containerd.io) shows in what these print.
-            Manager::Dnf => sh!("dnf -y install {}", specs),
-            Manager::Yum => sh!("yum -y install {}", specs),
-            Manager::Apt => sh!(
-                "set -e\nexport DEBIAN_FRONTEND=noninteractive\napt-get -q update\n\
-                 apt-get -q -y -o DPkg::Lock::Timeout=300 install {}",
-                specs
-            ),
-        };
+        // The version is of the engine and its command line alone.
+        let (pinned, packages): (Vec<String>, Vec<String>) =
+            wanted.iter().map(|p| (*p).clone()).partition(|p| self.version.is_some() && is_engine(p));
+        let version = self.version.as_deref().filter(|_| !pinned.is_empty()).unwrap_or_default();
+        let script =
+            InstallDocker { manager: host.manager.word(), packages: &packages, pinned: &pinned, version }
+                .script();
         let action = Action::new(format!("install {}", names.join(", ")), script);
         change.actions.push(action.timeout(Duration::from_mins(30)));
         Ok(())
-    }
-
-    /// A package as its manager wants it named; the version is of the engine and its command line alone.
-    fn spec(&self, name: &str, manager: Manager) -> String {
-        match (&self.version, manager) {
-            (Some(version), Manager::Dnf | Manager::Yum) if is_engine(name) => format!("{name}-{version}*"),
-            (Some(version), Manager::Apt) if is_engine(name) => format!("{name}=*{version}*"),
-            _ => name.to_owned(),
-        }
     }
 
     fn add_repository(
@@ -433,18 +443,8 @@ impl DockerEngine {
             let write = write_file(readings, change, APT_FILE, &text)?;
             if write.is_some() && self.gpgcheck {
                 let key = format!("{base}/{}/gpg", host.os);
-                let script = sh!(
-                    r#"set -e
-mkdir -p /etc/apt/keyrings
-hw_tmp=$(mktemp /etc/apt/keyrings/.docker.XXXXXX)
-trap 'rm -f "$hw_tmp"' EXIT
-if command -v curl >/dev/null; then curl -fsSL -m 60 -o "$hw_tmp" {}; else wget -q -T 60 -O "$hw_tmp" {}; fi
-chmod 0644 "$hw_tmp"
-mv -f "$hw_tmp" {}"#,
-                    key,
-                    key,
-                    install::APT_KEY
-                );
+                let path = install::APT_KEY;
+                let script = FetchDockerKey { url: &key, path, temporary: &put::temporary(path) }.script();
                 change.actions.push(Action::new("fetch the key of the repository", script));
             }
             write
@@ -551,50 +551,4 @@ fn write_file(
     let put =
         Put { backup: Backup::No, force: true, make_folders: true, ..Put::new(path, &bytes, &attributes) };
     Ok(Some(put.action(format!("write {path}"))))
-}
-
-/// Enables the service and brings it up with its present settings, and sees it answer.
-///
-/// An engine that does not come up with a new `daemon.json` gets the old one back, or none where there was none: engines before 23 cannot be
-/// asked whether they would take it.
-///
-/// `systemctl enable` makes systemd read all unit files again, also where the unit is enabled already or has nothing to
-/// be enabled by: `enable_unit()` of its source, from CentOS 7's systemd 219 on; seen with 252. On a small host that
-/// takes a second, and once is enough. `NeedDaemonReload` cannot tell whether it is needed: systemd 252 does not see a
-/// drop-in in a folder that was not there before.
-fn start_script(restart: bool) -> Script {
-    let backup = format!("{DAEMON_JSON}.bak");
-    let verb = Script::new().raw(if restart { "restart" } else { "start" });
-    sh!(
-        r#"{}systemctl enable docker.service || exit 1
-if systemctl {} docker.service; then
-  hw_end=$(($(date +%s) + 60))
-  while [ "$(date +%s)" -lt "$hw_end" ]; do
-    if hw_call 10 GET /_ping >/dev/null 2>&1; then rm -f {}; exit 0; fi
-    sleep 0.2 || sleep 1
-  done
-  echo 'the Docker engine was started but does not answer; it last said:' >&2
-else
-  echo 'the Docker engine does not start; it last said:' >&2
-fi
-journalctl -u docker.service -n 20 --no-pager -o cat >&2
-if [ -e {} ]; then
-  if [ -e {} ]; then mv -f {} {}; else rm -f {}; fi
-  systemctl reset-failed docker.service
-  if systemctl restart docker.service; then
-    rm -f {}
-    echo 'daemon.json is as it was before, and the engine runs with it' >&2
-  fi
-fi
-exit 1"#,
-        api::functions(),
-        verb,
-        RESTART_MARK,
-        RESTART_MARK,
-        backup,
-        backup,
-        DAEMON_JSON,
-        DAEMON_JSON,
-        RESTART_MARK
-    )
 }

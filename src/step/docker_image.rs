@@ -1,20 +1,23 @@
 //! `docker_image`: an image on a host, pulled before it is needed.
 
+use std::ops::ControlFlow;
 use std::time::Duration;
 
 use serde::Deserialize;
 
-use super::family::docker::api::{self, Engine};
+use super::family::docker::Existence;
+use super::family::docker::api;
 use super::family::docker::image::Reference;
-use super::family::docker::swarm::null_is_default;
-use super::family::docker::{Existence, foreseen};
+use super::family::docker::json::null_is_default;
+use super::family::docker::objects::{self, Used};
+use super::family::docker::opening::Thing;
 use super::{Action, Change, Context, Invalid, Step, Validate, Value, Verdict};
 use crate::model::{Kind, Resource, State};
 use crate::probe::{CheckError, Probe, Readings};
 use crate::sh;
 
 /// What runs on hosts for this kind.
-pub(super) const PROGRAMS: crate::program::Programs = &[];
+pub(super) const PROGRAMS: crate::program::Programs = &[api::PROGRAMS, objects::PROGRAMS];
 
 /// An image.
 #[derive(Debug, Clone, Deserialize)]
@@ -61,17 +64,16 @@ impl Step for DockerImage {
     }
 
     fn check(&self, readings: &Readings) -> Result<Verdict, CheckError> {
-        let probe = api::get(&["/images/json"]);
-        if let Some(verdict) = foreseen(readings, &self.resource(), self.state, "pulled") {
-            return Ok(verdict);
-        }
-        let images: Vec<Image> = match api::read(readings, &probe)? {
-            Engine::Up(responses) => responses[0].json(&probe, readings)?,
-            Engine::Coming => Vec::new(),
-            Engine::Missing(_) if self.state == Existence::Absent => {
-                return Ok(Verdict::satisfied("no engine, so no image"));
-            }
-            Engine::Missing(why) => return Ok(api::until_engine(None, why, Some(self.pull()))),
+        let thing = Thing {
+            probe: &api::get(&["/images/json"]),
+            resource: self.resource(),
+            wanted: self.state,
+            what: "image",
+            made: "pulled",
+        };
+        let images: Vec<Image> = match thing.list(readings, || self.pull())? {
+            ControlFlow::Break(verdict) => return Ok(verdict),
+            ControlFlow::Continue(images) => images,
         };
         let wanted = self.reference();
         let found = images.iter().find(|image| {
@@ -81,24 +83,17 @@ impl Step for DockerImage {
             (Existence::Present, Some(image)) => Verdict::satisfied(format!("there: {}", short(&image.id))),
             (Existence::Present, None) => Verdict::Drift(self.pull()),
             (Existence::Absent, None) => Verdict::satisfied("not there"),
-            (Existence::Absent, Some(image)) => {
-                let script = sh!(
-                    r#"hw_said=$(timeout -k 5 100 docker image rm {} 2>&1) || case $hw_said in
-  *'o such image'*) ;;
-  *) printf '%s\n' "$hw_said" >&2; exit 1 ;;
-esac"#,
-                    self.name
-                );
-                Verdict::Drift(
-                    Change::new(format!("remove image {}", self.name))
-                        .field("image", short(&image.id), Value::Absent)
-                        .action(
-                            Action::new(format!("remove image {}", self.name), script)
-                                .timeout(Duration::from_mins(2)),
-                        )
-                        .expect(self.resource(), State::Absent),
-                )
-            }
+            (Existence::Absent, Some(image)) => Verdict::Drift(
+                Change::new(format!("remove image {}", self.name))
+                    .field("image", short(&image.id), Value::Absent)
+                    .action(objects::remove(
+                        format!("remove image {}", self.name),
+                        "image",
+                        std::slice::from_ref(&self.name),
+                        Used::Fails,
+                    ))
+                    .expect(self.resource(), State::Absent),
+            ),
         })
     }
 

@@ -1,20 +1,22 @@
 //! `docker_network`: a network of one host's engine, or an overlay of the swarm.
 
 use std::collections::BTreeMap;
-use std::time::Duration;
+use std::ops::ControlFlow;
 
 use serde::Deserialize;
 
-use super::family::docker::api::{self, Engine};
-use super::family::docker::swarm::{self, LocalState, Own, null_is_default};
-use super::family::docker::{Existence, foreseen, good_name, subnet};
+use super::family::docker::api;
+use super::family::docker::json::null_is_default;
+use super::family::docker::objects::{self, Used};
+use super::family::docker::opening::Thing;
+use super::family::docker::swarm::{self, LocalState, Own};
+use super::family::docker::{Existence, good_name, subnet};
 use super::{Action, Change, Context, Invalid, Step, Validate, Value, Verdict};
 use crate::model::{Kind, Resource, Scope, State};
 use crate::probe::{CheckError, Probe, Readings};
-use crate::sh;
 
 /// What runs on hosts for this kind.
-pub(super) const PROGRAMS: crate::program::Programs = &[];
+pub(super) const PROGRAMS: crate::program::Programs = &[api::PROGRAMS, objects::PROGRAMS];
 
 /// A network.
 #[derive(Debug, Clone, Deserialize)]
@@ -126,17 +128,16 @@ impl Step for DockerNetwork {
     }
 
     fn check(&self, readings: &Readings) -> Result<Verdict, CheckError> {
-        let probe = api::get(&["/networks"]);
-        if let Some(verdict) = foreseen(readings, &self.resource(), self.state, "made") {
-            return Ok(verdict);
-        }
-        let networks: Vec<Network> = match api::read(readings, &probe)? {
-            Engine::Up(responses) => responses[0].json(&probe, readings)?,
-            Engine::Coming => Vec::new(),
-            Engine::Missing(_) if self.state == Existence::Absent => {
-                return Ok(Verdict::satisfied("no engine, so no network"));
-            }
-            Engine::Missing(why) => return Ok(api::until_engine(None, why, Some(self.create()))),
+        let thing = Thing {
+            probe: &api::get(&["/networks"]),
+            resource: self.resource(),
+            wanted: self.state,
+            what: "network",
+            made: "made",
+        };
+        let networks: Vec<Network> = match thing.list(readings, || self.create())? {
+            ControlFlow::Break(verdict) => return Ok(verdict),
+            ControlFlow::Continue(networks) => networks,
         };
         let found: Vec<_> = networks.iter().filter(|n| n.name == self.name).collect();
         if self.state == Existence::Present
@@ -267,8 +268,6 @@ impl DockerNetwork {
             "Options": self.options(),
             "Labels": self.labels,
         });
-        let script =
-            sh!("{}hw_call 60 POST /networks/create {} >/dev/null", api::functions(), api::ascii(&body));
         let mut change = Change::new(format!("make {} network {}", self.driver, self.name))
             .field("state", Value::Absent, "present")
             .field("driver", Value::Absent, self.driver.as_str());
@@ -276,9 +275,7 @@ impl DockerNetwork {
             change = change.field(key, Value::Absent, value);
         }
         change
-            .action(
-                Action::new(format!("make network {}", self.name), script).timeout(Duration::from_mins(2)),
-            )
+            .action(objects::make(format!("make network {}", self.name), "networks", &body))
             .expect(self.resource(), State::Present)
     }
 
@@ -345,20 +342,8 @@ impl DockerNetwork {
     }
 }
 
-/// Removes a network by id. A service that has just gone is still connected for some seconds.
+/// Removes a network by id.
 fn remove(network: &Network) -> Action {
-    let script = sh!(
-        r#"hw_end=$(($(date +%s) + 45))
-until hw_said=$(timeout -k 2 30 docker network rm {} 2>&1); do
-  case $hw_said in
-    *'not found'*|*'o such network'*) exit 0 ;;
-    *'active endpoints'*|*'in use by'*) ;;
-    *) printf '%s\n' "$hw_said" >&2; exit 1 ;;
-  esac
-  [ "$(date +%s)" -lt "$hw_end" ] || { printf '%s\n' "$hw_said" >&2; exit 1; }
-  sleep 2
-done"#,
-        network.id
-    );
-    Action::new(format!("remove network {}", network.name), script).timeout(Duration::from_mins(2))
+    let label = format!("remove network {}", network.name);
+    objects::remove(label, "network", std::slice::from_ref(&network.id), Used::Waits)
 }

@@ -4,13 +4,14 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Deserializer};
 
-use super::family::docker::Existence;
-use super::family::docker::versioned::{Content, Family, Versioned, Wanted};
+use super::family::docker::versioned::{self, Body, Family, Versioned, Wanted};
+use super::family::docker::{Existence, api, objects};
 use super::{Context, Invalid, Validate};
 use crate::model::Secret;
 
 /// What runs on hosts for this kind.
-pub(super) const PROGRAMS: crate::program::Programs = &[];
+pub(super) const PROGRAMS: crate::program::Programs =
+    &[api::PROGRAMS, objects::PROGRAMS, versioned::PROGRAMS];
 
 /// A secret.
 #[derive(Debug, Clone, Deserialize)]
@@ -35,38 +36,16 @@ fn hidden<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Secret>, 
 
 impl Validate for DockerSecret {
     fn validate(&mut self, context: &Context<'_>) -> Vec<Invalid> {
-        let given = usize::from(self.content.is_some()) + usize::from(self.source.is_some());
-        let wanted = usize::from(self.state == Existence::Present);
-        if given != wanted {
-            let message = if wanted == 1 {
-                "exactly one of `content` and `source` is wanted"
-            } else {
-                "a secret that is to go has no content"
-            };
-            return vec![Invalid::new("", message)];
-        }
-        let mut invalid = Vec::new();
-        let mut data = self.content.clone();
-        if let Some(path) = &self.source {
-            match (context.read)(path) {
-                Ok(bytes) => match String::from_utf8(bytes.to_vec()) {
-                    Ok(text) => data = Some(Secret::new(text)),
-                    Err(_) => invalid.push(Invalid::new("source", format!("{path} is not UTF-8 text"))),
-                },
-                Err(why) => invalid.push(Invalid::new("source", format!("cannot read {path}: {why}"))),
-            }
-        }
-        let wanted = Wanted {
-            family: Family::Secret,
-            name: self.name.clone(),
-            content: data.map_or(Content::None, Content::Hidden),
-            labels: self.labels.clone(),
+        let body = Body {
+            name: &self.name,
+            content: self.content.as_ref().map(Secret::expose),
+            source: self.source.as_deref(),
+            template: None,
+            labels: &self.labels,
             keep: self.keep,
             state: self.state,
         };
-        if invalid.is_empty() {
-            invalid = wanted.validate();
-        }
+        let (wanted, invalid) = body.read(Family::Secret, context);
         self.wanted = Some(wanted);
         invalid
     }

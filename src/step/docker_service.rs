@@ -6,7 +6,8 @@ use serde::Deserialize;
 use serde_json::Value as Json;
 
 use super::family::docker::api::{self, Engine};
-use super::family::docker::spec::{DEFAULT_MONITOR, Differ, Effect, at, nanos};
+use super::family::docker::json::{at, number_at, text_at};
+use super::family::docker::spec::{DEFAULT_MONITOR, Differ, Effect, nanos};
 use super::family::docker::swarm::{self, Info, LocalState};
 use super::family::docker::versioned::{self, Family, Object};
 use super::family::docker::{Existence, image::Reference};
@@ -26,7 +27,7 @@ use params::{FileRef, ImagePolicy, Mode, PublishMode, Short};
 use wanted::Names;
 
 /// What runs on hosts for this kind.
-pub(super) const PROGRAMS: crate::program::Programs = &[];
+pub(super) const PROGRAMS: crate::program::Programs = &[api::PROGRAMS, act::PROGRAMS];
 
 /// A task as a manager lists it.
 #[derive(Debug, Clone, Default, Deserialize)]
@@ -54,6 +55,8 @@ struct Network {
 #[derive(Debug)]
 struct Live {
     id: String,
+    /// How often it was changed.
+    version: u64,
     /// The specification, letter by letter as the engine gave it.
     text: String,
     spec: Json,
@@ -157,20 +160,13 @@ impl Step for DockerService {
         }
         let Asked::Live(Some(live)) = self.ask(readings)? else { return Ok(None) };
         let path = "TaskTemplate/ForceUpdate";
-        let count = at(&live.spec, path).as_u64().unwrap_or_default();
+        let count = number_at(&live.spec, path);
         let mut spec = live.spec.clone();
         super::family::docker::spec::set(&mut spec, path, (count + 1).into());
         Ok(Some(
             Change::new(format!("replace the tasks of {}", self.name))
                 .field("forced updates", count.to_string(), (count + 1).to_string())
-                .action(act::update(
-                    &self.name,
-                    &live.id,
-                    &live.text,
-                    &spec,
-                    None,
-                    self.registry_auth.as_ref(),
-                ))
+                .action(act::update(&self.name, &live, &spec, false, self.registry_auth.as_ref()))
                 .action(act::wait(&self.name, &live.id, self.goal(&spec, true))),
         ))
     }
@@ -285,10 +281,10 @@ impl DockerService {
                 "expected a service with ID and Spec",
             ));
         };
-        let status =
-            |key: &str| at(&whole, &format!("UpdateStatus/{key}")).as_str().unwrap_or_default().to_owned();
+        let status = |key: &str| text_at(&whole, &format!("UpdateStatus/{key}")).to_owned();
         Ok(Asked::Live(Some(Live {
             id: id.to_owned(),
+            version: number_at(&whole, "Version/Index"),
             text: text.to_owned(),
             spec: whole["Spec"].clone(),
             update: status("State"),
@@ -368,10 +364,11 @@ impl DockerService {
         let mode = if self.mode == Mode::Global { "global" } else { "replicated" };
         differ.push("mode".into(), Value::Absent, mode.into(), Effect::None);
         wanted::compare(self, names, &mut differ);
-        let resolve = self.to_resolve();
+        let (resolve, auth) = (self.to_resolve(), self.registry_auth.as_ref());
         let mut change = Change::new(format!("create service {}", self.name))
             .fields(differ.changed.iter().map(|c| c.field.clone()).collect())
-            .action(act::create(&self.name, &differ.spec, resolve.as_deref(), self.registry_auth.as_ref()));
+            .actions(resolve.as_deref().map(|image| act::look_up(image, auth)))
+            .action(act::create(&self.name, &differ.spec, resolve.is_some(), auth));
         if self.wait {
             change = change.action(act::wait(&self.name, &self.name, self.goal(&differ.spec, false)));
         }
@@ -411,7 +408,8 @@ impl DockerService {
         let auth = self.registry_auth.as_ref();
         let mut change = Change::new(format!("update service {}", self.name))
             .fields(differ.changed.iter().map(|c| c.field.clone()).collect())
-            .action(act::update(&self.name, &live.id, &live.text, &differ.spec, resolve.as_deref(), auth));
+            .actions(resolve.as_deref().map(|image| act::look_up(image, auth)))
+            .action(act::update(&self.name, live, &differ.spec, resolve.is_some(), auth));
         if self.wait {
             change = change.action(act::wait(&self.name, &live.id, self.goal(&differ.spec, true)));
         }
@@ -445,7 +443,7 @@ impl DockerService {
                 return Verdict::Drift(
                     Change::new(format!("go on with the update of service {}", self.name))
                         .field("update", format!("{}: {}", live.update, live.message), "completed")
-                        .action(act::update(&self.name, &live.id, &live.text, &live.spec, None, auth))
+                        .action(act::update(&self.name, live, &live.spec, false, auth))
                         .action(act::wait(&self.name, &live.id, Goal { updated: true, ..goal })),
                 );
             }
@@ -522,7 +520,7 @@ impl DockerService {
 
 impl Live {
     fn image(&self) -> &str {
-        at(&self.spec, "TaskTemplate/ContainerSpec/Image").as_str().unwrap_or_default()
+        text_at(&self.spec, "TaskTemplate/ContainerSpec/Image")
     }
 
     fn mode(&self) -> String {

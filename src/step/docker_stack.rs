@@ -7,19 +7,46 @@
 use std::time::Duration;
 
 use serde::Deserialize;
-use sha2::{Digest as _, Sha256};
 
+use super::family::RUN;
 use super::family::docker::swarm::{self, LocalState, Own};
 use super::family::docker::{Existence, api, good_name};
+use super::family::put::{Sources, sha256};
 use super::{Action, Change, Context, Invalid, Payload, Step, Validate, Value, Verdict};
 use crate::model::value::duration;
 use crate::model::{Kind, Resource, State};
 use crate::probe::{CheckError, Probe, Readings};
+use crate::program;
+use crate::program::{Library, Programs};
 use crate::sh;
 use crate::shell::Script;
 
+/// Digests the services of a stack; see there.
+static SERVICES: Library =
+    Library::new("docker_stack/services.sh", include_str!("docker_stack/services.sh"), &[]);
+
+program! {
+    /// Asks for a stack.
+    AskStack in "docker_stack/ask_stack.sh" uses [SERVICES] { name: Word, marker: Word }
+}
+program! {
+    /// Remembers what was deployed.
+    RememberStack in "docker_stack/remember_stack.sh" uses [SERVICES, RUN] { name: Word, marker: Word, file: Word }
+}
+program! {
+    /// Waits for a stack.
+    WaitForStack in "docker_stack/wait_for_stack.sh" uses [RUN] { name: Word, seconds: Number }
+}
+program! {
+    /// Removes a stack.
+    RemoveStack in "docker_stack/remove_stack.sh" uses [RUN] { name: Word, marker: Word }
+}
+
 /// What runs on hosts for this kind.
-pub(super) const PROGRAMS: crate::program::Programs = &[];
+pub(super) const PROGRAMS: Programs = &[
+    api::PROGRAMS,
+    &[AskStack::program, RememberStack::program, WaitForStack::program, RemoveStack::program],
+];
 
 /// A stack.
 #[derive(Debug, Clone, Deserialize)]
@@ -62,7 +89,12 @@ fn five_minutes() -> Duration {
 impl Validate for DockerStack {
     fn validate(&mut self, context: &Context<'_>) -> Vec<Invalid> {
         let mut invalid: Vec<Invalid> = good_name("name", &self.name).into_iter().collect();
-        let given = [&self.content, &self.source, &self.template].iter().filter(|g| g.is_some()).count();
+        let sources = Sources {
+            content: self.content.as_deref(),
+            source: self.source.as_deref(),
+            template: self.template.as_deref(),
+        };
+        let given = sources.given().len();
         if self.state == Existence::Absent {
             if given > 0 {
                 invalid.push(Invalid::new("", "a stack that is to go wants no compose file"));
@@ -73,24 +105,19 @@ impl Validate for DockerStack {
             invalid.push(Invalid::new("", "exactly one of `content`, `source` and `template` is wanted"));
             return invalid;
         }
-        let read = |path: &str| {
-            let bytes = (context.read)(path).map_err(|why| format!("cannot read {path}: {why}"))?;
-            String::from_utf8(bytes.to_vec()).map_err(|_| format!("{path} is not UTF-8 text"))
+        let bytes = match sources.read(context) {
+            Ok(bytes) => bytes.unwrap_or_default(),
+            Err(why) => return vec![why],
         };
-        let compose = match (&self.content, &self.source, &self.template) {
-            (Some(text), ..) => Ok(text.clone()),
-            (_, Some(path), _) => read(path).map_err(|why| ("source", why)),
-            (_, _, Some(path)) => {
-                read(path).and_then(|text| (context.render)(path, &text)).map_err(|why| ("template", why))
-            }
-            _ => Ok(String::new()),
-        };
-        match compose {
+        match String::from_utf8(bytes.to_vec()) {
             Ok(text) if !text.lines().any(|l| l.trim_end().starts_with("services:")) => {
                 invalid.push(Invalid::new("", "the compose file has no `services:`"));
             }
             Ok(text) => self.compose = text,
-            Err((key, why)) => invalid.push(Invalid::new(key, why)),
+            Err(_) => {
+                let name = self.source.as_deref().unwrap_or_default();
+                invalid.push(Invalid::new("source", format!("{name} is not UTF-8 text")));
+            }
         }
         invalid
     }
@@ -206,12 +233,7 @@ impl DockerStack {
     }
 
     fn digest(&self) -> String {
-        Sha256::digest(self.compose.as_bytes()).iter().fold(String::new(), |text, b| {
-            use std::fmt::Write as _;
-            let mut text = text;
-            write!(text, "{b:02x}").expect("writing to a string cannot fail");
-            text
-        })
+        sha256(self.compose.as_bytes())
     }
 
     /// The config that remembers; `docker stack rm` removes it, for it has the stack's label.
@@ -219,35 +241,8 @@ impl DockerStack {
         format!("{}_hostwright", self.name)
     }
 
-    /// Prints the digest of all services of the stack as they are described to the swarm.
-    fn services_digest(&self) -> Script {
-        sh!(
-            r#"hw_ids=$(timeout -k 2 20 docker service ls -q --filter {}) || exit 1
-hw_today=none
-if [ -n "$hw_ids" ]; then
-  hw_today=$(timeout -k 2 20 docker service inspect --format '{{.Spec.Name}} {{json .Spec}}' $hw_ids | LC_ALL=C sort | sha256sum) || exit 1
-  hw_today=${hw_today%% *}
-fi
-"#,
-            format!("label=com.docker.stack.namespace={}", self.name)
-        )
-    }
-
     fn probe(&self) -> Probe {
-        Probe::new(sh!(
-            r#"command -v docker >/dev/null && [ -r /run/docker.pid ] || exit 0
-hw_pid=''
-# No newline ends that file, which `read` calls a failure.
-read -r hw_pid </run/docker.pid || :
-[ -n "$hw_pid" ] && [ -d "/proc/$hw_pid" ] || exit 0
-timeout -k 2 10 docker config inspect --format 'marker {{index .Spec.Labels "hostwright.file"}} {{index .Spec.Labels "hostwright.services"}}' {} 2>/dev/null
-{}echo "today $hw_today"
-[ -z "$hw_ids" ] || timeout -k 2 20 docker service ls --filter {} --format 'service {{.Name}} {{.Replicas}}'
-exit 0"#,
-            self.marker(),
-            self.services_digest(),
-            format!("label=com.docker.stack.namespace={}", self.name)
-        ))
+        Probe::new(AskStack { name: &self.name, marker: &self.marker() }.script())
     }
 
     fn read(&self, readings: &Readings) -> Result<Seen, CheckError> {
@@ -317,15 +312,7 @@ exit 0"#,
             flags.push("--prune");
         }
         let deploy = sh!("cat <&3 | docker stack deploy {} --compose-file - {}", flags, name);
-        let remember = sh!(
-            r#"{}timeout -k 2 20 docker config rm {} >/dev/null 2>&1 || :
-echo 'what was deployed' | timeout -k 2 20 docker config create --label {} --label {} --label "hostwright.services=$hw_today" {} - >/dev/null"#,
-            self.services_digest(),
-            self.marker(),
-            format!("com.docker.stack.namespace={name}"),
-            format!("hostwright.file={digest}"),
-            self.marker()
-        );
+        let remember = RememberStack { name, marker: &self.marker(), file: &digest }.script();
         change
             .action(
                 Action::new(format!("deploy {name}"), deploy)
@@ -338,55 +325,13 @@ echo 'what was deployed' | timeout -k 2 20 docker config create --label {} --lab
     }
 
     fn wait(&self) -> Script {
-        sh!(
-            r#"hw_filter={} hw_end=$(($(date +%s) + {})) hw_since=''
-while :; do
-  hw_list=$(timeout -k 2 20 docker service ls --filter "$hw_filter" --format '{{.Name}} {{.Replicas}}') || exit 1
-  hw_short=$(printf '%s\n' "$hw_list" | awk '{ split($2, n, "/"); if (n[1] != n[2]) printf " %s (%s)", $1, $2 }')
-  hw_ids=$(timeout -k 2 20 docker service ls -q --filter "$hw_filter")
-  hw_states=$(timeout -k 2 20 docker service inspect --format '{{with .UpdateStatus}}{{.State}} {{end}}' $hw_ids) || exit 1
-  hw_why=''
-  case $hw_states in
-    *paused*) hw_why='an update came to a halt' ;;
-    *rollback*) hw_why='an update was rolled back' ;;
-    *updating*) hw_short="$hw_short (updating)" ;;
-  esac
-  hw_now=$(date +%s)
-  if [ -z "$hw_short$hw_why" ]; then
-    [ -n "$hw_since" ] || hw_since=$hw_now
-    [ "$((hw_now - hw_since))" -lt 5 ] || exit 0
-  else
-    hw_since=''
-  fi
-  [ "$hw_now" -lt "$hw_end" ] || hw_why="not running:$hw_short"
-  if [ -n "$hw_why" ]; then
-    echo "$hw_why" >&2
-    timeout -k 2 20 docker stack ps --no-trunc --format '{{.Name}} on {{.Node}}: {{.CurrentState}} {{.Error}}' {} | head -n 20 >&2
-    exit 1
-  fi
-  sleep 1
-done"#,
-            format!("label=com.docker.stack.namespace={}", self.name),
-            self.converge_timeout.as_secs(),
-            self.name
-        )
+        WaitForStack { name: &self.name, seconds: Some(self.converge_timeout.as_secs()) }.script()
     }
 
     fn removal(&self, seen: &Seen) -> Change {
         let name = &self.name;
         let services: Vec<_> = seen.running.iter().map(|(name, _)| name.as_str()).collect();
-        let script = sh!(
-            r#"timeout -k 5 120 docker stack rm {} || exit 1
-hw_end=$(($(date +%s) + 120))
-while hw_left=$(timeout -k 2 20 docker stack ps -q {} 2>/dev/null) && [ -n "$hw_left" ]; do
-  [ "$(date +%s)" -lt "$hw_end" ] || { echo 'some of its tasks are still there' >&2; exit 1; }
-  sleep 1
-done
-timeout -k 2 20 docker config rm {} >/dev/null 2>&1 || :"#,
-            name,
-            name,
-            self.marker()
-        );
+        let script = RemoveStack { name, marker: &self.marker() }.script();
         Change::new(format!("remove stack {name}"))
             .field("services", services.join(", "), Value::Absent)
             .action(Action::new(format!("remove {name}"), script).timeout(Duration::from_mins(5)))

@@ -1,20 +1,21 @@
 //! `docker_volume`: a named volume of one host's engine.
 
 use std::collections::BTreeMap;
-use std::time::Duration;
+use std::ops::ControlFlow;
 
 use serde::Deserialize;
 
-use super::family::docker::api::{self, Engine};
-use super::family::docker::swarm::null_is_default;
-use super::family::docker::{Existence, foreseen, good_name};
+use super::family::docker::api;
+use super::family::docker::json::null_is_default;
+use super::family::docker::objects::{self, Used};
+use super::family::docker::opening::Thing;
+use super::family::docker::{Existence, good_name};
 use super::{Action, Change, Context, Invalid, Step, Validate, Value, Verdict};
 use crate::model::{Kind, Resource, State};
 use crate::probe::{CheckError, Probe, Readings};
-use crate::sh;
 
 /// What runs on hosts for this kind.
-pub(super) const PROGRAMS: crate::program::Programs = &[];
+pub(super) const PROGRAMS: crate::program::Programs = &[api::PROGRAMS, objects::PROGRAMS];
 
 /// A volume.
 #[derive(Debug, Clone, Deserialize)]
@@ -140,17 +141,16 @@ impl Step for DockerVolume {
     }
 
     fn check(&self, readings: &Readings) -> Result<Verdict, CheckError> {
-        let probe = api::get(&["/volumes"]);
-        if let Some(verdict) = foreseen(readings, &self.resource(), self.state, "made") {
-            return Ok(verdict);
-        }
-        let volumes: Volumes = match api::read(readings, &probe)? {
-            Engine::Up(responses) => responses[0].json(&probe, readings)?,
-            Engine::Coming => Volumes::default(),
-            Engine::Missing(_) if self.state == Existence::Absent => {
-                return Ok(Verdict::satisfied("no engine, so no volume"));
-            }
-            Engine::Missing(why) => return Ok(api::until_engine(None, why, Some(self.create()))),
+        let thing = Thing {
+            probe: &api::get(&["/volumes"]),
+            resource: self.resource(),
+            wanted: self.state,
+            what: "volume",
+            made: "made",
+        };
+        let volumes: Volumes = match thing.list(readings, || self.create())? {
+            ControlFlow::Break(verdict) => return Ok(verdict),
+            ControlFlow::Continue(volumes) => volumes,
         };
         let found = volumes.volumes.iter().find(|v| v.name == self.name);
         match (self.state, found) {
@@ -225,8 +225,6 @@ impl DockerVolume {
             "DriverOpts": self.options,
             "Labels": self.labels,
         });
-        let script =
-            sh!("{}hw_call 60 POST /volumes/create {} >/dev/null", api::functions(), api::ascii(&body));
         let mut change = Change::new(format!("make volume {}", self.name))
             .field("state", Value::Absent, "present")
             .field("driver", Value::Absent, self.driver.as_str());
@@ -236,21 +234,13 @@ impl DockerVolume {
             }
         }
         change
-            .action(Action::new(format!("make volume {}", self.name), script).timeout(Duration::from_mins(2)))
+            .action(objects::make(format!("make volume {}", self.name), "volumes", &body))
             .expect(self.resource(), State::Present)
     }
 
     fn remove(&self) -> Action {
-        let script = sh!(
-            r#"hw_end=$(($(date +%s) + 45))
-until hw_said=$(timeout -k 2 30 docker volume rm {} 2>&1); do
-  case $hw_said in *'o such volume'*) exit 0 ;; *'in use'*) ;; *) printf '%s\n' "$hw_said" >&2; exit 1 ;; esac
-  [ "$(date +%s)" -lt "$hw_end" ] || { printf '%s\n' "$hw_said" >&2; exit 1; }
-  sleep 2
-done"#,
-            self.name
-        );
-        Action::new(format!("remove volume {}", self.name), script).timeout(Duration::from_mins(2))
+        let label = format!("remove volume {}", self.name);
+        objects::remove(label, "volume", std::slice::from_ref(&self.name), Used::Waits)
     }
 
     /// Nothing of a volume can be changed in place, and the engine does not say when it is asked to.

@@ -11,7 +11,7 @@ use serde_json::Value as Json;
 
 use super::family::docker::api::{self, Engine};
 use super::family::docker::good_name;
-use super::family::docker::spec::at;
+use super::family::docker::json::at;
 use super::family::docker::swarm::{self, Availability, Info, ManagerHost, Node, without_port};
 use super::{Change, Context, Invalid, Step, Validate, Verdict};
 use crate::model::value::{duration, one_or_many};

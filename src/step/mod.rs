@@ -384,6 +384,18 @@ pub struct Borrowed {
     pub secret: bool,
 }
 
+/// Makes one line of what an action printed: on a host nothing reads JSON.
+#[derive(Debug, Clone, Copy)]
+pub struct Reader(pub fn(&str) -> String);
+
+impl PartialEq for Reader {
+    fn eq(&self, other: &Self) -> bool {
+        std::ptr::fn_addr_eq(self.0, other.0)
+    }
+}
+
+impl Eq for Reader {}
+
 /// Where a [`Borrowed`] value comes from.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Origin {
@@ -391,6 +403,8 @@ pub enum Origin {
     Probe(Probe),
     /// The last line that the action before it printed on standard output.
     Printed,
+    /// What is read here from all that the action before it printed there.
+    Read(Reader),
 }
 
 /// Bytes on their way to a host; they never show.

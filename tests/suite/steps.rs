@@ -477,7 +477,9 @@ fn show_change(change: &Change) -> String {
                     let from = probe.host.as_ref().map_or_else(|| "own host".into(), ToString::to_string);
                     format!("{text} [{} of {from}{secret}: {}]", b.what, probe.script)
                 }
-                step::Origin::Printed => format!("{text} [{} as just printed{secret}]", b.what),
+                step::Origin::Printed | step::Origin::Read(_) => {
+                    format!("{text} [{} as just printed{secret}]", b.what)
+                }
             }
         });
         write!(

@@ -13,9 +13,9 @@ use super::params::{
 };
 use crate::step::Value;
 use crate::step::family::docker::image::Reference;
+use crate::step::family::docker::json::{at, env_map, items, number_at, text_at, text_map, texts};
 use crate::step::family::docker::spec::{
-    self, BYTES, Differ, Effect, FLAG, Form, LIST, NANOS, NUMBER, PATH, RATIO, SET, SIGNAL, TABLE, TEXT, at,
-    env_map, text_map,
+    self, BYTES, Differ, Effect, FLAG, Form, LIST, NANOS, NUMBER, PATH, RATIO, SET, SIGNAL, TABLE, TEXT,
 };
 
 /// What names in a playbook stand for in the swarm.
@@ -287,9 +287,7 @@ const MOUNTS: Form = Form {
     },
     show: |v| {
         shown(v, |m| {
-            let source = m["Source"]
-                .as_str()
-                .map_or_else(|| m["Type"].as_str().unwrap_or_default().to_owned(), str::to_owned);
+            let source = m["Source"].as_str().map_or_else(|| text_at(m, "Type").to_owned(), str::to_owned);
             let mut rest = m.clone();
             for key in ["Source", "Target", "Type", "ReadOnly"] {
                 spec::set(&mut rest, key, Json::Null);
@@ -297,7 +295,7 @@ const MOUNTS: Form = Form {
             let read_only = if m["ReadOnly"] == true { " (read-only)" } else { "" };
             let rest = spec::text(&rest);
             let rest = if rest.is_empty() { rest } else { format!(" [{rest}]") };
-            format!("{source} on {}{read_only}{rest}", m["Target"].as_str().unwrap_or_default())
+            format!("{source} on {}{read_only}{rest}", text_at(m, "Target"))
         })
     },
 };
@@ -326,7 +324,7 @@ const FILES: Form = Form {
     normal: |v| sorted(v, "File/Name", |_| {}),
     show: |v| {
         shown(v, |f| {
-            let text = |path: &str| at(f, path).as_str().unwrap_or_default().to_owned();
+            let text = |path: &str| text_at(f, path).to_owned();
             let name = f
                 .get("SecretName")
                 .or_else(|| f.get("ConfigName"))
@@ -347,7 +345,7 @@ const FILES: Form = Form {
 
 /// Each item without what is empty, put right by `normal`, in the order of its `key`.
 fn sorted(list: &Json, key: &str, normal: fn(&mut Json)) -> Json {
-    let mut items: Vec<Json> = list.as_array().into_iter().flatten().cloned().collect();
+    let mut items: Vec<Json> = items(list).cloned().collect();
     for item in &mut items {
         normal(item);
         *item = spec::pruned(item);
@@ -357,16 +355,12 @@ fn sorted(list: &Json, key: &str, normal: fn(&mut Json)) -> Json {
 }
 
 fn shown(list: &Json, one: fn(&Json) -> String) -> String {
-    list.as_array().into_iter().flatten().map(one).collect::<Vec<_>>().join(", ")
+    items(list).map(one).collect::<Vec<_>>().join(", ")
 }
 
 const HOSTS: Form = Form {
     normal: |v| {
-        let mut lines: Vec<String> = v
-            .as_array()
-            .into_iter()
-            .flatten()
-            .filter_map(Json::as_str)
+        let mut lines: Vec<String> = texts(v)
             .flat_map(|line| {
                 let mut words = line.split_whitespace();
                 let ip = words.next().unwrap_or_default();
@@ -384,7 +378,7 @@ fn capabilities(list: &Json) -> Json {
         let c = c.to_uppercase();
         if c == "ALL" || c.starts_with("CAP_") { c } else { format!("CAP_{c}") }
     };
-    list.as_array().into_iter().flatten().filter_map(Json::as_str).map(name).collect()
+    texts(list).map(name).collect()
 }
 
 const CAPABILITIES: Form = Form { normal: |v| (SET.normal)(&capabilities(v)), show: spec::text };
@@ -394,7 +388,7 @@ const ULIMITS: Form = Form {
     show: |v| {
         shown(v, |u| {
             let n = |key: &str| u.get(key).map_or("0".into(), Json::to_string);
-            format!("{} {}:{}", u["Name"].as_str().unwrap_or_default(), n("Soft"), n("Hard"))
+            format!("{} {}:{}", text_at(u, "Name"), n("Soft"), n("Hard"))
         })
     },
 };
@@ -429,10 +423,7 @@ fn network(wanted: &DockerService, names: &Names, differ: &mut Differ) {
         live => live.clone(),
     };
     let by_name = |list: &Json| {
-        let translated: Json = list
-            .as_array()
-            .into_iter()
-            .flatten()
+        let translated: Json = items(list)
             .map(|n| {
                 let mut n = n.clone();
                 if let Some(name) = n["Target"].as_str().and_then(|id| names.networks.get(id)) {
@@ -462,7 +453,7 @@ fn network(wanted: &DockerService, names: &Names, differ: &mut Differ) {
             let text = shown(list, |n| {
                 let aliases =
                     n.get("Aliases").map(|a| format!(" (as {})", spec::text(a))).unwrap_or_default();
-                format!("{}{aliases}", n["Target"].as_str().unwrap_or_default())
+                format!("{}{aliases}", text_at(n, "Target"))
             });
             if text.is_empty() { Value::Absent } else { Value::Text(text) }
         };
@@ -505,14 +496,11 @@ fn port(port: &Port) -> Json {
 
 const PORTS: Form = Form {
     normal: |v| {
-        let mut ports: Vec<String> = v
-            .as_array()
-            .into_iter()
-            .flatten()
+        let mut ports: Vec<String> = items(v)
             .map(|p| {
                 let published =
                     p["PublishedPort"].as_u64().filter(|n| *n > 0).map_or("any".into(), |n| n.to_string());
-                let target = p["TargetPort"].as_u64().unwrap_or_default();
+                let target = number_at(p, "TargetPort");
                 let protocol = p["Protocol"].as_str().unwrap_or("tcp");
                 let host = if p["PublishMode"] == "host" { " on its node" } else { "" };
                 format!("{published}:{target}/{protocol}{host}")
@@ -552,7 +540,7 @@ fn resources(wanted: &DockerService, differ: &mut Differ) {
             shown(v, |g| {
                 let spec = g.get("DiscreteResourceSpec").or_else(|| g.get("NamedResourceSpec"));
                 spec.map_or_else(String::new, |s| {
-                    format!("{}={}", s["Kind"].as_str().unwrap_or_default(), spec::text(&s["Value"]))
+                    format!("{}={}", text_at(s, "Kind"), spec::text(&s["Value"]))
                 })
             })
         },
@@ -651,8 +639,7 @@ fn rollout(names: &[&'static str; 6], key: &str, wanted: Option<&Rollout>, diffe
 fn placement(wanted: &DockerService, differ: &mut Differ) {
     const CONSTRAINTS: Form = Form {
         normal: |v| {
-            let mut all: Vec<String> =
-                v.as_array().into_iter().flatten().filter_map(Json::as_str).map(constraint).collect();
+            let mut all: Vec<String> = texts(v).map(constraint).collect();
             all.sort();
             all.dedup();
             json!(all)
@@ -673,9 +660,7 @@ fn placement(wanted: &DockerService, differ: &mut Differ) {
             .collect::<Json>()
     });
     const PREFERENCES: Form = Form {
-        normal: |v| {
-            v.as_array().into_iter().flatten().map(|p| at(p, "Spread/SpreadDescriptor").clone()).collect()
-        },
+        normal: |v| items(v).map(|p| at(p, "Spread/SpreadDescriptor").clone()).collect(),
         show: spec::text,
     };
     differ.key(

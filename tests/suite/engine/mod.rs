@@ -4,7 +4,7 @@ mod left_out;
 mod toy;
 
 use hostwright::model::{OnFailure, ResultOf, StepId};
-use hostwright::step::Value;
+use hostwright::step::{Reader, Value};
 use hostwright::transport::scripted::Faults;
 use toy::{Fleet, Toy, step, want};
 
@@ -157,6 +157,17 @@ async fn what_an_action_printed_goes_to_another_host_whose_answer_comes_along() 
     command.hosts = Some(vec!["m"]);
     let fleet = Fleet::new(&["m", "a"], vec![]).play("p", vec![command, join("join"), join("again")]);
     assert_eq!(fleet.apply().await.exchanges, [4, 4]);
+}
+
+#[tokio::test]
+async fn what_an_action_printed_can_be_read_before_it_goes_on() {
+    let reader = Some(Reader(|printed| printed.replace("its value:\n", "read ")));
+    let toy = Toy { key: "id", value: "n7", registers: Some("m"), reader, ..Toy::default() };
+    let mut join = step("join", toy);
+    join.hosts = Some(vec!["a"]);
+    let fleet = Fleet::new(&["a", "m"], vec![]).play("p", vec![join]);
+    fleet.apply().await;
+    assert_eq!(fleet.world.with("m", |h| h.keys["id"].clone()), "read n7");
 }
 
 #[tokio::test(start_paused = true)]

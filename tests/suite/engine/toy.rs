@@ -12,7 +12,7 @@ use hostwright::model::{
 };
 use hostwright::probe::{Answer, CheckError, Probe, Readings};
 use hostwright::sh;
-use hostwright::step::{Action, Borrowed, Change, Origin, Step, Verdict};
+use hostwright::step::{Action, Borrowed, Change, Origin, Reader, Step, Verdict};
 use hostwright::transport::scripted::{Ask, Behaviour, Double, Faults, Reply, Scripted};
 
 /// Wants `key` to have `value`. The commands are the toy host's own: `get`, `set`.
@@ -31,6 +31,8 @@ pub struct Toy {
     pub also: Option<&'static str>,
     /// The other host is told of it after it was set here, and asked too.
     pub registers: Option<&'static str>,
+    /// What it is told is made by this of what was printed.
+    pub reader: Option<Reader>,
     /// A key that cannot be seen before this one is set.
     pub hides: Option<&'static str>,
     /// Something of the fleet that setting this will spoil.
@@ -50,7 +52,8 @@ impl Toy {
             .action(Action::new(format!("set {}", self.key), sh!("set {} {}", self.key, self.value)))
             .expect(Resource::here(Kind::Path, self.key), State::Value(self.value.into()));
         if let Some(other) = self.registers {
-            let value = Borrowed { what: "value", from: Origin::Printed, secret: false };
+            let from = self.reader.map_or(Origin::Printed, Origin::Read);
+            let value = Borrowed { what: "value", from, secret: false };
             let enter = Action::new(format!("enter {}", self.key), sh!("enter {}", self.key)).borrow(value);
             let tell = Action::new("tell it", sh!("tell {}", self.key));
             change = change.action(tell).action(enter.on(HostName::new(other).unwrap()));

@@ -3,7 +3,16 @@
 use std::collections::BTreeMap;
 
 use crate::probe::{Answer, Probe};
-use crate::sh;
+use crate::program;
+use crate::program::Handle;
+
+program! {
+    /// Asks what `docker_engine` has to know of a host.
+    AskDockerHost in "ask_docker_host.sh" { packages: List }
+}
+
+/// What asks about the host of an engine.
+pub const PROGRAMS: &[Handle] = &[AskDockerHost::program];
 
 /// There while the engine still runs with older settings than its files say: made before `daemon.json` is replaced,
 /// removed after the restart. A restart of the host removes it too, with the whole of `/run`.
@@ -11,29 +20,7 @@ pub const RESTART_MARK: &str = "/run/hostwright.docker-restart";
 
 /// Asks for the distribution, its package manager, the versions of `packages` and the state of the service.
 pub fn probe(packages: &[String]) -> Probe {
-    Probe::new(sh!(
-        r#"ID='' VERSION_ID='' VERSION_CODENAME=''
-[ ! -r /etc/os-release ] || . /etc/os-release
-echo "os $ID|$VERSION_ID|$VERSION_CODENAME"
-set -- {}
-if command -v rpm >/dev/null && { command -v dnf || command -v yum; } >/dev/null; then
-  if command -v dnf >/dev/null; then echo 'manager dnf'; else echo 'manager yum'; fi
-  rpm -q --qf 'package %{NAME} %{VERSION}-%{RELEASE}\n' "$@" | awk '$1 == "package" && NF == 3'
-elif command -v apt-get >/dev/null; then
-  echo 'manager apt'
-  dpkg-query -W -f '${db:Status-Status} ${Package} ${Version}\n' "$@" 2>/dev/null |
-    awk '$1 == "installed" { print "package", $2, $3 }'
-fi
-if [ -d /run/systemd/system ] && command -v systemctl >/dev/null; then
-  systemctl show -p LoadState,ActiveState,UnitFileState docker.service
-else
-  read -r hw_n </proc/1/comm; echo "no systemd $hw_n"
-fi
-[ ! -e {} ] || echo 'mark restart'
-exit 0"#,
-        packages,
-        RESTART_MARK
-    ))
+    Probe::new(AskDockerHost { packages }.script())
 }
 
 /// A package manager.
@@ -45,6 +32,17 @@ pub enum Manager {
     Yum,
     /// `apt-get`.
     Apt,
+}
+
+impl Manager {
+    /// Its command.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Dnf => "dnf",
+            Self::Yum => "yum",
+            Self::Apt => "apt-get",
+        }
+    }
 }
 
 /// The answer to [`probe`].

@@ -8,6 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::{Map, Value as Json, json};
 
+use super::json::{at, texts};
 use crate::step::{Field, Value};
 
 /// What a change of a key means for the containers.
@@ -144,11 +145,6 @@ fn shown(value: &Json, show: fn(&Json) -> String) -> Value {
         Json::String(text) if text.is_empty() => Value::Absent,
         value => Value::Text(show(value)),
     }
-}
-
-/// The value at a path of keys with slashes between; `null` where there is none.
-pub fn at<'a>(value: &'a Json, path: &str) -> &'a Json {
-    path.split('/').try_fold(value, |value, key| value.get(key)).unwrap_or(&Json::Null)
 }
 
 /// Puts `new` at `path`, making the objects on the way; `null` takes what is there away.
@@ -305,7 +301,7 @@ fn list(value: &Json) -> Json {
 }
 
 fn word_set(value: &Json) -> Json {
-    let words: BTreeSet<&str> = value.as_array().into_iter().flatten().filter_map(Json::as_str).collect();
+    let words: BTreeSet<&str> = texts(value).collect();
     words.into_iter().collect()
 }
 
@@ -323,7 +319,7 @@ pub fn text(value: &Json) -> String {
 
 /// Words as a shell would read them.
 fn words(value: &Json) -> String {
-    let words = value.as_array().into_iter().flatten().filter_map(Json::as_str);
+    let words = texts(value);
     words.map(crate::shell::quote).collect::<Vec<_>>().join(" ")
 }
 
@@ -352,26 +348,6 @@ fn bytes(value: &Json) -> String {
         }
     }
     format!("{n}B")
-}
-
-/// A list of `KEY=VALUE` as a map; an entry without `=` has an empty value, as it has to the engine.
-pub fn env_map(list: &Json) -> BTreeMap<String, String> {
-    list.as_array()
-        .into_iter()
-        .flatten()
-        .filter_map(Json::as_str)
-        .map(|e| e.split_once('=').unwrap_or((e, "")))
-        .map(|(k, v)| (k.to_owned(), v.to_owned()))
-        .collect()
-}
-
-/// A map of text to text.
-pub fn text_map(map: &Json) -> BTreeMap<String, String> {
-    map.as_object()
-        .into_iter()
-        .flatten()
-        .map(|(k, v)| (k.clone(), v.as_str().unwrap_or_default().to_owned()))
-        .collect()
 }
 
 #[cfg(test)]

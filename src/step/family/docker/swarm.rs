@@ -10,6 +10,7 @@ mod words;
 use serde::{Deserialize, Serialize};
 
 use super::api::{self, Engine};
+use super::json::null_is_default;
 use crate::model::{HostName, Kind, Resource, State};
 use crate::probe::{CheckError, Probe, Readings};
 use crate::sh;
@@ -239,15 +240,6 @@ impl Availability {
             Self::Drain => "drain",
         }
     }
-}
-
-/// Go writes an empty list or map as `null`.
-pub fn null_is_default<'de, D, T>(deserializer: D) -> Result<T, D::Error>
-where
-    D: serde::Deserializer<'de>,
-    T: Deserialize<'de> + Default,
-{
-    Ok(Option::deserialize(deserializer)?.unwrap_or_default())
 }
 
 /// Asks the host's own engine for [`Info`].

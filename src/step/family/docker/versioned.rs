@@ -12,14 +12,30 @@ use base64::Engine as _;
 use serde::Deserialize;
 use sha2::{Digest as _, Sha256};
 
-use super::api::{self, Engine, Response};
-use super::swarm::{self, LocalState, Own, null_is_default};
+use super::api::{self, API, Engine, Response};
+use super::json::null_is_default;
+use super::objects::{self, Used};
+use super::swarm::{self, LocalState, Own};
 use super::{Existence, good_name};
 use crate::model::{Kind, Resource, Secret, State};
 use crate::probe::{CheckError, Probe, Readings};
-use crate::sh;
-use crate::shell::Script;
-use crate::step::{Action, Change, Invalid, Payload, Step, Value, Verdict};
+use crate::program;
+use crate::program::Handle;
+use crate::step::family::RUN;
+use crate::step::family::put::Sources;
+use crate::step::{Action, Change, Context, Invalid, Payload, Step, Value, Verdict};
+
+program! {
+    /// Makes a config or secret.
+    MakeVersion in "make_version.sh" uses [API] { what: Word, name: Word }
+}
+program! {
+    /// Sets the labels of a config or secret.
+    LabelVersion in "label_version.sh" uses [API, RUN] { what: Word, id: Word, spec: Word }
+}
+
+/// What makes configs and secrets and changes them.
+pub const PROGRAMS: &[Handle] = &[MakeVersion::program, LabelVersion::program];
 
 /// Label with the name in the playbook.
 pub const NAME: &str = "hostwright.name";
@@ -204,6 +220,63 @@ fn hex(bytes: &[u8]) -> String {
     bytes.iter().flat_map(|b| [digit(b >> 4), digit(b & 15)]).collect()
 }
 
+/// What a playbook says of a config or secret.
+#[derive(Debug)]
+pub struct Body<'a> {
+    /// The name in the playbook.
+    pub name: &'a str,
+    /// The content itself.
+    pub content: Option<&'a str>,
+    /// A file of the controller.
+    pub source: Option<&'a str>,
+    /// A file of the controller that is rendered; not of a secret.
+    pub template: Option<&'a str>,
+    /// Further labels.
+    pub labels: &'a BTreeMap<String, String>,
+    /// How many older versions stay when a new one is made.
+    pub keep: Option<usize>,
+    /// Whether it is to be there.
+    pub state: Existence,
+}
+
+impl Body<'_> {
+    /// What is wanted, and the mistakes in it.
+    pub fn read(&self, family: Family, context: &Context<'_>) -> (Wanted, Vec<Invalid>) {
+        let mut wanted = Wanted {
+            family,
+            name: self.name.to_owned(),
+            content: Content::None,
+            labels: self.labels.clone(),
+            keep: self.keep,
+            state: self.state,
+        };
+        let sources = Sources { content: self.content, source: self.source, template: self.template };
+        let present = self.state == Existence::Present;
+        if sources.given().len() != usize::from(present) {
+            let message = match family {
+                _ if !present => format!("a {} that is to go has no content", family.word()),
+                Family::Config => "exactly one of `content`, `source` and `template` is wanted".to_owned(),
+                Family::Secret => "exactly one of `content` and `source` is wanted".to_owned(),
+            };
+            return (wanted, vec![Invalid::new("", message)]);
+        }
+        wanted.content = match (sources.read(context), family) {
+            (Err(invalid), _) => return (wanted, vec![invalid]),
+            (Ok(None), _) => Content::None,
+            (Ok(Some(bytes)), Family::Config) => Content::Plain(bytes),
+            (Ok(Some(bytes)), Family::Secret) => {
+                let Ok(text) = String::from_utf8(bytes.to_vec()) else {
+                    let name = self.source.unwrap_or_default();
+                    return (wanted, vec![Invalid::new("source", format!("{name} is not UTF-8 text"))]);
+                };
+                Content::Hidden(Secret::new(text))
+            }
+        };
+        let invalid = wanted.mistakes();
+        (wanted, invalid)
+    }
+}
+
 /// What is wanted of a config or secret.
 #[derive(Debug, Clone)]
 pub struct Wanted {
@@ -278,7 +351,7 @@ impl Content {
 
 impl Wanted {
     /// The mistakes in it.
-    pub fn validate(&self) -> Vec<Invalid> {
+    fn mistakes(&self) -> Vec<Invalid> {
         let mut invalid = Vec::new();
         invalid.extend(good_name("name", &self.name));
         // `NAME-DIGEST` may have 64 characters (swarmkit, `validateConfigOrSecretAnnotations`).
@@ -432,9 +505,12 @@ impl Wanted {
             });
             let path = format!("{}/create", self.family.path());
             change = change.action(
-                Action::new(format!("make {word} {}", self.name), self.create_script(&name))
-                    .payload(Payload(api::request("POST", &path, &body).into_bytes().into()))
-                    .timeout(Duration::from_mins(2)),
+                Action::new(
+                    format!("make {word} {}", self.name),
+                    MakeVersion { what: word, name: &name }.script(),
+                )
+                .payload(Payload(api::request("POST", &path, &body).into_bytes().into()))
+                .timeout(Duration::from_mins(2)),
             );
         }
         for other in versions.iter().filter(|o| o.label(CURRENT).is_some() && Some(**o) != ours) {
@@ -447,10 +523,9 @@ impl Wanted {
             let ids: Vec<_> = old.map(|o| o.id.clone()).collect();
             let but = if keep == 0 { String::new() } else { format!(", but for the newest {keep}") };
             if !ids.is_empty() {
-                change = change.note(format!("older versions that no service uses are removed{but}")).action(
-                    Action::new("remove older versions", self.prune_script(&ids))
-                        .timeout(Duration::from_mins(2)),
-                );
+                change = change
+                    .note(format!("older versions that no service uses are removed{but}"))
+                    .action(objects::remove("remove older versions".to_owned(), word, &ids, Used::Stays));
             }
         }
         if old.is_some() {
@@ -462,55 +537,12 @@ impl Wanted {
         change.expect(self.family.resource(&self.name), state)
     }
 
-    /// The whole request comes as payload. One that has the name already is ours: an earlier try made it.
-    fn create_script(&self, name: &str) -> Script {
-        sh!(
-            r#"{}hw_said=$(cat <&3 | hw_send 60 2>&1) || {
-  docker {} inspect {} >/dev/null 2>&1 || { printf '%s\n' "$hw_said" >&2; exit 1; }
-}"#,
-            api::functions(),
-            self.family.word(),
-            name
-        )
-    }
-
-    /// Sets the labels of a version; all else of it is left as it is, which is all that the swarm allows.
+    /// Sets the labels of a version.
     fn relabel(&self, object: &Object, labels: &BTreeMap<String, String>) -> Action {
-        let word = self.family.word();
-        let spec = serde_json::json!({ "Name": object.spec.name, "Labels": labels });
-        let script = sh!(
-            r#"{}hw_try=1
-while :; do
-  hw_version=$(timeout -k 2 20 docker {} inspect --format '{{.Version.Index}}' {}) || exit 1
-  hw_said=$(hw_call 30 POST {}"$hw_version" {} 2>&1) && exit 0
-  case $hw_said in *'out of sequence'*) ;; *) break ;; esac
-  [ "$hw_try" -lt 5 ] || break
-  hw_try=$((hw_try + 1))
-  sleep 1
-done
-printf '%s\n' "$hw_said" >&2
-exit 1"#,
-            api::functions(),
-            word,
-            object.id,
-            format!("{}/{}/update?version=", self.family.path(), object.id),
-            api::ascii(&spec)
-        );
-        Action::new(format!("label {word} {}", object.spec.name), script).timeout(Duration::from_mins(2))
-    }
-
-    /// Removes what no service uses.
-    fn prune_script(&self, ids: &[String]) -> Script {
-        sh!(
-            r#"for hw_id in {}; do
-  hw_said=$(timeout -k 2 20 docker {} rm "$hw_id" 2>&1) || case $hw_said in
-    *'in use by'*|*'not found'*|*'o such '*) ;;
-    *) printf '%s\n' "$hw_said" >&2; exit 1 ;;
-  esac
-done"#,
-            ids,
-            self.family.word()
-        )
+        let what = self.family.word();
+        let spec = api::ascii(&serde_json::json!({ "Name": object.spec.name, "Labels": labels }));
+        let script = LabelVersion { what, id: &object.id, spec: &spec }.script();
+        Action::new(format!("label {what} {}", object.spec.name), script).timeout(Duration::from_mins(2))
     }
 
     fn absent(&self, objects: &[Object], gone: bool) -> Verdict {
@@ -521,29 +553,11 @@ done"#,
         }
         let ids: Vec<_> = versions.iter().map(|o| o.id.clone()).collect();
         let names: Vec<_> = versions.iter().map(|o| o.spec.name.as_str()).collect();
-        let script = sh!(
-            r#"hw_end=$(($(date +%s) + 45))
-for hw_id in {}; do
-  until hw_said=$(timeout -k 2 20 docker {} rm "$hw_id" 2>&1); do
-    case $hw_said in
-      *'not found'*|*'o such '*) break ;;
-      *'in use by'*) ;;
-      *) printf '%s\n' "$hw_said" >&2; exit 1 ;;
-    esac
-    [ "$(date +%s)" -lt "$hw_end" ] || { printf '%s\n' "$hw_said" >&2; exit 1; }
-    sleep 2
-  done
-done"#,
-            ids,
-            word
-        );
+        let label = format!("remove {word} {}", self.name);
         Verdict::Drift(
             Change::new(format!("remove {word} {} in all its versions", self.name))
                 .field("versions", names.join(", "), Value::Absent)
-                .action(
-                    Action::new(format!("remove {word} {}", self.name), script)
-                        .timeout(Duration::from_mins(3)),
-                )
+                .action(objects::remove(label, word, &ids, Used::Waits))
                 .expect(self.family.resource(&self.name), State::Absent),
         )
     }
