@@ -1,6 +1,7 @@
 # hw_holders PATH: prints `BUSY PID NAME` for each process with a directory or file open there or below. Links in /proc are
 # read, never followed.
 hw_holders() {
+  # shellcheck disable=SC2012 # their names have no odd characters, and one process reads them all
   ls -l /proc/[0-9]*/cwd /proc/[0-9]*/root /proc/[0-9]*/fd 2>/dev/null | hw_p=$1 awk 'BEGIN { p = ENVIRON["hw_p"] }
     /^\/proc\/[0-9]+\/fd:$/ { split($0, a, "/"); pid = a[3]; next }
     { i = index($0, " -> "); if (!i) next

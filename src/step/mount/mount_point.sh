@@ -55,6 +55,7 @@ hw_drop() {
 hw_ours() {
   hw_d=$1; set --
   while hw_d=${hw_d%/*}; [ -n "$hw_d" ]; do set -- "$hw_d" "$@"; done
+  # shellcheck disable=SC2012 # only mode and owner are read
   ls -lnd -- / "$@" 2>/dev/null | awk 'BEGIN { ok = 1 }
     !/^d/ || $3 != 0 || /^........w/ || (/^.....w/ && ($4 != 0 || /^..........[+]/)) { ok = 0 }
     END { exit !ok }'

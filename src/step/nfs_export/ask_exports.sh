@@ -30,6 +30,7 @@ hw_real=$(timeout -s KILL 5 readlink -f -- "$path")
 eval "set -- $names"
 for hw_n do hw_name "$hw_n"; done
 if [ -n "$listed" ] && [ -e /var/lib/nfs/etab ]; then
+  # shellcheck disable=SC2013 # names of hosts, one a line
   for hw_n in $(hw_p=$listed hw_r=$hw_real awk -F'\t' '$1 == ENVIRON["hw_p"] || $1 == ENVIRON["hw_r"] {
     sub(/\(.*/, "", $2); if ($2 ~ /[A-Za-z]/ && $2 !~ /[^-A-Za-z0-9_.]/) print $2
   }' /var/lib/nfs/etab); do hw_name "$hw_n"; done
