@@ -62,7 +62,7 @@ fi
 [ -z "$device" ] || echo "DEVICE $(stat -L -c '%t %T' -- "$device" 2>/dev/null)"
 
 hw_escape "$path"
-hw_m=$(hw_e=$hw_q hw_s=$hw_s awk "$hw_over"'END {
+hw_all=$(hw_e=$hw_q hw_s=$hw_s awk "$hw_over"'END {
   e = ENVIRON["hw_e"]; s = ENVIRON["hw_s"]
   t = over(e, ""); split(chain, c, " "); top = at[t] == e ? t : 0
   for (k = 1; k in c; k++) print "MOUNT " line[c[k]]
@@ -84,7 +84,7 @@ function under(k, top,   j, i) {
   }
   return 0
 }' /proc/self/mountinfo) || exit 3
-printf '%s\n' "$hw_m"
+printf '%s\n' "$hw_all"
 
 if [ -r /etc/fstab ]; then
   while read -r hw_a hw_b hw_c || [ -n "$hw_a" ]; do
@@ -96,7 +96,7 @@ if [ -r /etc/fstab ]; then
 fi
 
 # shellcheck disable=SC2086 # to be split
-{ set -f; set -- ${hw_m##*TOP }; set +f; }
+{ set -f; set -- ${hw_all##*TOP }; set +f; }
 hw_type=$1 hw_dev=$3 hw_src=$4
 if [ "$hw_type" = - ]; then
   if ! hw_far "$path"; then

@@ -1,7 +1,4 @@
 //! Mounted file systems as the kernel tells them: what is where, whether it answers, who uses it.
-//!
-//! Nothing here may touch a path that can be on a network file system: a dead server would hold the
-//! check for ever. `/proc/self/mountinfo` answers without asking the server (`proc_pid_mountinfo(5)`).
 
 use std::fmt::Write as _;
 use std::net::IpAddr;
