@@ -48,14 +48,15 @@ pub fn is_remote(fstype: &str) -> bool {
 }
 
 /// Finds out where network file systems are mounted; see there.
-pub(super) static NETWORK: Library = Library::new("path/network.sh", include_str!("path/network.sh"), &[]);
+pub(in crate::step) static NETWORK: Library =
+    Library::new("path/network.sh", include_str!("path/network.sh"), &[]);
 
-/// Tells what lies on one; see there.
+/// That, once for all probes that follow one another.
+pub(in crate::step) static SHARED_NETWORK: Shared = Shared { variable: "hw_net", library: &NETWORK };
+
+/// Tells what lies on a network file system; see there.
 pub(in crate::step) static FAR: Library =
     Library::new("path/far.sh", include_str!("path/far.sh"), &[&NETWORK, &super::ESCAPE]);
-
-/// Where network file systems are, once for all probes that follow one another.
-pub(in crate::step) static SHARED_NETWORK: Shared = Shared { variable: "hw_net", library: &NETWORK };
 
 program! {
     /// Asks what is at a path.
