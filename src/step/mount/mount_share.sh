@@ -12,12 +12,14 @@
 #   flags    of a bind mount, which it gets once it is there, with commas between; may be empty
 #   server   the name of the server of a share, for hints; may be empty
 # Prints: nothing.
-# Exit codes: 0; that of mount(8), or 124 and 137 where it takes too long, with what it said on standard error and a hint.
+# Exit codes: 0; that of mount(8), or 124 and 137 where it takes too long, with what it said on standard error, a
+#   hint, and the command.
 # Relies on: mount and umount (util-linux), timeout, awk, sed, ls, tr; escape.sh, mountinfo.sh, mount_point.sh.
 
 hw_mount() { timeout -k 5 60 mount "$@" -t "$fstype" ${options:+-o "$options"} -- "$source" "$hw_on" 2>&1; }
 
 [ -z "$(hw_mounted type "$path")" ] || exit 0
+hw_command="mount -t $fstype${options:+ -o $options} -- $source $path"
 if hw_ours "$path"; then
   hw_on=$path
   hw_said=$(hw_mount)
@@ -56,6 +58,7 @@ if [ "$hw_code" = 0 ] && [ -n "$flags" ]; then
     hw_into "$path"
     hw_said=$(mount -c -o "remount,bind,$hw_f,$flags" -- . 2>&1)
     hw_code=$?
+    hw_command="mount -c -o remount,bind,$hw_f,$flags -- ."
     break
   done
 fi
@@ -77,4 +80,5 @@ case $hw_code:$hw_said in
   *'ailed to resolve server'*|*'Resource temporarily unavailable'*|*'ame or service not known'*) echo "hint: this host cannot resolve $server: use its address" ;;
   *'ermission denied'*|*'Operation not permitted'*) echo "hint: give the step the rights of root, with become = true" ;;
 esac >&2
+echo "command: $hw_command" >&2
 exit "$hw_code"

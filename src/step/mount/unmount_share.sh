@@ -5,7 +5,7 @@
 #   path  the mount point, absolute
 # Prints: nothing.
 # Exit codes: 0; that of umount(8), or 124 and 137 where it takes too long, with what it said on standard error, who uses
-#   the mount point (`BUSY PID NAME`), and a hint.
+#   the mount point (`BUSY PID NAME`), a hint, and the command.
 # Relies on: umount (util-linux), systemctl and systemd-escape for automounts, timeout, awk, ls; escape.sh, mountinfo.sh,
 #   mount_point.sh, holders.sh.
 
@@ -20,8 +20,13 @@ hw_n=0
 while :; do
   case $(hw_mounted type "$path") in
     '') exit 0 ;;
-    autofs) hw_said=$(systemctl stop "$(hw_automount "$path")" 2>&1) ;;
-    *) hw_said=$(hw_off) ;;
+    autofs)
+      hw_unit=$(hw_automount "$path")
+      hw_command="systemctl stop $hw_unit"
+      hw_said=$(systemctl stop "$hw_unit" 2>&1) ;;
+    *)
+      hw_command="umount -- $path"
+      hw_said=$(hw_off) ;;
   esac
   hw_code=$?
   if [ "$hw_code" = 0 ]; then
@@ -35,5 +40,6 @@ while :; do
       echo "hint: end the processes listed as BUSY, then run again" ;;
     124:*|137:*) echo "hint: umount did not end within 30 s: is the server reachable?" ;;
   esac >&2
+  echo "command: $hw_command" >&2
   exit "$hw_code"
 done
