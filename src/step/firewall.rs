@@ -12,7 +12,7 @@ use crate::model::{Kind, Resource, State};
 use crate::probe::{CheckError, Probe, Readings};
 
 /// What runs on hosts for this kind.
-pub(super) const PROGRAMS: crate::program::Programs = &[];
+pub(super) const PROGRAMS: crate::program::Programs = &[firewalld::PROGRAMS];
 
 const BOTH: [Side; 2] = [Side::Runtime, Side::Permanent];
 

@@ -4,19 +4,29 @@ use std::net::Ipv4Addr;
 
 use serde::Deserialize;
 
-use super::family::fstab::{self, FSTAB, Fstab, FstabLine, Point};
-use super::family::mount_options::{self, Cure, Facts, Judged};
-use super::family::mounting::{self, What};
-use super::family::mounts::{self, Alive, Asked, Mounted, Seen};
 use super::family::path::{self, CONTENT_LIMIT, Depth};
+use super::family::put;
 use super::family::sources::{TAGS, address, normal_source, same_server, split_remote};
+use super::family::systemd;
 use super::{Action, Change, Context, Invalid, Step, Validate, Value, Verdict};
 use crate::model::value::one_or_many;
 use crate::model::{Kind, Resource, State};
 use crate::probe::{CheckError, Probe, Readings};
+use crate::program::Programs;
+
+mod fstab;
+mod mounting;
+mod mounts;
+mod option_rules;
+mod options;
+
+use fstab::{FSTAB, Fstab, FstabLine, Point};
+use mounting::What;
+use mounts::{Alive, Asked, Mounted, Seen};
+use options::{Cure, Facts, Judged};
 
 /// What runs on hosts for this kind.
-pub(super) const PROGRAMS: crate::program::Programs = &[];
+pub(super) const PROGRAMS: Programs = &[mounting::PROGRAMS, path::PROGRAMS, put::PROGRAMS, systemd::PROGRAMS];
 
 /// A mounted file system.
 #[derive(Debug, Clone, Deserialize)]
@@ -139,7 +149,7 @@ impl Mount {
         self.own_options = true;
         let mut read: Vec<String> = Vec::new();
         for (n, text) in options.iter().enumerate() {
-            for option in mount_options::split(text).iter().map(|o| o.trim()) {
+            for option in options::split(text).iter().map(|o| o.trim()) {
                 let at = format!("options[{n}]");
                 let key = option.split_once('=').map_or(option, |(k, _)| k);
                 let other = |pair: &[&str]| {
@@ -152,7 +162,7 @@ impl Mount {
                 {
                     invalid.push(Invalid::new(at, format!("{option:?} is not a mount option")));
                 } else if self.is_nfs()
-                    && mount_options::nfs_version(option)
+                    && options::nfs_version(option)
                         .is_some_and(|v| !["3", "4", "4.0", "4.1", "4.2"].contains(&v))
                 {
                     invalid.push(
@@ -239,7 +249,7 @@ impl Step for Mount {
         needs.push(Resource::on(server, Kind::Unit, "nfs-server.service"));
         // A step that waits for it comes after all that lets a client in, a firewall too.
         needs.push(Resource::on(server, Kind::Port, "2049"));
-        if self.options().iter().any(|o| mount_options::nfs_version(o) == Some("3")) {
+        if self.options().iter().any(|o| options::nfs_version(o) == Some("3")) {
             needs.push(Resource::on(server, Kind::Unit, "rpcbind.service"));
         }
         // What is mounted may lie below what is exported.
@@ -255,32 +265,19 @@ impl Step for Mount {
     }
 }
 
-/// For lints that look across steps and hosts.
-impl Mount {
-    /// The mount point.
-    pub fn path(&self) -> &str {
-        &self.path
-    }
-
-    /// The NFS server and the path on it, as the playbook calls them.
-    pub fn server_and_path(&self) -> Option<(&str, &str)> {
-        self.source.as_deref().filter(|_| self.is_nfs()).and_then(split_remote)
-    }
-
-    /// Whether the step wants it mounted.
-    pub fn is_mounted(&self) -> bool {
-        self.state == Wanted::Mounted
-    }
-
-    /// Its options, the defaults filled in.
-    pub fn options(&self) -> &[String] {
-        self.options.as_deref().unwrap_or_default()
-    }
-}
-
 impl Mount {
     fn here(&self) -> Resource {
         Resource::here(Kind::Mount, &self.path)
+    }
+
+    /// The NFS server and the path on it, as the playbook calls them.
+    fn server_and_path(&self) -> Option<(&str, &str)> {
+        self.source.as_deref().filter(|_| self.is_nfs()).and_then(split_remote)
+    }
+
+    /// Its options, the defaults filled in.
+    fn options(&self) -> &[String] {
+        self.options.as_deref().unwrap_or_default()
     }
 
     fn is_nfs(&self) -> bool {
@@ -292,7 +289,7 @@ impl Mount {
     }
 
     fn guarded(&self) -> bool {
-        self.guard.unwrap_or_else(|| mounts::is_remote(&self.fstype))
+        self.guard.unwrap_or_else(|| path::is_remote(&self.fstype))
     }
 
     fn has(&self, option: &str) -> bool {
@@ -421,7 +418,7 @@ impl Mount {
             }
             let (with, write) = fstab.replaced(change, &after);
             change = with;
-            actions.push(write);
+            actions.extend(write);
             if !fresh {
                 change.notes.extend(self.left_over(seen, fstab));
             }
@@ -478,7 +475,7 @@ impl Mount {
             }
             let (with, write) = fstab.replaced(change, &fstab::edit(&fstab.text, &self.point(seen), None));
             change = with;
-            actions.push(write);
+            actions.extend(write);
         }
         if change.fields.is_empty() {
             let boot = if self.state == Wanted::Absent { ", nor at boot" } else { "" };
@@ -521,7 +518,7 @@ impl Mount {
         if seen.alive == Alive::Stale {
             return Now::Stale;
         }
-        let judged = mount_options::compare(top, &seen.facts, self.is_bind(), self.options());
+        let judged = options::compare(top, &seen.facts, self.is_bind(), self.options());
         let differing: Vec<Differing> = judged
             .into_iter()
             .filter_map(|(wanted, judged)| match judged {
@@ -540,11 +537,11 @@ impl Mount {
         let comparable = matches!(self.compare(seen), Now::Right | Now::Options(_));
         let unseen: Vec<String> = match seen.mounts.last().filter(|top| comparable && top.fstype != "autofs")
         {
-            Some(top) => mount_options::compare(top, &seen.facts, self.is_bind(), self.options())
+            Some(top) => options::compare(top, &seen.facts, self.is_bind(), self.options())
                 .into_iter()
                 .filter_map(|(option, judged)| (judged == Judged::Unseen).then_some(option))
                 .collect(),
-            None => mount_options::never_shown(&self.fstype, self.is_bind(), self.options()),
+            None => options::never_shown(&self.fstype, self.is_bind(), self.options()),
         };
         // It shows as a mount of its own below what is mounted.
         let plain = seen.mounts.last().is_some_and(|top| top.fstype != "autofs") && seen.mounts.len() == 1;
@@ -559,9 +556,9 @@ impl Mount {
         let (top, [old]) = (seen.mounts.last()?, lines.as_slice()) else { return None };
         let gone: Vec<String> = old.options.iter().filter(|o| !self.options().contains(o)).cloned().collect();
         let bare = Mounted { fstype: top.fstype.clone(), ..Mounted::default() };
-        let by_default = mount_options::compare(&bare, &Facts::default(), self.is_bind(), &gone);
+        let by_default = options::compare(&bare, &Facts::default(), self.is_bind(), &gone);
         // What holds without it as well, by default, makes no difference.
-        let left: Vec<String> = mount_options::compare(top, &seen.facts, self.is_bind(), &gone)
+        let left: Vec<String> = options::compare(top, &seen.facts, self.is_bind(), &gone)
             .into_iter()
             .zip(by_default)
             .filter(|((_, now), (_, default))| *now == Judged::Held && *default != Judged::Held)
@@ -594,7 +591,7 @@ impl Mount {
 
     fn describe(&self) -> String {
         let options: Vec<&str> =
-            self.options().iter().map(String::as_str).filter(|o| !mount_options::is_fstab_only(o)).collect();
+            self.options().iter().map(String::as_str).filter(|o| !options::is_fstab_only(o)).collect();
         if options.is_empty() {
             self.fstype.clone()
         } else {
@@ -618,7 +615,7 @@ impl Mount {
     /// mounted file system fails instead of starting anew in the directory below it.
     fn guard_mount_point(&self, change: Change, seen: &Seen) -> Result<Change, CheckError> {
         let Some(directory) = seen.directory.as_deref() else {
-            if mounts::is_remote(&seen.around) || seen.around == "autofs" {
+            if path::is_remote(&seen.around) || seen.around == "autofs" {
                 return Err(CheckError::refused(
                     format!("{} lies on a network file system ({})", self.path, seen.around),
                     "mount it on a local directory".to_owned(),
@@ -684,14 +681,14 @@ impl Mount {
 
     fn mount(&self) -> Action {
         let line = self.fstab_line();
-        let mut options = mount_options::for_mount(&line.options);
+        let mut options = options::for_mount(&line.options);
         if self.is_nfs() && !options.iter().any(|o| o.starts_with("retry=")) {
             // mount.nfs tries again for two minutes without a word; one clear answer is better.
             options.push("retry=0".to_owned());
         }
         // A bind mount gets its flags afterwards: mount(8) before 2.27 forgets them, and later ones cannot set them
         // in an opened folder.
-        let flags = if self.is_bind() { mount_options::take_flags(&mut options) } else { Vec::new() };
+        let flags = if self.is_bind() { options::take_flags(&mut options) } else { Vec::new() };
         mounting::mount(&What {
             path: &self.path,
             source: &line.source,
@@ -706,12 +703,12 @@ impl Mount {
     fn remount(&self, seen: &Seen, cure: Cure) -> Option<Action> {
         let top = seen.mounts.last()?;
         let line = self.fstab_line();
-        let options = mount_options::for_mount(&line.options);
-        if self.is_bind() || (cure == Cure::Flag && mounts::is_remote(&self.fstype)) {
-            let flags = mount_options::new_flags(&top.flags, &options);
+        let options = options::for_mount(&line.options);
+        if self.is_bind() || (cure == Cure::Flag && path::is_remote(&self.fstype)) {
+            let flags = options::new_flags(&top.flags, &options);
             return Some(mounting::remount(&self.path, &line.source, &line.fstype, &flags, true));
         }
-        let in_place = cure <= Cure::Remount && !mounts::is_remote(&self.fstype);
+        let in_place = cure <= Cure::Remount && !path::is_remote(&self.fstype);
         in_place.then(|| mounting::remount(&self.path, &top.source, &top.fstype, &options, false))
     }
 

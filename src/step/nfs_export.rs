@@ -1,6 +1,5 @@
 //! `nfs_export`: a directory that the kernel's NFS server exports, in the files and live.
 
-use std::net::IpAddr;
 use std::sync::Arc;
 
 use serde::Deserialize;
@@ -16,11 +15,21 @@ use super::{Action, Change, Context, Invalid, Step, Validate, Value, Verdict};
 use crate::model::value::one_or_many;
 use crate::model::{FileContent, FileKind, FileState, Kind, Resource, State};
 use crate::probe::{CheckError, Probe, Readings};
-use crate::sh;
-use crate::shell::Script;
+use crate::program;
+use crate::program::Programs;
+
+program! {
+    /// Asks for all exports of the host.
+    AskExports in "nfs_export/ask_exports.sh" { path: Word, names: List, listed: Word }
+}
+program! {
+    /// Makes the exports in the files live.
+    ReloadExports in "nfs_export/reload_exports.sh" { path: Word, file: Word, clients: List }
+}
 
 /// What runs on hosts for this kind.
-pub(super) const PROGRAMS: crate::program::Programs = &[];
+pub(super) const PROGRAMS: Programs =
+    &[&[AskExports::program, ReloadExports::program], path::PROGRAMS, put::PROGRAMS];
 
 /// A directory exported over NFS.
 #[derive(Debug, Clone, Deserialize)]
@@ -234,31 +243,6 @@ impl Step for NfsExport {
     }
 }
 
-/// For lints that look across steps and hosts.
-impl NfsExport {
-    /// The exported directory, without a slash at its end.
-    pub fn path(&self) -> &str {
-        &self.path
-    }
-
-    /// Whether the step wants the export to be there.
-    pub fn is_present(&self) -> bool {
-        self.state == Existence::Present
-    }
-
-    /// Whether some client spec admits `address`; `None` where only the server's resolver could tell.
-    pub fn admits(&self, address: IpAddr) -> Option<bool> {
-        let mut answers = self.entries.iter().map(|e| exports::admits(&e.client, address));
-        let unsure = answers.clone().any(|a| a.is_none());
-        if answers.any(|a| a == Some(true)) { Some(true) } else { (!unsure).then_some(false) }
-    }
-
-    /// The client specs as they go into the file, each with its options.
-    pub fn clients(&self) -> impl Iterator<Item = (&str, &[String])> {
-        self.entries.iter().map(|e| (e.client.as_str(), e.options.as_slice()))
-    }
-}
-
 impl NfsExport {
     fn here(&self) -> Resource {
         Resource::here(Kind::Export, &self.path)
@@ -274,46 +258,14 @@ impl NfsExport {
     }
 
     /// Asks for the tool, all files that exportfs reads, the live table, where the directory really is, and what host names
-    /// resolve to: those of the step, and those that the live table has for the directory (exportfs lists a host by the name
-    /// of whichever entry came first).
-    ///
-    /// The live table is `/var/lib/nfs/etab`: one entry a line, all options spelled out. `exportfs -v` wraps
-    /// long lines and writes `<world>` for `*`.
+    /// resolve to.
     fn tables_probe(&self) -> Probe {
-        let names = self.entries.iter().filter(|e| exports::is_host_name(&e.client));
-        let names = names.fold(Script::new(), |script, e| script.script(&sh!("hw_name {}\n", e.client)));
+        let names =
+            self.entries.iter().map(|e| e.client.clone()).filter(|client| exports::is_host_name(client));
+        let names: Vec<String> = names.collect();
         let hosts = self.entries.iter().any(|e| exports::is_host(&e.client));
-        let listed = if hosts {
-            sh!(
-                r#"[ ! -e /var/lib/nfs/etab ] || for n in $(hw_p={} hw_r=$r awk -F'\t' '
-  $1 == ENVIRON["hw_p"] || $1 == ENVIRON["hw_r"] {
-    sub(/\(.*/, "", $2); if ($2 ~ /[A-Za-z]/ && $2 !~ /[^-A-Za-z0-9_.]/) print $2
-  }' /var/lib/nfs/etab); do hw_name "$n"; done
-"#,
-                exports::escape(&self.path)
-            )
-        } else {
-            Script::new()
-        };
-        Probe::new(sh!(
-            r#"if command -v exportfs >/dev/null; then echo "TOOL yes"; else echo "TOOL no"; fi
-hw_seen=' '
-hw_name() {
-  case $hw_seen in *" $1 "*) return ;; esac
-  hw_seen="$hw_seen$1 "; echo "NAME $1"
-  while read -r a b c; do [ -z "$a" ] || echo "ADDR $a${c:+ $c}"; done <<HW_END
-$(timeout 3 getent ahosts "$1")
-HW_END
-}
-p={}; r=$(timeout -s KILL 5 readlink -f -- "$p"); [ -z "$r" ] || [ "$r" = "$p" ] || printf 'REAL %s\n' "$r"
-{}{}set -- /etc/exports.d/*.exports
-[ -e "$1" ] || shift
-for f in /etc/exports /var/lib/nfs/etab; do if [ -e "$f" ]; then set -- "$@" "$f"; fi; done
-[ $# = 0 ] || awk 'FNR == 1 { print "FILE " FILENAME } { print "|" $0 }' "$@""#,
-            self.path,
-            names,
-            listed
-        ))
+        let listed = if hosts { exports::escape(&self.path) } else { String::new() };
+        Probe::new(AskExports { path: &self.path, names: &names, listed: &listed }.script())
     }
 
     /// Entries for the same directory in files other than the step's own.
@@ -536,46 +488,11 @@ for f in /etc/exports /var/lib/nfs/etab; do if [ -e "$f" ]; then set -- "$@" "$f
     }
 
     /// Runs `exportfs -r`, and fails on what it says of this export.
-    ///
-    /// Its exit code is 1 as soon as any entry of any file is at fault, and older releases exit 0 on
-    /// the same faults; the live table lists an entry even where its directory is missing. So the lines
-    /// decide: those on this directory, this file and these clients are errors, the rest is passed on.
     fn reload(&self) -> Action {
-        let file = self.file();
-        let unresolved = self.entries.iter().map(|e| format!("resolve {}", e.client));
-        let script = sh!(
-            r#"command -v exportfs >/dev/null || { echo "exportfs not found" >&2; exit 127; }
-said=$(timeout -k 5 60 exportfs -r 2>&1); code=$?
-bad=
-while IFS= read -r line; do
-  case $line in
-    ''|*"either 'subtree_check'"*|*'Assuming default'*|*'NOTE: this default'*|*'No options for'*|*'uggest '*) continue ;;
-  esac
-  printf '%s\n' "$line" >&2
-  for word in {}; do
-    case $line in *"$word"*) bad=1 ;; esac
-  done
-done <<HW_END
-$said
-HW_END
-case $said in
-  *'requires fsid='*) echo "hint: its file system has no id of its own: add an option such as fsid=1" >&2 ;;
-  *'does not support NFS export'*) echo "hint: this file system (overlay, FUSE ...) cannot be exported: use another directory" >&2 ;;
-  *'Failed to resolve'*) echo "hint: the server must be able to resolve its clients' names: use addresses" >&2 ;;
-  *'Failed to stat'*) echo "hint: make the directory first" >&2 ;;
-esac
-if [ "$bad" ]; then exit 1; fi
-case $code in
-  0) ;;
-  1) [ "$said" ] || { echo "exportfs -r failed without a word" >&2; exit 1; } ;;
-  *) echo "exportfs -r ended with code $code" >&2; exit "$code" ;;
-esac"#,
-            [format!(" {} ", self.path), format!(" {}:", self.path), format!("{file}:")]
-                .into_iter()
-                .chain(unresolved)
-                .collect::<Vec<String>>()
-        );
-        Action::new("make it live with exportfs -r", script).timeout(std::time::Duration::from_secs(90))
+        let clients: Vec<String> = self.entries.iter().map(|e| e.client.clone()).collect();
+        let program = ReloadExports { path: &self.path, file: &self.file(), clients: &clients };
+        Action::new("make it live with exportfs -r", program.script())
+            .timeout(std::time::Duration::from_secs(90))
     }
 }
 

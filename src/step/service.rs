@@ -6,10 +6,9 @@ use super::family::systemd::{self, Boot, UnitFiles, UnitState, unit_name};
 use super::{Action, Change, Context, Invalid, Role, Step, Validate, Value, Verdict};
 use crate::model::{Kind, Resource, State};
 use crate::probe::{CheckError, Probe, Readings};
-use crate::sh;
 
 /// What runs on hosts for this kind.
-pub(super) const PROGRAMS: crate::program::Programs = &[];
+pub(super) const PROGRAMS: crate::program::Programs = &[systemd::PROGRAMS];
 
 /// A systemd unit.
 #[derive(Debug, Clone, Deserialize)]
@@ -262,7 +261,7 @@ impl Service {
         let before = if now.load == "fresh" { Value::Unknown } else { now.activity().into() };
         change = change
             .field("state", before, done)
-            .action(Action::new(format!("{word} {id}"), systemd::act(verb, id, files)));
+            .action(Action::new(format!("{word} {id}"), systemd::start(verb, id, files)));
         change.always = true;
         Ok(self.told(now, change, &verbs))
     }
@@ -278,7 +277,7 @@ impl Service {
             units.extend(now.triggers.iter().filter(|t| t.active && t.on_demand()).map(|t| t.id.clone()));
             change = change
                 .field("running", now.activity(), "inactive")
-                .action(Action::new(format!("stop {id}"), sh!("systemctl stop -- {}", units)));
+                .action(Action::new(format!("stop {id}"), systemd::stop(&units)));
             verbs.push("stop");
             for timer in now.triggers.iter().filter(|t| t.active && !t.on_demand()) {
                 change = change.note(format!("{} will start it again at its time", timer.id));
@@ -291,7 +290,7 @@ impl Service {
             let after = if now.runs_to_its_end { "has run to its end" } else { "active" };
             change = change
                 .field("running", before, after)
-                .action(Action::new(format!("{verb} {id}"), systemd::act(verb, id, files)));
+                .action(Action::new(format!("{verb} {id}"), systemd::start(verb, id, files)));
             verbs.push(verb);
         }
         Ok(self.told(now, change, &verbs))
@@ -313,11 +312,10 @@ impl Service {
             (_, Boot::Others(_)) if !now.passes_on() => return Err(self.not_to_be_switched(now, wanted)),
             _ => {}
         }
-        let runtime = now.boot() == Boot::Runtime;
-        let (verb, after, script) = match (wanted, runtime) {
-            (true, _) => ("enable", "enabled", sh!("systemctl enable -- {}", id)),
-            (false, true) => ("disable", "disabled", sh!("systemctl disable --runtime -- {}", id)),
-            (false, false) => ("disable", "disabled", sh!("systemctl disable -- {}", id)),
+        let (verb, after, script) = if wanted {
+            ("enable", "enabled", systemd::enable(id))
+        } else {
+            ("disable", "disabled", systemd::disable(id, now.boot() == Boot::Runtime))
         };
         let before = if now.load == "fresh" { Value::Unknown } else { now.file.clone().into() };
         *change = std::mem::take(change)

@@ -86,7 +86,10 @@ fn a_unit_is_found_by_what_would_be_its_alias_and_with_what_triggers_it() {
         let error = ask(&host, systemctl, "service = \"dm\"").unwrap_err();
         assert!(format!("{error:?}").contains("gdm.service, sddm.service"), "{error:?}");
         let change = drift(ask(&host, systemctl, "service = { name = \"cups\", running = false }"));
-        assert!(change.actions[0].script.to_string().ends_with("-- cups.service cups.path"), "{change:?}");
+        assert!(
+            change.actions[0].script.to_string().ends_with("units='cups.service cups.path'"),
+            "{change:?}"
+        );
     });
 }
 

@@ -5,13 +5,32 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
-use std::net::IpAddr;
 
 use super::rich_rule;
 use crate::model::{Kind, Resource};
 use crate::probe::{Answer, CheckError, Probe, Readings};
-use crate::sh;
+use crate::program;
+use crate::program::{Handle, Library};
 use crate::shell::Script;
+
+/// Finds a zone by an address; see there.
+static ZONE: Library = Library::new("firewalld/zone.sh", include_str!("firewalld/zone.sh"), &[]);
+
+program! {
+    /// Asks what a zone lets in.
+    AskZone in "firewalld/ask_zone.sh" uses [ZONE] {
+        zone: Word, address: Word, rules: List, absent: Flag, offline: Flag
+    }
+}
+program! {
+    /// Changes what a zone lets in.
+    ChangeZone in "firewalld/change_zone.sh" uses [ZONE] {
+        side: Word, zone: Word, address: Word, options: List, cuts: List
+    }
+}
+
+/// What asks about zones, and changes them.
+pub const PROGRAMS: &[Handle] = &[AskZone::program, ChangeZone::program];
 
 /// Something that a zone can let in.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -36,6 +55,17 @@ pub enum Place<'a> {
     Address(&'a str),
     /// The default zone.
     Default,
+}
+
+impl<'a> Place<'a> {
+    /// Its name, and the address that stands for it; one of them is empty, and for the default zone both are.
+    fn names(&self) -> (&'a str, &'a str) {
+        match *self {
+            Self::Zone(zone) => (zone, ""),
+            Self::Address(address) => ("", address),
+            Self::Default => ("", ""),
+        }
+    }
 }
 
 /// One of firewalld's two configurations, and the tool to change it.
@@ -312,31 +342,6 @@ pub fn comes_open(item: &Item) -> bool {
     matches!(item, Item::Service(name) if name == "ssh" || name == "dhcpv6-client")
 }
 
-/// Sets `$hw_z` to the zone, empty for the default one. `$hw_t` is the tool to ask.
-fn zone(place: &Place<'_>) -> Script {
-    let address = match place {
-        Place::Zone(zone) => return sh!("hw_z={}\n", zone),
-        Place::Default => return Script::new().raw("hw_z=\n"),
-        Place::Address(address) => address,
-    };
-    let look_up = if address.parse::<IpAddr>().is_ok() {
-        sh!("hw_a={}", address)
-    } else {
-        sh!(r#"hw_a=$(timeout 5 getent ahosts {} | { read -r a b; echo "$a"; })"#, address)
-    };
-    // Its own name leads to the loopback interface on some hosts, and that says nothing.
-    sh!(
-        r#"{}
-hw_i=; hw_z=
-if [ -n "$hw_a" ] && command -v ip >/dev/null; then
-  hw_i=$(ip -o addr show to "$hw_a" | { read -r n i b; echo "${i%%@*}"; })
-fi
-case $hw_i in ''|lo) ;; *) hw_z=$(timeout 60 "$hw_t" --get-zone-of-interface="$hw_i" 2>/dev/null) || hw_z= ;; esac
-"#,
-        look_up
-    )
-}
-
 /// Rich rules, about which firewalld is asked where it does not list them word by word.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Rules<'a> {
@@ -348,104 +353,14 @@ pub struct Rules<'a> {
     pub offline: bool,
 }
 
-impl Rules<'_> {
-    /// Defines `hw_query TOOL [--permanent]`: asks about the rules that the listing in `$hw_o` does not show, and prints
-    /// `?yes`, `?no` or `?` and an error, a tab, and the rule.
-    ///
-    /// With several rules `firewall-cmd` answers `'RULE': yes`, in one call, but in some releases it answers wrongly
-    /// behind a rule that it does not take: then each is asked by itself.
-    fn query(&self) -> Script {
-        if self.rules.is_empty() {
-            return Script::new();
-        }
-        let mut wanted = Script::new();
-        for rule in self.rules {
-            let ask = sh!("set -- \"$@\" {}", format!("--query-rich-rule={rule}"));
-            wanted = wanted.script(&match rich_rule::canonical(rule) {
-                Some(listed) => {
-                    sh!("  case \"$hw_l\" in *{}*) ;; *) {} ;; esac\n", format!("\n\t{listed}\n"), ask)
-                }
-                None => sh!("  {}\n", ask),
-            });
-        }
-        let none = if self.absent {
-            Script::new().raw("  case $hw_l in *'\n\trule '*) ;; *) return 0 ;; esac\n")
-        } else {
-            Script::new()
-        };
-        sh!(
-            r#"hw_query() {
-  hw_b=$1; hw_p=${2-}
-  hw_l="$hw_o
-"
-  set --
-{}{}  hw_a=
-  if [ $# -gt 1 ] && [ "$hw_b" = firewall-cmd ]; then
-    hw_a=$(timeout 60 firewall-cmd $hw_p ${hw_z:+--zone="$hw_z"} "$@" 2>&1)
-    case $hw_a in *Warning:*|*Error:*) hw_a= ;; esac
-  fi
-  for hw_q do
-    case $hw_a in
-      *"'${hw_q#*=}': yes"*) hw_y=yes ;;
-      *"'${hw_q#*=}': no"*) hw_y=no ;;
-      *) hw_y=$(timeout 60 "$hw_b" $hw_p ${hw_z:+--zone="$hw_z"} "$hw_q" 2>&1); hw_c=$?
-        case $hw_c$hw_y in 0*) hw_y=yes ;; 1*no) hw_y=no ;; esac ;;
-    esac
-    set -f; set -- $hw_y; set +f
-    printf '?%s\t%s\n' "$*" "${hw_q#*=}"
-  done
-}
-"#,
-            wanted,
-            none
-        )
-    }
-}
-
-/// Asks for a zone: at most three calls of `firewall-cmd`, two where the zone is named, and two more where `rules` are not
-/// listed word by word.
-///
-/// The answer is `absent` or `absent debian`; or `runtime CODE`, the listing, `permanent CODE`, the listing, each followed by
-/// what is said of rules ([`Rules`]), and a line `services` with all known names, which are the names of files
-/// (firewalld.service(5)). Where firewalld does not run `firewall-cmd` ends with 252 (firewall-cmd(1)), and the files
-/// are asked.
+/// Asks for a zone.
 pub fn probe(place: &Place<'_>, rules: Rules<'_>) -> Probe {
-    let call = |call: &'static str| Script::new().raw(if rules.rules.is_empty() { ":" } else { call });
-    Probe::new(sh!(
-        r#"if ! command -v firewall-cmd >/dev/null; then
-  if command -v apt-get >/dev/null; then echo absent debian; else echo absent; fi
-  exit 0
-fi
-hw_t=firewall-cmd
-{}{}hw_o=$(timeout 60 firewall-cmd ${hw_z:+--zone="$hw_z"} --list-all); hw_c=$?
-printf 'runtime %s\n%s\n' "$hw_c" "$hw_o"
-case $hw_c in
-  0) while read -r hw_z hw_r && [ -z "$hw_z" ]; do :; done <<HW_END
-$hw_o
-HW_END
-    {}
-    hw_o=$(timeout 60 firewall-cmd --permanent --zone="$hw_z" --list-all); hw_c=$?
-    printf 'permanent %s\n%s\n' "$hw_c" "$hw_o"
-    [ "$hw_c" != 0 ] || {} ;;
-  252)
-    hw_t=firewall-offline-cmd
-    {}hw_o=$(timeout 60 firewall-offline-cmd ${hw_z:+--zone="$hw_z"} --list-all); hw_c=$?
-    printf 'permanent %s\n%s\n' "$hw_c" "$hw_o"
-    [ "$hw_c" != 0 ] || {} ;;
-  *) exit 0 ;;
-esac
-printf services
-for hw_f in /usr/lib/firewalld/services/*.xml /etc/firewalld/services/*.xml; do
-  hw_f=${hw_f##*/}; printf ' %s' "${hw_f%.xml}"
-done
-echo"#,
-        rules.query(),
-        zone(place),
-        call("hw_query firewall-cmd"),
-        call("hw_query firewall-cmd --permanent"),
-        zone(place),
-        if rules.offline { call("hw_query firewall-offline-cmd") } else { Script::new().raw(":") }
-    ))
+    let (zone, address) = place.names();
+    let listed = |rule: &&str| [(*rule).to_owned(), rich_rule::canonical(rule).unwrap_or_default()];
+    let all: Vec<String> = rules.rules.iter().flat_map(listed).collect();
+    let any = !all.is_empty();
+    let (absent, offline) = (any && rules.absent, any && rules.offline);
+    Probe::new(AskZone { zone, address, rules: &all, absent, offline }.script())
 }
 
 /// Reads the answer to [`probe`].
@@ -590,23 +505,20 @@ fn refusal(code: i32, place: &Place<'_>, answer: &Answer) -> Option<CheckError> 
     Some(CheckError::refused(message, hint.to_owned()))
 }
 
-/// Lets `items` in, or no more. One call for each kind of item, for `firewall-cmd` does not take several kinds at
-/// once; and it ends with 0 when any item of a call went well, so what it says is looked through.
+/// Lets `items` in, or no more.
 ///
-/// What goes is named as `now` lists it, for `firewall-cmd` removes only that. A part of a listed range is taken out of it
-/// by newer releases; older ones say that it is not there, and the range goes, and what stays of it comes back.
+/// What goes is named as `now` lists it, for `firewall-cmd` removes only that; of a listed range the part that goes is cut
+/// out.
 pub fn act(place: &Place<'_>, items: &[Item], add: bool, side: Side, now: Option<&Opened>) -> Script {
-    let tool = if side == Side::Offline { "firewall-offline-cmd" } else { "firewall-cmd" };
-    let mut whole: Vec<Item> = Vec::new();
-    let mut cut = Script::new();
+    let (mut options, mut cuts) = (Vec::new(), Vec::new());
     for item in items {
         let listed: Vec<&Item> = now.filter(|_| !add).into_iter().flat_map(|o| o.parts_of(item)).collect();
         if listed.is_empty() {
-            whole.push(item.clone());
+            options.push(item.to_option(add));
         }
         for there in listed {
             let (Item::Port(a, b, protocol), Item::Port(first, last, _)) = (there, item) else {
-                whole.push(there.clone());
+                options.push(there.to_option(add));
                 continue;
             };
             let mut rest = Vec::new();
@@ -617,44 +529,17 @@ pub fn act(place: &Place<'_>, items: &[Item], add: bool, side: Side, now: Option
                 rest.push(Item::Port(last + 1, *b, protocol.clone()));
             }
             if rest.is_empty() {
-                whole.push(there.clone());
+                options.push(there.to_option(add));
                 continue;
             }
             let middle = Item::Port(*a.max(first), *b.min(last), protocol.clone());
-            cut = cut.script(&sh!(
-                "hw_do {}\ncase $hw_o in *NOT_ENABLED*) hw_do {}; hw_do {} ;; esac\n",
-                middle.to_option(false),
-                there.to_option(false),
-                rest.iter().map(|i| i.to_option(true)).collect::<Vec<_>>()
-            ));
+            cuts.extend([middle.to_option(false), there.to_option(false)]);
+            cuts.extend(rest.iter().map(|i| i.to_option(true)));
         }
     }
-    let mut calls = Script::new();
-    let mut rest = whole.as_slice();
-    while let Some(first) = rest.first() {
-        let n = rest.iter().take_while(|i| i.option() == first.option()).count();
-        let words: Vec<String> = rest[..n].iter().map(|i| i.to_option(add)).collect();
-        calls = calls.script(&sh!("hw_do {}\n", words));
-        rest = &rest[n..];
-    }
-    let permanent = Script::new().raw(if side == Side::Permanent { " --permanent" } else { "" });
-    sh!(
-        r#"hw_t={}
-{}hw_do() {
-  hw_o=$(timeout 120 "$hw_t"{} ${hw_z:+--zone="$hw_z"} "$@" 2>&1) || { hw_c=$?; printf '%s\n' "$hw_o" >&2; exit "$hw_c"; }
-  while read -r hw_l; do
-    case $hw_l in *ALREADY_ENABLED*|*NOT_ENABLED*) ;; *INVALID_*|*MISSING_*|*_FAILED*) printf '%s\n' "$hw_o" >&2; exit 1 ;; esac
-  done <<HW_END
-$hw_o
-HW_END
-}
-{}{}"#,
-        tool,
-        zone(place),
-        permanent,
-        calls,
-        cut
-    )
+    let (zone, address) = place.names();
+    let side = if side == Side::Offline { "offline" } else { side.word() };
+    ChangeZone { side, zone, address, options: &options, cuts: &cuts }.script()
 }
 
 #[cfg(test)]

@@ -11,12 +11,7 @@ pub mod export_options;
 pub mod exports;
 pub mod expression;
 pub mod firewalld;
-pub mod fstab;
 pub mod guards;
-pub mod mount_options;
-mod mount_rules;
-pub mod mounting;
-pub mod mounts;
 pub mod packages;
 pub mod path;
 pub mod put;
@@ -29,3 +24,7 @@ pub mod text;
 /// Runs commands of the host so that a failure names them; see there.
 pub(crate) static RUN: crate::program::Library =
     crate::program::Library::new("run.sh", include_str!("run.sh"), &[]);
+
+/// Paths as the kernel writes them; see there.
+pub(crate) static ESCAPE: crate::program::Library =
+    crate::program::Library::new("escape.sh", include_str!("escape.sh"), &[]);

@@ -37,15 +37,30 @@ pub const ENTRIES_LIMIT: u32 = 200;
 /// How long a network file system has to answer before a step with `allow_remote = true` gives up.
 pub const REMOTE_TIMEOUT: Duration = Duration::from_secs(10);
 
+/// Types of file systems whose server may not answer: the one list of them, which `path/network.sh` has too. So have all
+/// that begin with `fuse.`; and a host looks out for `autofs`, behind which one may come to be.
+const REMOTE: [&str; 10] =
+    ["nfs", "nfs4", "cifs", "smb3", "smbfs", "ceph", "lustre", "afs", "glusterfs", "9p"];
+
+/// Whether a file system of this type has a server, which may not answer.
+pub fn is_remote(fstype: &str) -> bool {
+    REMOTE.contains(&fstype) || fstype.starts_with("fuse.")
+}
+
 /// Finds out where network file systems are mounted; see there.
-pub(super) static NETWORK: Library = Library::new("path/network.sh", include_str!("path/network.sh"), &[]);
+pub(in crate::step) static NETWORK: Library =
+    Library::new("path/network.sh", include_str!("path/network.sh"), &[]);
 
 /// That, once for all probes that follow one another.
-pub(super) static SHARED_NETWORK: Shared = Shared { variable: "hw_net", library: &NETWORK };
+pub(in crate::step) static SHARED_NETWORK: Shared = Shared { variable: "hw_net", library: &NETWORK };
+
+/// Tells what lies on a network file system; see there.
+pub(in crate::step) static FAR: Library =
+    Library::new("path/far.sh", include_str!("path/far.sh"), &[&NETWORK, &super::ESCAPE]);
 
 program! {
     /// Asks what is at a path.
-    AskPath in "path/ask_path.sh" uses [NETWORK, super::put::WAY] {
+    AskPath in "path/ask_path.sh" uses [FAR, super::put::WAY] {
         path: Word, follow: Flag, remote: Number, owner: Word, group: Word, depth: Word, limit: Number, sum: Word,
         size: Number
     }
@@ -639,6 +654,13 @@ mod tests {
         }
         assert_eq!(on("21 1 0:1 / / rw - nfs server:/root rw\n", "/", false), "remote nfs");
         assert_eq!(on("21 1 0:1 / / rw - nfs server:/root rw\n", "/nosuch/x", true), "absent 1");
+    }
+
+    #[test]
+    fn controller_and_hosts_have_one_list_of_remote_file_systems() {
+        let list = format!("/^({}|fuse\\..*|autofs)$/", REMOTE.join("|"));
+        assert!(NETWORK.text.source().contains(&list), "{list}");
+        assert!(is_remote("fuse.sshfs") && !is_remote("fuseblk") && !is_remote("autofs"));
     }
 
     #[test]

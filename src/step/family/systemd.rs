@@ -2,8 +2,48 @@
 
 use crate::model::{Kind, Resource, State};
 use crate::probe::{Answer, CheckError, Probe, Readings};
-use crate::sh;
+use crate::program;
+use crate::program::{Handle, Library};
 use crate::shell::Script;
+use crate::step::Action;
+
+/// Asks the journal; see there.
+static HAS_RUN: Library = Library::new("systemd/has_run.sh", include_str!("systemd/has_run.sh"), &[]);
+
+program! {
+    /// Asks for a unit.
+    AskUnit in "systemd/ask_unit.sh" uses [super::ESCAPE, HAS_RUN] { unit: Word }
+}
+program! {
+    /// Starts, restarts or reloads a unit.
+    StartUnit in "systemd/start_unit.sh" uses [super::RUN, HAS_RUN] { unit: Word, verb: Word, fresh: Flag }
+}
+program! {
+    /// Stops units.
+    StopUnits in "systemd/stop_units.sh" uses [super::RUN] { units: List }
+}
+program! {
+    /// Lets a unit start at boot.
+    EnableUnit in "systemd/enable_unit.sh" uses [super::RUN] { unit: Word }
+}
+program! {
+    /// Lets a unit no longer start at boot.
+    DisableUnit in "systemd/disable_unit.sh" uses [super::RUN] { unit: Word, runtime: Flag }
+}
+program! {
+    /// Makes systemd read its files anew.
+    ReadUnitFiles in "systemd/read_unit_files.sh" uses [super::RUN]
+}
+
+/// What asks about units, and works on them.
+pub const PROGRAMS: &[Handle] = &[
+    AskUnit::program,
+    StartUnit::program,
+    StopUnits::program,
+    EnableUnit::program,
+    DisableUnit::program,
+    ReadUnitFiles::program,
+];
 
 /// What systemd says of a unit.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -98,77 +138,8 @@ pub fn unit_file(unit: &str) -> String {
 }
 
 /// Asks for a unit, what triggers it, and where there is no such unit for those that have it as their alias.
-///
-/// `systemctl show` prints `Key=Value` lines in an order of its own, a blank line between units, leaves out keys that
-/// it does not know, and ends with 0 for a unit that is not there (systemctl(1)). A unit that nobody refers to is
-/// forgotten once it has run to its end, so that only the journal knows (message ids: `SD_MESSAGE_UNIT_STARTED`).
-/// `nfs-server` is active even with no threads at all, so these are read from the kernel (nfsd(7)).
 pub fn probe(unit: &str) -> Probe {
-    let threads = if unit == "nfs-server.service" {
-        sh!("if read -r hw_n </proc/fs/nfsd/threads; then echo \"Threads=$hw_n\"; fi 2>/dev/null\n")
-    } else {
-        Script::new()
-    };
-    let kind = unit.rsplit('.').next().unwrap_or_default();
-    let alias = format!(
-        "^[[:blank:]]*Alias[[:blank:]]*=(.*[[:blank:]])?{}([[:blank:]]|$)",
-        unit.replace('\\', "\\\\").replace('.', "[.]")
-    );
-    Probe::new(sh!(
-        r#"# sd_booted(3)
-[ -d /run/systemd/system ] && command -v systemctl >/dev/null || { cat /proc/1/comm; exit 9; }
-if command -v apt-get >/dev/null; then echo Debian=yes; fi
-{}{}hw_show() {
-  timeout 20 systemctl show -p Id -p Names -p LoadState -p LoadError -p ActiveState -p SubState -p UnitFileState \
-    -p Type -p RemainAfterExit -p Result -p ExecMainExitTimestampMonotonic -p SourcePath -p NeedDaemonReload \
-    -p WantedBy -p RequiredBy -p UpheldBy -p BoundBy -p TriggeredBy -- "$@"
-}
-hw_nl='
-'
-hw_s=$(hw_show {}) || exit
-printf '%s\n' "$hw_s"
-case $hw_s in *Type=oneshot*)
-  case $hw_s in *RemainAfterExit=yes*) ;; *ActiveState=inactive*)
-    case $hw_s in *ExecMainExitTimestampMonotonic=[1-9]*) ;; *)
-      hw_id=${hw_s##*"$hw_nl"Id=}; hw_id=${hw_id#Id=}; hw_id=${hw_id%%"$hw_nl"*}
-      u=$hw_id
-      ! hw_has_run || echo Ran=yes ;;
-    esac ;;
-  esac ;;
-esac
-case $hw_s in *"TriggeredBy="[!"$hw_nl"]*)
-  hw_t=${hw_s##*TriggeredBy=}; hw_t=${hw_t%%"$hw_nl"*}
-  echo; hw_show $hw_t ;;
-esac
-case $hw_s in *LoadState=not-found*)
-  hw_c=
-  for hw_f in $(timeout 10 grep -lsE {} /etc/systemd/system/*.{} /run/systemd/system/*.{} /usr/local/lib/systemd/system/*.{} /usr/lib/systemd/system/*.{} /lib/systemd/system/*.{}); do
-    hw_f=${hw_f##*/}
-    case $hw_f in *@.*) continue ;; esac
-    case " $hw_c " in *" $hw_f "*) ;; *) hw_c="$hw_c $hw_f" ;; esac
-  done
-  if [ "$hw_c" ]; then echo; echo Namesakes=; echo; hw_show $hw_c; fi ;;
-esac"#,
-        threads,
-        has_run_once(),
-        unit,
-        alias,
-        kind,
-        kind,
-        kind,
-        kind,
-        kind
-    ))
-}
-
-/// A function that says whether `$u` was run since boot, to its end and with success, by the journal's last word on a
-/// start of it. Where a condition has kept it from running, that has no invocation (before systemd 232 no entry at all).
-fn has_run_once() -> Script {
-    sh!(r#"hw_has_run() {
-  hw_j=$(timeout 10 journalctl -q -b -n 1 -o export MESSAGE_ID=39f53479d3a045ac8e11786248231fbf "UNIT=$u" 2>/dev/null)
-  case $hw_j in *INVOCATION_ID=[0-9a-f]*) return 0 ;; ""|*INVOCATION_ID=*) return 1 ;; esac
-}
-"#)
+    Probe::new(AskUnit { unit }.script())
 }
 
 /// Reads the answer to [`probe`], or what an earlier step of the plan leaves.
@@ -397,7 +368,7 @@ impl UnitState {
     }
 }
 
-/// What systemd knows of the unit files by the time of an [`act`].
+/// What systemd knows of the unit files by the time of a [`start`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum UnitFiles {
     /// The action before has made it read them. `systemctl enable` does, also where nothing is left to enable; not for
@@ -407,77 +378,28 @@ pub enum UnitFiles {
     Unknown,
 }
 
-/// Makes systemd read its files if they have changed.
-///
-/// `NeedDaemonReload` says so of a file that systemd has read, but not of a drop-in in a folder that is new: it has
-/// a list of the folders of its own (systemd 252, `unit_find_dropin_paths`). So the drop-ins on the disk are looked
-/// up in `DropInPaths`: the first of a name wins (systemd.unit(5)); an empty one, or a link to /dev/null, counts for
-/// none.
-const RELOAD: &str = r#"hw_now=$(systemctl show -p NeedDaemonReload -p Names -p DropInPaths -- "$u")
-hw_of() { case $hw_now in *"$1="*) hw_v=${hw_now##*"$1="}; echo "${hw_v%%
-*}" ;; esac; }
-hw_stale() {
-  case $hw_now in *NeedDaemonReload=yes*) return 0 ;; esac
-  hw_read=" $(hw_of DropInPaths) " hw_seen=' '
-  for hw_d in /etc/systemd/system /run/systemd/system /usr/local/lib/systemd/system /usr/lib/systemd/system; do
-    for hw_n in $(hw_of Names) "${u%%@*}@.${u##*.}"; do
-      for hw_f in "$hw_d/$hw_n.d"/*.conf; do
-        [ -e "$hw_f" ] || continue
-        case $hw_seen in *" ${hw_f##*/} "*) continue ;; esac
-        hw_seen="$hw_seen${hw_f##*/} "
-        [ -s "$hw_f" ] || continue
-        case $hw_read in *" $hw_f "*) ;; *) return 0 ;; esac
-      done
-    done
-  done
-  return 1
-}
-if hw_stale; then systemctl daemon-reload; fi
-"#;
-
 /// Starts, restarts or reloads a unit and watches whether it stays up; where it does not, the end of its journal is
 /// on standard error.
-pub fn act(verb: &'static str, unit: &str, files: UnitFiles) -> Script {
-    let start = match verb {
-        "restart" => sh!("systemctl restart -- \"$u\""),
-        "reload-or-restart" => sh!("systemctl reload-or-restart -- \"$u\""),
-        _ => sh!("systemctl start -- \"$u\""),
-    };
-    let reload = Script::new().raw(match files {
-        UnitFiles::Fresh => "",
-        UnitFiles::Unknown => RELOAD,
-    });
-    sh!(
-        r#"u={}
-hw_say() { echo "$u: $1" >&2; journalctl -u "$u" -n 20 --no-pager -o cat >&2; exit 1; }
-{}{}{} || hw_say "did not start"
-n=0
-while :; do
-  hw_now=$(systemctl show -p Type -p ActiveState -p SubState -p ConditionResult -p ConditionTimestampMonotonic -p TriggeredBy -- "$u")
-  case $hw_now in
-  *ActiveState=failed*) hw_say "failed right after its start" ;;
-  *SubState=auto-restart*) hw_say "ended right after its start, and systemd starts it again and again" ;;
-  *ActiveState=inactive*)
-    # One that nobody refers to is forgotten at its end, with all that was known of it.
-    case $hw_now in
-    *Type=oneshot*ConditionTimestampMonotonic=0*)
-      hw_has_run || hw_say "was not run: does a condition of its unit not hold?" ;;
-    *ConditionTimestampMonotonic=[1-9]*) case $hw_now in *ConditionResult=no*) hw_say "was not started: a condition of its unit does not hold" ;; esac ;;
-    esac
-    case $hw_now in
-    *Type=oneshot*|*TriggeredBy=*.socket*|*TriggeredBy=*.path*) ;;
-    *Type=*) hw_say "does not run any more right after its start; what is meant to end has Type=oneshot, and what a timer starts is kept by its timer" ;;
-    esac ;;
-  esac
-  # A unit that tells when it is ready has said so by now; another one may still fall over.
-  case $hw_now in *Type=simple*|*Type=exec*|*Type=idle*) ;; *) break ;; esac
-  n=$((n + 1))
-  [ $n -lt 4 ] || break
-  sleep 0.5
-done"#,
-        unit,
-        has_run_once(),
-        reload,
-        start
-    )
+pub fn start(verb: &'static str, unit: &str, files: UnitFiles) -> Script {
+    StartUnit { unit, verb, fresh: files == UnitFiles::Fresh }.script()
+}
+
+/// Stops units.
+pub fn stop(units: &[String]) -> Script {
+    StopUnits { units }.script()
+}
+
+/// Lets a unit start at boot.
+pub fn enable(unit: &str) -> Script {
+    EnableUnit { unit }.script()
+}
+
+/// Lets a unit no longer start at boot, or where it was to start until the next boot alone, not that either.
+pub fn disable(unit: &str, runtime: bool) -> Script {
+    DisableUnit { unit, runtime }.script()
+}
+
+/// Makes systemd, where it runs, read the files of units anew, and those that it makes units from.
+pub fn read_unit_files() -> Action {
+    Action::new("make systemd read its files", ReadUnitFiles.script())
 }

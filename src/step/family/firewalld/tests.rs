@@ -138,14 +138,19 @@ fn what_goes_is_named_as_it_is_listed() {
     let now = open(&["8000-8010/tcp", "9000/tcp"]);
     let script = |port: &str| {
         let items = [Item::port(port).unwrap()];
-        let text = act(&Place::Zone("public"), &items, false, Side::Permanent, Some(&now)).to_string();
-        text.rsplit_once("}\n").unwrap().1.to_owned()
+        act(&Place::Zone("public"), &items, false, Side::Permanent, Some(&now)).to_string()
     };
-    assert_eq!(script("8000-9000/tcp"), "hw_do --remove-port=8000-8010/tcp --remove-port=9000/tcp\n");
+    let start = "change_zone.sh side=permanent zone=public";
+    assert_eq!(
+        script("8000-9000/tcp"),
+        format!("{start} options='--remove-port=8000-8010/tcp --remove-port=9000/tcp'")
+    );
     assert_eq!(
         script("8005/tcp"),
-        "hw_do --remove-port=8005/tcp\ncase $hw_o in *NOT_ENABLED*) hw_do --remove-port=8000-8010/tcp; \
-         hw_do --add-port=8000-8004/tcp --add-port=8006-8010/tcp ;; esac\n"
+        format!(
+            "{start} cuts='--remove-port=8005/tcp --remove-port=8000-8010/tcp --add-port=8000-8004/tcp \
+             --add-port=8006-8010/tcp'"
+        )
     );
 }
 

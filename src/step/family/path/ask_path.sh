@@ -20,7 +20,8 @@
 #   `absent N`, `blocked N` and `denied N` (N folders above are missing), `dangling`, `remote FSTYPE`, `dead FSTYPE`,
 #   `led WHO|LINK`, `loop`, `moved`.
 # Exit codes: 0; another one if the path could not be read.
-# Relies on: stat, sha256sum, dd, readlink (coreutils), getent, awk; way.sh, network.sh.
+# Relies on: stat, sha256sum, dd, readlink (coreutils), getent, awk; way.sh, network.sh,
+#   escape.sh, far.sh.
 
 hw_no() {
   case $1 in
@@ -31,28 +32,8 @@ hw_no() {
   exit 0
 }
 
-# Replaces $1 by $2 in hw_q.
-hw_escape() {
-  hw_y=$hw_q; hw_q=''
-  while :; do
-    case $hw_y in
-      *"$1"*) hw_q=$hw_q${hw_y%%"$1"*}$2; hw_y=${hw_y#*"$1"} ;;
-      *) hw_q=$hw_q$hw_y; return ;;
-    esac
-  done
-}
-
-# shellcheck disable=SC1003 # a backslash, and how mountinfo writes it
 hw_guard() {
-  [ -n "$hw_net" ] || return 0
-  hw_q=$1; hw_escape '\' '\134'; hw_escape ' ' '\040'; hw_escape '	' '\011'; hw_escape "$hw_nl" '\012'
-  hw_fs=''; hw_k=0; set -f; IFS=$hw_nl
-  for hw_m in $hw_net; do
-    hw_mp=${hw_m#* }; hw_mp=${hw_mp%/}
-    case ${hw_q%/}/ in "$hw_mp"/*) [ "${#hw_mp}" -lt "$hw_k" ] || { hw_k=${#hw_mp}; hw_fs=${hw_m%% *}; } ;; esac
-  done
-  set +f; unset IFS
-  case $hw_fs in ''|-) return 0 ;; esac
+  hw_far "$1" || return 0
   [ -n "$remote" ] || hw_no remote
   [ "$hw_fs $hw_k" != "${hw_up-}" ] || return 0
   timeout -s KILL "$remote" stat -- "$1" >/dev/null 2>&1 || { hw_rc=$?; [ "$hw_rc" -lt 124 ] || hw_no dead; }

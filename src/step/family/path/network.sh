@@ -4,7 +4,7 @@
 [ "${hw_net+x}" ] || hw_net=$(awk '{
   for (i = 7; i < NF && $i != "-"; i++);
   fs = $(i + 1); at[NR] = $5; type[NR] = "-"
-  if (fs ~ /^(nfs|nfs4|cifs|smb3|smbfs|ceph|lustre|afs|glusterfs|fuse\..*|9p|autofs)$/) {
+  if (fs ~ /^(nfs|nfs4|cifs|smb3|smbfs|ceph|lustre|afs|glusterfs|9p|fuse\..*|autofs)$/) {
     type[NR] = fs; net[++count] = $5 == "/" ? "/" : $5 "/"
   }
 } END {

@@ -12,14 +12,4 @@
 # Exit codes: 0; 1 with what went wrong on standard error.
 # Relies on: GNU coreutils; way.sh, put.sh.
 
-umask 077
-if hw_way "$path" "$follow"; then
-  hw_l=$hw_n
-  if [ -e "./$hw_n" ] || [ -L "./$hw_n" ]; then hw_change directory; exit; fi
-else
-  hw_l=$hw_n/$hw_todo
-  if [ -n "$hw_via" ] || [ -e "./$hw_n" ] || [ -L "./$hw_n" ]; then hw_lost; fi
-fi
-hw_n=$hw_l
-hw_look
-hw_folders "$hw_n" ''
+hw_directory

@@ -150,6 +150,21 @@ hw_folders() {
   trap - EXIT
 }
 
+# Makes the path a directory with all above it that are missing, or gives the one that is there what is wanted.
+hw_directory() {
+  umask 077
+  if hw_way "$path" "$follow"; then
+    hw_l=$hw_n
+    if [ -e "./$hw_n" ] || [ -L "./$hw_n" ]; then hw_change directory; return; fi
+  else
+    hw_l=$hw_n/$hw_todo
+    if [ -n "$hw_via" ] || [ -e "./$hw_n" ] || [ -L "./$hw_n" ]; then hw_lost; fi
+  fi
+  hw_n=$hw_l
+  hw_look
+  hw_folders "$hw_n" ''
+}
+
 # Gives what is at the path, a `file` or a `directory`, its owner and mode; after hw_way.
 hw_change() {
   umask 077

@@ -1,7 +1,7 @@
 //! Options on lines of mountinfo, as the kernels of many hosts show them.
 
 use super::*;
-use crate::step::family::mounts::parse_mountinfo;
+use crate::step::mount::mounts::parse_mountinfo;
 
 const NFS4: &str = r"218 29 0:52 / /mnt/a rw,noatime shared:114 master:3 - nfs4 192.168.158.143:/mnt/nfs_file rw,vers=4.2,rsize=262144,wsize=262144,namlen=255,hard,proto=tcp,timeo=600,retrans=2,sec=sys,clientaddr=192.168.158.145,local_lock=none,addr=192.168.158.143";
 const NFS3: &str = r"1 2 0:52 / /mnt/a rw,relatime - nfs 10.0.0.1:/x rw,vers=3,rsize=65536,wsize=65536,namlen=255,acregmin=1800,acregmax=1800,acdirmin=1800,acdirmax=1800,soft,nolock,noacl,proto=udp,port=2050,timeo=11,retrans=3,sec=null,mountaddr=10.0.0.1,mountvers=3,mountport=20048,mountproto=udp,fsc,lookupcache=pos,local_lock=all,addr=10.0.0.1";

@@ -3,29 +3,28 @@
 //! It is handled as bytes: what is not UTF-8 stays as it is, as do comments, blanks and escapes of all lines, also in
 //! the line that is changed.
 
-use super::config_file;
-use super::exports::unescape;
-use super::mount_options::split;
 use super::mounts::escape;
+use super::options::split;
 use crate::model::{FileContent, FileKind, FileState, Kind, Resource, State};
 use crate::probe::CheckError;
-use crate::sh;
+use crate::step::family::exports::unescape;
+use crate::step::family::{config_file, systemd};
 use crate::step::{Action, Change, Value};
 
 /// Where it is.
-pub const FSTAB: &str = "/etc/fstab";
+pub(super) const FSTAB: &str = "/etc/fstab";
 
 /// What a line of fstab(5) says.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct FstabLine {
+pub(super) struct FstabLine {
     /// What is mounted.
-    pub source: String,
+    pub(super) source: String,
     /// Where, without needless slashes.
-    pub point: String,
+    pub(super) point: String,
     /// File system type.
-    pub fstype: String,
+    pub(super) fstype: String,
     /// Options, without `defaults`.
-    pub options: Vec<String>,
+    pub(super) options: Vec<String>,
 }
 
 /// A line in its parts: the bytes before each of the first four fields and the fields themselves, then all that
@@ -83,11 +82,6 @@ fn plain_point(point: &str) -> String {
     format!("/{}", parts.join("/"))
 }
 
-/// Reads a line of fstab; `None` for comments, blank lines and what mount(8) would not read.
-pub fn parse_line(line: &[u8]) -> Option<FstabLine> {
-    Some(parts(line)?.line())
-}
-
 fn options_text(line: &FstabLine) -> String {
     if line.options.is_empty() { "defaults".to_owned() } else { line.options.join(",") }
 }
@@ -105,11 +99,11 @@ fn same_options(one: &[String], other: &[String]) -> bool {
 
 /// Mount points that stand for one path: the path itself, and what leads to it by a link.
 #[derive(Debug)]
-pub struct Point<'a> {
+pub(super) struct Point<'a> {
     /// The path.
-    pub path: &'a str,
+    pub(super) path: &'a str,
     /// Fields of fstab, as they are written there.
-    pub aliases: &'a [String],
+    pub(super) aliases: &'a [String],
 }
 
 impl Point<'_> {
@@ -121,7 +115,7 @@ impl Point<'_> {
 
 /// The text of fstab with `line` as the only one for its mount point, in the place of the first such one;
 /// without any if `line` is `None`. All else stays as it is, and of the line itself what says the same.
-pub fn edit(text: &[u8], point: &Point<'_>, line: Option<&FstabLine>) -> Vec<u8> {
+pub(super) fn edit(text: &[u8], point: &Point<'_>, line: Option<&FstabLine>) -> Vec<u8> {
     let mut out = Vec::with_capacity(text.len() + 80);
     let mut wanted = line;
     for old in text.split_inclusive(|b| *b == b'\n') {
@@ -168,16 +162,16 @@ fn rewritten(old: &Parts<'_>, line: &FstabLine) -> Vec<u8> {
 
 /// The text of `/etc/fstab`.
 #[derive(Debug)]
-pub struct Fstab {
+pub(super) struct Fstab {
     /// The text; empty where there is no file.
-    pub text: Vec<u8>,
+    pub(super) text: Vec<u8>,
     present: bool,
     now: FileState,
 }
 
 impl Fstab {
     /// Takes what was found at the path.
-    pub fn of(now: FileState) -> Result<Self, CheckError> {
+    pub(super) fn of(now: FileState) -> Result<Self, CheckError> {
         let (text, present) = match (&now.kind, &now.content) {
             (FileKind::Absent, _) => (Vec::new(), false),
             (FileKind::File, FileContent::Bytes(bytes)) => (bytes.to_vec(), true),
@@ -194,13 +188,18 @@ impl Fstab {
     }
 
     /// Its lines for a mount point.
-    pub fn lines(&self, point: &Point<'_>) -> Vec<FstabLine> {
+    pub(super) fn lines(&self, point: &Point<'_>) -> Vec<FstabLine> {
         let lines = self.text.split_inclusive(|b| *b == b'\n').filter_map(parts);
         lines.filter(|parts| point.is(parts)).map(|parts| parts.line()).collect()
     }
 
     /// Whether the only line for the mount point says what `line` does.
-    pub fn says(&self, point: &Point<'_>, line: &FstabLine, same_source: impl Fn(&str) -> bool) -> bool {
+    pub(super) fn says(
+        &self,
+        point: &Point<'_>,
+        line: &FstabLine,
+        same_source: impl Fn(&str) -> bool,
+    ) -> bool {
         match self.lines(point).as_slice() {
             [now] => {
                 same_source(&now.source)
@@ -212,8 +211,8 @@ impl Fstab {
         }
     }
 
-    /// Adds the new text to a change, and the action that writes it and tells systemd, which makes its units from it.
-    pub fn replaced(&self, change: Change, text: &[u8]) -> (Change, Action) {
+    /// Adds the new text to a change, and the actions that write it and tell systemd, which makes its units from it.
+    pub(super) fn replaced(&self, change: Change, text: &[u8]) -> (Change, [Action; 2]) {
         let shown = |text: &[u8]| Value::Content(String::from_utf8_lossy(text).into_owned());
         let before = if self.present { shown(&self.text) } else { Value::Absent };
         let mut after = if self.present {
@@ -226,16 +225,17 @@ impl Fstab {
         let change = change
             .field(FSTAB, before, shown(text))
             .expect(Resource::here(Kind::Path, FSTAB), State::File(after));
-        let mut action = config_file::replace(FSTAB, text);
-        action.script =
-            action.script.script(&sh!("\nif [ -d /run/systemd/system ]; then systemctl daemon-reload; fi"));
-        (change, action)
+        (change, [config_file::replace(FSTAB, text), systemd::read_unit_files()])
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn parse_line(line: &[u8]) -> Option<FstabLine> {
+        Some(parts(line)?.line())
+    }
 
     fn point(path: &str) -> Point<'_> {
         Point { path, aliases: &[] }

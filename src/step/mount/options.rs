@@ -1,13 +1,14 @@
 //! Mount options: what of them the kernel shows on a mounted file system, and whether that is what is wanted.
 //!
-//! The rules of each type are in `mount_rules.rs`. What the kernel never shows is never compared, and never
+//! The rules of each type are in `option_rules.rs`. What the kernel never shows is never compared, and never
 //! said to hold: such an option would differ, or be believed, for ever.
 
-use super::mount_rules::{Form, Row, Shows, Unset, rows};
 use super::mounts::Mounted;
+use super::option_rules::{Form, Row, Shows, Unset, rows};
+use crate::step::family::path::is_remote;
 
 /// Takes a list of options apart; a comma between double quotes is part of a value (`context="u:r:t:s0:c1,c2"`).
-pub fn split(text: &str) -> Vec<String> {
+pub(super) fn split(text: &str) -> Vec<String> {
     let mut all = vec![String::new()];
     let mut quoted = false;
     for c in text.chars() {
@@ -21,7 +22,7 @@ pub fn split(text: &str) -> Vec<String> {
 }
 
 /// Whether an option is for fstab's readers alone: mount(8) and systemd take it, the kernel never sees it.
-pub fn is_fstab_only(option: &str) -> bool {
+pub(super) fn is_fstab_only(option: &str) -> bool {
     option.starts_with("x-")
         || option.starts_with("X-")
         || option.starts_with("comment=")
@@ -39,7 +40,7 @@ fn implied(option: &str) -> Option<&'static [&'static str]> {
 }
 
 /// The options as mount(8) is to get them: without those for fstab alone, and with what `user` stands for.
-pub fn for_mount(options: &[String]) -> Vec<String> {
+pub(super) fn for_mount(options: &[String]) -> Vec<String> {
     let mut all = Vec::new();
     for option in options.iter().filter(|o| !is_fstab_only(o)) {
         match implied(option) {
@@ -51,7 +52,7 @@ pub fn for_mount(options: &[String]) -> Vec<String> {
 }
 
 /// The options that a mount of this type will not show.
-pub fn never_shown(fstype: &str, bind: bool, wanted: &[String]) -> Vec<String> {
+pub(super) fn never_shown(fstype: &str, bind: bool, wanted: &[String]) -> Vec<String> {
     let version_3 = wanted.iter().any(|o| nfs_version(o) == Some("3"));
     let fstype = if fstype == "nfs" && !version_3 { "nfs4" } else { fstype };
     let top = Mounted { fstype: fstype.to_owned(), ..Mounted::default() };
@@ -60,7 +61,7 @@ pub fn never_shown(fstype: &str, bind: bool, wanted: &[String]) -> Vec<String> {
 }
 
 /// Takes from the options those that a mount itself has as flags.
-pub fn take_flags(options: &mut Vec<String>) -> Vec<String> {
+pub(super) fn take_flags(options: &mut Vec<String>) -> Vec<String> {
     let is_flag = |option: &String| {
         vfs(option).is_some_and(|claims| {
             claims.iter().any(|c| matches!(c.expects, Expects::Flag(..) | Expects::Readonly(_)))
@@ -73,7 +74,7 @@ pub fn take_flags(options: &mut Vec<String>) -> Vec<String> {
 
 /// The flags of a mount that has those of `now` once `wanted` is added: all of them, for a remount takes away what it is
 /// not given.
-pub fn new_flags(now: &[String], wanted: &[String]) -> Vec<String> {
+pub(super) fn new_flags(now: &[String], wanted: &[String]) -> Vec<String> {
     let claims: Vec<(String, String)> = wanted
         .iter()
         .filter_map(|o| Some((o, vfs(o)?)))
@@ -88,25 +89,25 @@ pub fn new_flags(now: &[String], wanted: &[String]) -> Vec<String> {
 }
 
 /// The version of NFS that an option asks for, in any of the ways in which nfs(5) lets one write it.
-pub fn nfs_version(option: &str) -> Option<&str> {
+pub(super) fn nfs_version(option: &str) -> Option<&str> {
     let short = || option.strip_prefix('v').filter(|v| v.starts_with(|c: char| c.is_ascii_digit()));
     option.strip_prefix("vers=").or_else(|| option.strip_prefix("nfsvers=")).or_else(short)
 }
 
 /// What is known of a mounted file system beside its line of mountinfo.
 #[derive(Debug, Default)]
-pub struct Facts {
+pub(super) struct Facts {
     /// All options in force, those of the superblock's own defaults too (`/proc/fs/ext4/DEVICE/options`).
-    pub all: Option<Vec<String>>,
+    pub(super) all: Option<Vec<String>>,
     /// Memory of the host in KiB, of which tmpfs takes shares.
-    pub memory: Option<u64>,
+    pub(super) memory: Option<u64>,
     /// Users and groups that options name, and their numbers: `uid=NAME`, `gid=NAME`.
-    pub accounts: Vec<(String, String)>,
+    pub(super) accounts: Vec<(String, String)>,
 }
 
 /// What can be done about an option that differs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Cure {
+pub(super) enum Cure {
     /// A flag of this one mount: it is set without a word to the file system or its server.
     Flag,
     /// The file system takes it while it is mounted.
@@ -119,7 +120,7 @@ pub enum Cure {
 
 /// How one wanted option compares.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Judged {
+pub(super) enum Judged {
     /// It shows.
     Held,
     /// Something else shows.
@@ -159,7 +160,7 @@ enum Expects {
 }
 
 /// Compares `wanted` with what is mounted, option by option.
-pub fn compare(top: &Mounted, facts: &Facts, bind: bool, wanted: &[String]) -> Vec<(String, Judged)> {
+pub(super) fn compare(top: &Mounted, facts: &Facts, bind: bool, wanted: &[String]) -> Vec<(String, Judged)> {
     let table = Table { top, facts, bind };
     let claims: Vec<Vec<Claim>> = wanted.iter().map(|option| table.claims(option, wanted)).collect();
     let overridden = |n: usize, about: &str| claims[n + 1..].iter().flatten().any(|c| c.about == about);
@@ -318,7 +319,7 @@ impl Table<'_> {
             None => Expects::Perhaps(option.to_owned()),
         };
         let fstype = self.top.fstype.as_str();
-        let anew = super::mounts::is_remote(fstype) || ["xfs", "vfat", "msdos", "exfat"].contains(&fstype);
+        let anew = is_remote(fstype) || ["xfs", "vfat", "msdos", "exfat"].contains(&fstype);
         let cure = if anew { Cure::Anew } else { Cure::Remount };
         Claim { about: base(key).to_owned(), expects, cure }
     }
@@ -574,5 +575,5 @@ fn octal(text: &str) -> Option<u32> {
 }
 
 #[cfg(test)]
-#[path = "mount_options_tests.rs"]
+#[path = "options_tests.rs"]
 mod tests;

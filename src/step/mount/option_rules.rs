@@ -3,7 +3,7 @@
 //! Taken from the functions that print them (`show_options` in the kernel's source, named at each table) and from
 //! those that read them, Linux 3.10 to 6.18; where versions differ, the option only counts where it shows.
 
-use super::mount_options::Cure::{self, Anew, Remount, Shared};
+use super::options::Cure::{self, Anew, Remount, Shared};
 
 /// How an option shows.
 #[derive(Debug)]
