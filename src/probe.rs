@@ -33,7 +33,7 @@ pub struct Together {
     /// What is asked for, item by item (paths of an HTTP API).
     pub items: Vec<String>,
     /// Returns the script that asks for these items. It must not take longer than a single question may.
-    pub ask: fn(&[&str]) -> Script,
+    pub ask: fn(&[String]) -> Script,
     /// How to take the answer apart.
     pub cut: Cut,
 }

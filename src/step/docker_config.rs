@@ -9,7 +9,7 @@ use super::family::docker::versioned::{Content, Family, Versioned, Wanted};
 use super::{Context, Invalid, Validate};
 
 /// What runs on hosts for this kind.
-pub(super) const PROGRAMS: crate::program::Programs = &[];
+pub(super) const PROGRAMS: crate::program::Programs = &[super::family::docker::api::PROGRAMS];
 
 /// A config.
 #[derive(Debug, Clone, Deserialize)]

@@ -22,7 +22,7 @@ use crate::sh;
 use crate::shell::Script;
 
 /// What runs on hosts for this kind.
-pub(super) const PROGRAMS: crate::program::Programs = &[];
+pub(super) const PROGRAMS: crate::program::Programs = &[super::family::docker::api::PROGRAMS];
 
 /// The Docker engine.
 #[derive(Debug, Clone, Deserialize)]

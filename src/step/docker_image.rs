@@ -14,7 +14,7 @@ use crate::probe::{CheckError, Probe, Readings};
 use crate::sh;
 
 /// What runs on hosts for this kind.
-pub(super) const PROGRAMS: crate::program::Programs = &[];
+pub(super) const PROGRAMS: crate::program::Programs = &[super::family::docker::api::PROGRAMS];
 
 /// An image.
 #[derive(Debug, Clone, Deserialize)]

@@ -10,7 +10,7 @@ use super::{Context, Invalid, Validate};
 use crate::model::Secret;
 
 /// What runs on hosts for this kind.
-pub(super) const PROGRAMS: crate::program::Programs = &[];
+pub(super) const PROGRAMS: crate::program::Programs = &[super::family::docker::api::PROGRAMS];
 
 /// A secret.
 #[derive(Debug, Clone, Deserialize)]

@@ -26,7 +26,7 @@ use params::{FileRef, ImagePolicy, Mode, PublishMode, Short};
 use wanted::Names;
 
 /// What runs on hosts for this kind.
-pub(super) const PROGRAMS: crate::program::Programs = &[];
+pub(super) const PROGRAMS: crate::program::Programs = &[super::family::docker::api::PROGRAMS];
 
 /// A task as a manager lists it.
 #[derive(Debug, Clone, Default, Deserialize)]

@@ -19,7 +19,7 @@ use crate::sh;
 use crate::shell::Script;
 
 /// What runs on hosts for this kind.
-pub(super) const PROGRAMS: crate::program::Programs = &[];
+pub(super) const PROGRAMS: crate::program::Programs = &[super::family::docker::api::PROGRAMS];
 
 /// A stack.
 #[derive(Debug, Clone, Deserialize)]

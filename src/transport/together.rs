@@ -52,7 +52,6 @@ pub(super) fn merge(frame: Frame) -> (Frame, Option<Merged>) {
         merged.wanted.push(wanted);
     }
     if let Some(at) = place {
-        let items: Vec<&str> = items.iter().map(String::as_str).collect();
         parts[at].script = ask(&items);
     }
     (Frame { parts, ..frame }, Some(merged))
@@ -116,7 +115,7 @@ mod tests {
     use crate::shell::Script;
 
     /// Items are words, an answer `WORD!`.
-    fn ask(words: &[&str]) -> Script {
+    fn ask(words: &[String]) -> Script {
         sh!("say {}", words.to_vec())
     }
 
@@ -127,9 +126,9 @@ mod tests {
     }
 
     fn words(words: &[&str]) -> Part {
-        let items = words.iter().map(|w| (*w).to_owned()).collect();
-        let together = Together { kind: "words", items, ask, cut };
-        Part { together: Some(together), ..Part::question(ask(words)) }
+        let items: Vec<String> = words.iter().map(|w| (*w).to_owned()).collect();
+        let script = ask(&items);
+        Part { together: Some(Together { kind: "words", items, ask, cut }), ..Part::question(script) }
     }
 
     fn frame(parts: Vec<Part>) -> (Vec<String>, Option<Merged>) {

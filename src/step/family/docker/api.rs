@@ -4,70 +4,37 @@
 //! Paths carry no API version: the daemon then takes its newest. A version written here would lock out either
 //! old engines or new ones (Engine 29 refuses API versions before 1.44).
 
+use httparse::Status;
 use serde::de::DeserializeOwned;
 
 use crate::model::{HostName, Kind, Resource, State};
 use crate::probe::{Answer, CheckError, Probe, Readings, Together};
-use crate::sh;
+use crate::program;
+use crate::program::{Handle, Library};
 use crate::shell::Script;
 use crate::step::{Change, Verdict};
 
+program! {
+    /// Asks the engine for paths.
+    AskEngine in "ask_engine.sh" { paths: List, bounded: Flag }
+}
+
+/// What asks an engine.
+pub const PROGRAMS: &[Handle] = &[AskEngine::program];
+
+/// Speaks to an engine in an action; see there.
+pub static API: Library = Library::new("api.sh", include_str!("api.sh"), &[]);
+
 /// Asks the engine for each of `paths` (`/info`), over one connection.
-///
-/// A connection to the socket of a stopped engine would start it, for systemd listens there (`docker.socket`):
-/// that is looked for first. `curl` is some ten times quicker to start than `docker`, but knows
-/// `--unix-socket` only from 7.40 on (exit code 2 before), which CentOS 7 has not; the hidden
-/// `docker system dial-stdio` of the CLI (18.09 and later) does the same. Its standard input must not end before the
-/// answer has come, or newer engines take the request for cancelled: opening the pipe for reading *and* writing
-/// keeps it open without another process. A manager without a leader answers after up to 20 s.
 pub fn get<P: AsRef<str>>(paths: &[P]) -> Probe {
-    let paths: Vec<&str> = paths.iter().map(AsRef::as_ref).collect();
-    let items = paths.iter().map(|path| (*path).to_owned()).collect();
-    let together = Together { kind: "Docker engine", items, ask: get_bounded, cut };
-    Probe::new(get_script(&paths, "")).together(together)
+    let items: Vec<String> = paths.iter().map(|path| path.as_ref().to_owned()).collect();
+    let script = AskEngine { paths: &items, bounded: false }.script();
+    Probe::new(script).together(Together { kind: "Docker engine", items, ask: get_bounded, cut })
 }
 
 /// The same for many paths, each of which may be slow: all of them take no longer than one.
-fn get_bounded(paths: &[&str]) -> Script {
-    get_script(paths, "timeout -k 2 25 ")
-}
-
-fn get_script(paths: &[&str], bound: &'static str) -> Script {
-    let urls: Vec<_> = paths.iter().map(|path| format!("http://docker{path}")).collect();
-    let (last, first) = paths.split_last().map_or(("/info", &[][..]), |(last, first)| (*last, first));
-    let requests = if first.is_empty() {
-        Script::new()
-    } else {
-        sh!("printf 'GET %s HTTP/1.1\\r\\nHost: docker\\r\\n\\r\\n' {}; ", first.to_vec())
-    };
-    sh!(
-        r#"hw_sock=/var/run/docker.sock hw_pid='' hw_unit=''
-hw_late() { [ "$(systemctl is-active docker.service 2>/dev/null)" != activating ] || printf '\nhw: starting\n'; }
-command -v docker >/dev/null || { echo 'hw: absent'; exit 0; }
-[ ! -r /run/docker.pid ] || read -r hw_pid </run/docker.pid || :
-if [ -z "$hw_pid" ] || [ ! -d "/proc/$hw_pid" ]; then
-  hw_unit=$(systemctl is-active docker.service 2>/dev/null)
-  case $hw_unit in inactive|failed|unknown) echo "hw: stopped $hw_unit"; exit 0 ;; esac
-fi
-if [ -S "$hw_sock" ]; then
-  [ -w "$hw_sock" ] || { echo 'hw: denied'; exit 0; }
-  if command -v curl >/dev/null; then
-    {}curl -q -sS -i --raw -m 20 --noproxy '*' --unix-socket "$hw_sock" {} 2>&1
-    hw_rc=$?
-    case $hw_rc in 28|124) hw_late ;; esac
-    [ "$hw_rc" = 2 ] || exit "$hw_rc"
-  fi
-fi
-{ {}printf 'GET %s HTTP/1.1\r\nHost: docker\r\nConnection: close\r\n\r\n' {}; } |
-  { exec 4<>/proc/self/fd/0; timeout -k 2 20 docker system dial-stdio; }
-hw_rc=$?
-[ "$hw_rc" != 124 ] || hw_late
-exit "$hw_rc""#,
-        Script::new().raw(bound),
-        urls,
-        requests,
-        last
-    )
+fn get_bounded(paths: &[String]) -> Script {
+    AskEngine { paths, bounded: true }.script()
 }
 
 /// The responses that are whole, and what is left: where `curl` failed, from its first error message on. It goes on with
@@ -232,14 +199,13 @@ fn parse(bytes: &[u8]) -> Option<Vec<Response>> {
 
 /// The first response, and what follows it.
 fn next(bytes: &[u8]) -> Option<(Response, &[u8])> {
-    let (head, after) = split_head(bytes)?;
-    let mut lines = head.lines();
-    let status = lines.next()?.strip_prefix("HTTP/1.")?.split(' ').nth(1)?.parse().ok()?;
+    let mut headers = [httparse::EMPTY_HEADER; 64];
+    let mut head = httparse::Response::new(&mut headers);
+    let Ok(Status::Complete(length)) = head.parse(bytes) else { return None };
+    let (status, after) = (head.code?, &bytes[length..]);
     let header = |name: &str| {
-        head.lines().find_map(|line| {
-            let (key, value) = line.split_once(':')?;
-            key.eq_ignore_ascii_case(name).then(|| value.trim())
-        })
+        let header = head.headers.iter().find(|header| header.name.eq_ignore_ascii_case(name))?;
+        std::str::from_utf8(header.value).ok().map(str::trim)
     };
     let (body, after) = if header("transfer-encoding").is_some_and(|v| v.eq_ignore_ascii_case("chunked")) {
         unchunk(after)?
@@ -253,33 +219,22 @@ fn next(bytes: &[u8]) -> Option<(Response, &[u8])> {
     Some((Response { status, body, server }, after))
 }
 
-/// The status line and headers, and what follows the empty line.
-fn split_head(bytes: &[u8]) -> Option<(&str, &[u8])> {
-    let mut at = 0;
-    loop {
-        let end = at + bytes.get(at..)?.iter().position(|&b| b == b'\n')?;
-        if matches!(&bytes[at..end], b"" | b"\r") {
-            return Some((std::str::from_utf8(&bytes[..at]).ok()?, &bytes[end + 1..]));
-        }
-        at = end + 1;
-    }
-}
-
+/// The body that came in chunks, and what follows it.
 fn unchunk(mut rest: &[u8]) -> Option<(Vec<u8>, &[u8])> {
     let mut body = Vec::new();
     loop {
-        let end = rest.iter().position(|&b| b == b'\n')?;
-        let size = std::str::from_utf8(&rest[..end]).ok()?.trim();
-        let size = usize::from_str_radix(size.split(';').next()?, 16).ok()?;
-        rest = &rest[end + 1..];
+        let Ok(Status::Complete((begin, size))) = httparse::parse_chunk_size(rest) else { return None };
+        rest = &rest[begin..];
         if size == 0 {
-            let (_, after) = split_head(rest)?;
-            return Some((body, after));
+            let mut trailers = [httparse::EMPTY_HEADER; 16];
+            let Ok(Status::Complete((end, _))) = httparse::parse_headers(rest, &mut trailers) else {
+                return None;
+            };
+            return Some((body, &rest[end..]));
         }
-        body.extend_from_slice(rest.get(..size)?);
-        rest = rest.get(size..)?;
-        let end = rest.iter().position(|&b| b == b'\n')?;
-        rest = &rest[end + 1..];
+        let (chunk, after) = rest.split_at_checked(usize::try_from(size).ok()?)?;
+        body.extend_from_slice(chunk);
+        rest = after.strip_prefix(b"\r\n")?;
     }
 }
 
@@ -315,69 +270,15 @@ pub fn request(method: &str, path: &str, body: &serde_json::Value) -> String {
 pub const HEALTH_LOG: &str =
     r#"{{with .State.Health}}{{range .Log}}exit code {{.ExitCode}}: {{.Output}}{{"\n"}}{{end}}{{end}}"#;
 
-/// Shell functions for actions.
-///
-/// - `hw_send SECONDS`: sends the HTTP/1.0 request on standard input to the engine; prints the body of a success;
-///   prints the engine's message on standard error and fails otherwise. HTTP/1.0 has no chunked bodies.
-/// - `hw_call SECONDS METHOD PATH [JSON]`: makes the request of it, through `curl` where it can (see [`get`]). The
-///   JSON is a word of the shell's own (`printf` is built in): no process gets it as an argument. It must be ASCII, for
-///   its length is counted in characters.
-/// - `hw_field JSON KEY...`: sets `hw_value` to the text of the first KEY behind the others before it (`Swarm NodeID`);
-///   fails, and leaves it empty, if one is not there. No process is started.
+/// The functions of [`API`], for a script that is no program.
 pub fn functions() -> Script {
-    Script::new().raw(
-        r#"hw_send() {
-  { exec 4<>/proc/self/fd/0; timeout -k 5 "$1" docker system dial-stdio; } | hw_receive
-}
-hw_receive() {
-  hw_cr=$(printf '\r') hw_code=''
-  IFS=' ' read -r hw_http hw_code hw_text || :
-  case $hw_http in
-    HTTP/*) ;;
-    *) echo "the Docker engine did not answer${hw_http:+: $hw_http $hw_code $hw_text}" >&2; return 1 ;;
-  esac
-  while IFS= read -r hw_line && [ -n "${hw_line%"$hw_cr"}" ]; do :; done
-  case $hw_code in
-    2??|304) cat ;;
-    *) hw_text=$(cat)
-       hw_text=${hw_text#'{"message":"'}
-       printf 'Docker engine: %s (status %s)\n' "${hw_text%'"}'}" "$hw_code" >&2
-       return 1 ;;
-  esac
-}
-hw_curl() {
-  hw_method=$2 hw_path=$3
-  set -- -q -g -sS -i -0 -m "$1" --noproxy '*' --unix-socket /var/run/docker.sock
-  [ "$hw_method" = GET ] || set -- "$@" -X "$hw_method" -H 'Content-Type: application/json' --data-binary @-
-  curl "$@" "http://docker$hw_path"
-}
-hw_call() {
-  if [ -S /var/run/docker.sock ] && [ -w /var/run/docker.sock ] && command -v curl >/dev/null; then
-    hw_raw=$(printf '%s' "${4-}" | hw_curl "$1" "$2" "$3" 2>&1)
-    if [ "$?" != 2 ]; then printf '%s\n' "$hw_raw" | hw_receive; return; fi
-  fi
-  printf '%s %s HTTP/1.0\r\nHost: docker\r\nContent-Type: application/json\r\nContent-Length: %s\r\n\r\n%s' \
-    "$2" "$3" "${#4}" "$4" | hw_send "$1"
-}
-hw_field() {
-  hw_value=$1
-  shift
-  for hw_key in "$@"; do
-    case $hw_value in
-      *"\"$hw_key\":"*) hw_value=${hw_value#*"\"$hw_key\":"} ;;
-      *) hw_value=''; return 1 ;;
-    esac
-  done
-  hw_value=${hw_value#'"'}
-  hw_value=${hw_value%%'"'*}
-}
-"#,
-    )
+    Script::new().raw(API.text.lean())
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::sh;
 
     /// Engine 20.10.24, shortened: a chunked answer, then one with a length, pipelined.
     const RAW: &str = "HTTP/1.1 200 OK\r\nServer: Docker/20.10.24 (linux)\r\nTransfer-Encoding: chunked\r\n\r\n\
