@@ -73,14 +73,6 @@ impl FailoverDrill {
         self.deadline + Duration::from_mins(3)
     }
 
-    fn seconds(&self) -> Option<u64> {
-        Some(self.deadline.as_secs())
-    }
-
-    fn port(&self) -> Option<u64> {
-        Some(self.port.into())
-    }
-
     /// Address and name of each host in turn, as programs take them.
     fn hosts(&self) -> Vec<String> {
         self.hosts.iter().flat_map(|(address, name)| [address.clone(), name.to_string()]).collect()
@@ -89,9 +81,9 @@ impl FailoverDrill {
     pub(super) fn stop(&self, found: &Found) -> Action {
         let stage = DrillStop {
             service: &self.service,
-            port: self.port(),
+            port: Some(self.port.into()),
             key: &self.key,
-            seconds: self.seconds(),
+            seconds: Some(self.deadline.as_secs()),
             nodes: &found.addresses,
         };
         let action = Action::new(format!("stop the container of {}", self.service), stage.script())
@@ -110,9 +102,9 @@ impl FailoverDrill {
     pub(super) fn drain(&self, found: &Found) -> Action {
         let stage = DrillDrain {
             service: &self.service,
-            port: self.port(),
+            port: Some(self.port.into()),
             key: &self.key,
-            seconds: self.seconds(),
+            seconds: Some(self.deadline.as_secs()),
             nodes: &found.addresses,
         };
         Action::new(format!("drain the node that runs {}", self.service), stage.script())
@@ -127,9 +119,9 @@ impl FailoverDrill {
         };
         let stage = DrillPower {
             service: &self.service,
-            port: self.port(),
+            port: Some(self.port.into()),
             key: &self.key,
-            seconds: self.seconds(),
+            seconds: Some(self.deadline.as_secs()),
             nodes: &found.addresses,
             hosts: &self.hosts(),
             off,
@@ -146,7 +138,11 @@ impl FailoverDrill {
 
     /// Before the next stage, all nodes are up and the service runs.
     pub(super) fn settle(&self) -> Action {
-        let wait = WaitAllUp { service: &self.service, seconds: self.seconds(), hosts: &self.hosts() };
+        let wait = WaitAllUp {
+            service: &self.service,
+            seconds: Some(self.deadline.as_secs()),
+            hosts: &self.hosts(),
+        };
         Action::new("wait until all nodes are up", wait.script()).timeout(self.bound())
     }
 

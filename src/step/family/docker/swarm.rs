@@ -3,8 +3,8 @@
 //! The fields are those of the engine's API (docs.docker.com, Engine API 1.41). The daemon leaves out what is
 //! empty, so that every field has a default.
 
+mod act;
 mod address;
-mod scripts;
 mod words;
 
 use serde::{Deserialize, Serialize};
@@ -13,8 +13,8 @@ use super::api::{self, Engine};
 use crate::model::{HostName, Kind, Resource, State};
 use crate::probe::{CheckError, Probe, Readings};
 use crate::step::{Action, Borrowed, Context, Invalid, Origin};
+pub use act::{ACTIVE, PROGRAMS, leave, remove, wait_change};
 pub use address::{check_addresses, complete_address, is_ip, with_port, without_port};
-pub use scripts::{ACTIVE, PROGRAMS, leave, remove, wait_change};
 pub use words::{containers_run, follows, no_quorum, or_unknown, peers, quorum_note, stranger};
 
 /// `GET /info`, as far as it matters here.
@@ -405,7 +405,7 @@ pub fn joined_node_id() -> Borrowed {
 /// How an action on a manager knows which node this engine is: `own_id`, or where that is empty, for it is not known yet,
 /// a borrowed value.
 pub fn on_node(action: Action, own_id: &str) -> Action {
-    if own_id.is_empty() { action.borrow(scripts::node_id()) } else { action }
+    if own_id.is_empty() { action.borrow(act::node_id()) } else { action }
 }
 
 impl Node {
