@@ -39,7 +39,11 @@ hw_mend() {
     rm -f -- \"\$1\"" "$hw_log"
 }
 
-hw_switch_off() { eval "$off"; }
+hw_switch_off() {
+  hw_code=$off
+  unset service port key seconds nodes hosts off on
+  eval "$hw_code"
+}
 
 eval "hw_prepare $hw_rest"
 hw_log=$(mktemp) || exit 1

@@ -17,6 +17,8 @@
 # Relies on: mktemp, sha256sum (coreutils), and timeout where `only_if` is given; bounded.sh, surroundings.sh, guarded.sh.
 
 hw_may_run
+# What is told to stop waits for the script, which is told as well: nobody is to take it for finished before.
+trap 'exit 129' HUP; trap 'exit 130' INT; trap 'exit 143' TERM
 (
   hw_sum=$sum hw_words=$interpreter hw_more=$arguments
   hw_enter
