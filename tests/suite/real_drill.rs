@@ -8,7 +8,10 @@ use std::time::{Duration, Instant};
 use hostwright::probe::{Answer, Readings};
 use hostwright::step::{Change, Verdict};
 
-use super::real_files::{Bench, PATH, SHELLS};
+use super::real_files::{Bench, PATH};
+
+/// The shells that hosts have as `sh`.
+const SHELLS: [&str; 3] = ["dash", "bash", "busybox sh"];
 
 /// Answers as Redis does, with the one value that it is given, and once it is `lost` not at all.
 fn redis(lost: std::path::PathBuf) -> u16 {
@@ -88,7 +91,8 @@ fn interrupt(shell: &str, host: &Bench, change: &Change, payload: &str) {
     let script = change.actions[0].script.render();
     let text = format!("trap 'exit 143' TERM\n(\n{script}\n) 3<'{}' 0</dev/null", file.display());
     let mut frame = Command::new("timeout")
-        .args(["-k", "1", "300", shell])
+        .args(["-k", "1", "300"])
+        .args(shell.split(' '))
         .arg(host.write("text", text))
         .env_clear()
         .env("LC_ALL", "C")
