@@ -3,7 +3,16 @@
 use serde::Serialize;
 
 use crate::probe::{Answer, CheckError, Probe};
-use crate::sh;
+use crate::program;
+use crate::program::Handle;
+
+program! {
+    /// Asks for the facts.
+    AskFacts in "facts/ask_facts.sh"
+}
+
+/// What asks for facts.
+pub const PROGRAMS: &[Handle] = &[AskFacts::program];
 
 /// Facts of a host, as templates see them (`facts.os.id`).
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
@@ -68,20 +77,9 @@ pub fn sample() -> serde_json::Value {
     serde_json::to_value(facts).unwrap_or_default()
 }
 
-/// The question: one script of few processes, each line of the answer a `key=value`.
+/// The question.
 pub fn probe() -> Probe {
-    Probe::new(sh!(r#"if [ -r /etc/os-release ]; then . /etc/os-release; fi
-echo "os.id=$ID"; echo "os.version=$VERSION_ID"; echo "os.like=$ID_LIKE"; echo "os.name=$PRETTY_NAME"
-uname -mrn | { read -r n r m; echo "hostname=$n"; echo "kernel=$r"; echo "arch=$m"; }
-if [ -r /etc/machine-id ]; then read -r i </etc/machine-id; echo "machine_id=$i"; fi
-for t in dnf yum apt-get; do if command -v $t >/dev/null; then echo "package_manager=${t%-get}"; break; fi; done
-if [ -d /run/systemd/system ]; then echo systemd=yes; fi
-if command -v getenforce >/dev/null; then echo "selinux=$(getenforce)"; fi
-while read -r k v u; do if [ "$k" = MemTotal: ]; then echo "memory=$v"; break; fi; done </proc/meminfo
-c=0; while read -r k v; do case $k in processor) c=$((c+1)) ;; esac; done </proc/cpuinfo; echo "cpus=$c"
-echo "user=$(id -un)"
-echo "time=$(date +%s)"
-if command -v ip >/dev/null; then ip -o addr show | while read -r n i f a r; do case $f in inet|inet6) echo "address=$i $a" ;; esac; done; fi"#))
+    Probe::new(AskFacts.script())
 }
 
 /// Reads the answer to [`probe`].

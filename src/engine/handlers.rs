@@ -3,19 +3,32 @@
 
 use crate::model::StepId;
 use crate::probe::{Answer, Probe};
-use crate::sh;
+use crate::program;
+use crate::program::{Handle, Library};
 use crate::shell::Script;
 
-/// Where notifications are written down: below `/var/lib` for `root`, in the user's state directory else.
-fn folder() -> Script {
-    sh!(
-        r#"if [ "$(id -u)" = 0 ]; then d=/var/lib/hostwright/pending; else d="${XDG_STATE_HOME:-$HOME/.local/state}/hostwright/pending"; fi"#
-    )
+/// Finds where notifications are; see there.
+static PENDING: Library = Library::new("handlers/pending.sh", include_str!("handlers/pending.sh"), &[]);
+
+program! {
+    /// Asks which handlers are due.
+    AskPending in "handlers/ask_pending.sh" uses [PENDING]
 }
+program! {
+    /// Notes handlers down.
+    NotePending in "handlers/note_pending.sh" uses [PENDING] { handlers: List }
+}
+program! {
+    /// Crosses one out.
+    CrossOut in "handlers/cross_out.sh" uses [PENDING] { handler: Word }
+}
+
+/// What keeps notifications on a host.
+pub const PROGRAMS: &[Handle] = &[AskPending::program, NotePending::program, CrossOut::program];
 
 /// Asks which handlers are pending.
 pub(super) fn probe() -> Probe {
-    Probe::new(sh!("{}\nfor f in \"$d\"/*; do if [ -e \"$f\" ]; then echo \"${f##*/}\"; fi; done", folder()))
+    Probe::new(AskPending.script())
 }
 
 /// Reads the answer to [`probe`]: those that belong to a playbook of the run, by its position.
@@ -33,10 +46,10 @@ pub(super) fn parse(answer: &Answer, plays: &[crate::model::Play]) -> Vec<(usize
 /// Writes down that these handlers of a playbook are due.
 pub(super) fn note(play: &str, handlers: &[StepId]) -> Script {
     let names: Vec<_> = handlers.iter().map(|id| format!("{play}@{id}")).collect();
-    sh!("{}\nmkdir -p -- \"$d\" && cd \"$d\" && for f in {}; do : >\"$f\" || exit 1; done", folder(), names)
+    NotePending { handlers: &names }.script()
 }
 
 /// Crosses a handler out.
 pub(super) fn cross_out(play: &str, handler: &StepId) -> Script {
-    sh!("{}\nrm -f -- \"$d\"/{}", folder(), format!("{play}@{handler}"))
+    CrossOut { handler: &format!("{play}@{handler}") }.script()
 }

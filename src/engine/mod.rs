@@ -32,6 +32,7 @@ use crate::transport::Connector;
 pub use adhoc::{Answers, command, facts};
 pub use cancel::{Cancel, Level, Trigger};
 use events::Events;
+pub use handlers::PROGRAMS;
 use link::Link;
 
 /// Settings of a run, resolved.

@@ -3,13 +3,14 @@
 use serde::Deserialize;
 use serde::de::{Deserializer, Error as _, SeqAccess, Visitor};
 
-use super::family::guards::Guards;
+use super::family::guards::{self, Guards};
 use super::{Change, Context, Invalid, Step, Validate, Verdict};
 use crate::model::value::one_or_many;
 use crate::probe::{CheckError, Probe, Readings};
+use crate::program::Programs;
 
 /// What runs on hosts for this kind.
-pub(super) const PROGRAMS: crate::program::Programs = &[];
+pub(super) const PROGRAMS: Programs = &[guards::PROGRAMS];
 
 /// Conditions.
 #[derive(Debug, Clone, Deserialize)]

@@ -7,16 +7,24 @@ use std::time::Duration;
 use serde::Deserialize;
 use serde::de::{Deserializer, SeqAccess, Visitor};
 
-use super::family::guards::{self, Guards};
-use super::{Change, Context, Invalid, Payload, Role, Step, Validate, Value, Verdict};
+use super::family::guards::{self, Guards, Occasion};
+use super::{Action, Change, Context, Invalid, Payload, Role, Step, Validate, Value, Verdict};
 use crate::model::value::one_or_many;
 use crate::model::{Kind, Resource};
 use crate::probe::{CheckError, Probe, Readings};
-use crate::sh;
-use crate::shell::Script;
+use crate::program;
+use crate::program::Programs;
+use crate::shell::quote;
+
+program! {
+    /// Runs it.
+    RunCommand in "command/run_command.sh" uses [guards::GUARDED] {
+        run: Word, stdin: Flag, environment: List, folder: Word, ok_codes: Word, only_if: Word
+    }
+}
 
 /// What runs on hosts for this kind.
-pub(super) const PROGRAMS: crate::program::Programs = &[];
+pub(super) const PROGRAMS: Programs = &[&[RunCommand::program], guards::PROGRAMS];
 
 /// A command.
 #[derive(Debug, Clone, Deserialize)]
@@ -108,7 +116,7 @@ impl Step for Command {
     }
 
     fn check(&self, readings: &Readings) -> Result<Verdict, CheckError> {
-        self.guards.check(readings, self.change())
+        self.guards.check(readings, self.change(Occasion::Judged))
     }
 
     fn provides(&self) -> Vec<Resource> {
@@ -126,7 +134,7 @@ impl Step for Command {
     }
 
     fn on_notify(&self, _: &Readings) -> Result<Option<Change>, CheckError> {
-        Ok(Some(self.guards.notified(self.change())))
+        Ok(Some(Change { always: true, ..self.change(Occasion::Notified) }))
     }
 
     fn misplaced(&self, _: Role) -> Option<Invalid> {
@@ -146,18 +154,22 @@ impl Command {
         }
     }
 
-    fn change(&self) -> Change {
-        let (shown, code) = match &self.run {
-            Run::Shell(code) => (code.trim().to_owned(), Script::new().user_code(code)),
-            Run::Words(words) => {
-                let code = sh!("{}", words);
-                (code.to_string(), code)
-            }
+    fn change(&self, occasion: Occasion) -> Change {
+        let run = match &self.run {
+            Run::Shell(code) => code.clone(),
+            Run::Words(words) => words.iter().map(|word| quote(word)).collect::<Vec<_>>().join(" "),
         };
-        // A group, so that the redirection is for all of the code.
-        let code = if self.stdin.is_some() { sh!("{ {}\n} <&3\n", code) } else { code };
-        let label = format!("run {}", super::family::guards::brief(&shown));
-        let mut action = self.guards.action(label.clone(), &code, &self.ok_codes).timeout(TIMEOUT);
+        let shown = run.trim().to_owned();
+        let label = format!("run {}", guards::brief(&shown));
+        let program = RunCommand {
+            run: &run,
+            stdin: self.stdin.is_some(),
+            environment: &self.guards.environment(),
+            folder: self.guards.folder(),
+            ok_codes: &guards::ok_codes(&self.ok_codes),
+            only_if: self.guards.only_if_of(occasion),
+        };
+        let mut action = Action::new(label.clone(), program.script()).timeout(TIMEOUT);
         if let Some(text) = &self.stdin {
             action = action.payload(Payload(Arc::from(text.as_bytes())));
         }

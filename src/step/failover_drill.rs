@@ -17,11 +17,12 @@ use super::{Change, Context, Invalid, Step, Validate, Verdict};
 use crate::model::value::{duration, one_or_many};
 use crate::model::{HostName, Kind, Resource};
 use crate::probe::{CheckError, Probe, Readings};
-
-/// What runs on hosts for this kind.
-pub(super) const PROGRAMS: crate::program::Programs = &[];
+use crate::program::Programs;
 
 mod act;
+
+/// What runs on hosts for this kind.
+pub(super) const PROGRAMS: Programs = &[act::PROGRAMS, api::PROGRAMS];
 
 /// A drill.
 #[derive(Debug, Clone, Deserialize)]

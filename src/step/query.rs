@@ -6,9 +6,16 @@ use super::family::guards::{self, GUARD_TIMEOUT};
 use super::{Context, Invalid, Step, Validate, Verdict};
 use crate::model::{Kind, Resource, StepResult};
 use crate::probe::{CheckError, Probe, Readings};
+use crate::program;
+use crate::program::Programs;
+
+program! {
+    /// Asks it.
+    AskCommand in "query/ask_command.sh" uses [guards::BOUNDED] { run: Word }
+}
 
 /// What runs on hosts for this kind.
-pub(super) const PROGRAMS: crate::program::Programs = &[];
+pub(super) const PROGRAMS: Programs = &[&[AskCommand::program]];
 
 /// A command that only looks.
 #[derive(Debug, Clone, Deserialize)]
@@ -26,7 +33,7 @@ impl Validate for Query {
 
 impl Step for Query {
     fn probes(&self) -> Vec<Probe> {
-        vec![Probe::new(guards::bounded(&self.run, "2>&1"))]
+        vec![Probe::new(AskCommand { run: &self.run }.script())]
     }
 
     /// Whatever the command says is the answer, a failure too: whoever asks how things are wants to see it.

@@ -7,10 +7,20 @@ use serde::Deserialize;
 use super::{Action, Change, Context, Invalid, Role, Step, Then, Validate, Value, Verdict};
 use crate::model::value;
 use crate::probe::{CheckError, Probe, Readings};
-use crate::sh;
+use crate::program;
+use crate::program::Programs;
+
+program! {
+    /// Asks whether it is needed.
+    AskReboot in "reboot/ask_reboot.sh"
+}
+program! {
+    /// Restarts the host.
+    RestartHost in "reboot/restart_host.sh"
+}
 
 /// What runs on hosts for this kind.
-pub(super) const PROGRAMS: crate::program::Programs = &[];
+pub(super) const PROGRAMS: Programs = &[&[AskReboot::program, RestartHost::program]];
 
 /// A restart of the host.
 #[derive(Debug, Clone, Deserialize)]
@@ -106,14 +116,7 @@ impl Step for Reboot {
 
 impl Reboot {
     fn change(&self, reason: &str) -> Change {
-        // The answer has to be on its way before the connection goes: a timer of systemd does it two seconds
-        // later and outlives this session; without systemd a process of its own session does.
-        let script = sh!(r#"if [ -d /run/systemd/system ] && command -v systemd-run >/dev/null &&
-  systemd-run --quiet --on-active=2 --timer-property=AccuracySec=100ms systemctl reboot; then exit 0; fi
-command -v setsid >/dev/null || { echo "neither systemd-run nor setsid is there" >&2; exit 1; }
-setsid sh -c 'sleep 2; systemctl reboot || shutdown -r now || reboot' </dev/null >/dev/null 2>&1 3<&- &
-"#);
-        let action = Action::new("restart the host", script).then(Then::Reboot(self.timeout));
+        let action = Action::new("restart the host", RestartHost.script()).then(Then::Reboot(self.timeout));
         let mut change = Change::new("restart the host")
             .field("restart", Value::Absent, reason.to_owned())
             .action(action.timeout(Duration::from_secs(30)));
@@ -122,25 +125,6 @@ setsid sh -c 'sleep 2; systemctl reboot || shutdown -r now || reboot' </dev/null
     }
 }
 
-/// Asks whether a restart is needed.
-///
-/// Debian's packages leave a file (`/var/run/reboot-required`); `needs-restarting -r` of yum-utils exits with 1
-/// when a core library or the kernel was replaced since boot; `grubby --default-kernel` names the kernel that
-/// the next boot takes, and where there is no grubby the newest in `/boot` is taken.
 fn probe() -> Probe {
-    Probe::new(sh!(r#"if [ -e /var/run/reboot-required ]; then
-  hw_p=; [ ! -r /var/run/reboot-required.pkgs ] || hw_p=$(sort -u /var/run/reboot-required.pkgs | tr '\n' ' ')
-  echo "needed packages ask for it${hw_p:+: $hw_p}"
-fi
-hw_run=$(uname -r); hw_next=
-if command -v grubby >/dev/null; then hw_next=$(timeout 20 grubby --default-kernel 2>/dev/null)
-else hw_next=$(ls /boot/vmlinuz-* 2>/dev/null | sort -V | tail -n 1); fi
-hw_next=${hw_next##*/vmlinuz-}
-if [ -n "$hw_next" ] && [ "$hw_next" != "$hw_run" ] && [ -d "/lib/modules/$hw_next" ]; then
-  echo "needed kernel $hw_next is installed, $hw_run is running"
-fi
-if command -v needs-restarting >/dev/null; then
-  timeout 60 needs-restarting -r >/dev/null 2>&1; [ $? != 1 ] || echo "needed needs-restarting: core libraries or services were updated"
-fi
-echo asked"#))
+    Probe::new(AskReboot.script())
 }

@@ -6,16 +6,25 @@ use std::time::Duration;
 
 use serde::Deserialize;
 
-use super::family::guards::{self, Guards};
+use super::family::guards::{self, Guards, Occasion};
 use super::family::put;
-use super::{Change, Context, Invalid, Payload, Role, Step, Validate, Value, Verdict};
+use super::{Action, Change, Context, Invalid, Payload, Role, Step, Validate, Value, Verdict};
 use crate::model::Resource;
 use crate::model::value::one_or_many;
 use crate::probe::{CheckError, Probe, Readings};
-use crate::sh;
+use crate::program;
+use crate::program::Programs;
+use crate::shell::quote;
+
+program! {
+    /// Runs it.
+    RunScript in "script/run_script.sh" uses [guards::GUARDED] {
+        interpreter: List, arguments: List, sum: Word, environment: List, folder: Word, ok_codes: Word, only_if: Word
+    }
+}
 
 /// What runs on hosts for this kind.
-pub(super) const PROGRAMS: crate::program::Programs = &[];
+pub(super) const PROGRAMS: Programs = &[&[RunScript::program], guards::PROGRAMS];
 
 /// A script.
 #[derive(Debug, Clone, Deserialize)]
@@ -95,7 +104,7 @@ impl Step for Script {
     }
 
     fn check(&self, readings: &Readings) -> Result<Verdict, CheckError> {
-        self.guards.check(readings, self.change())
+        self.guards.check(readings, self.change(Occasion::Judged))
     }
 
     fn provides(&self) -> Vec<Resource> {
@@ -111,7 +120,7 @@ impl Step for Script {
     }
 
     fn on_notify(&self, _: &Readings) -> Result<Option<Change>, CheckError> {
-        Ok(Some(self.guards.notified(self.change())))
+        Ok(Some(Change { always: true, ..self.change(Occasion::Notified) }))
     }
 
     fn misplaced(&self, _: Role) -> Option<Invalid> {
@@ -124,34 +133,33 @@ impl Step for Script {
 }
 
 impl Script {
-    fn change(&self) -> Change {
+    fn change(&self, occasion: Occasion) -> Change {
         let bytes = self.bytes.clone().unwrap_or_else(|| Arc::from(&b""[..]));
         let name = self.source.as_ref().or(self.template.as_ref()).map_or_else(
             || guards::brief(self.content.as_deref().unwrap_or_default().trim()),
             |path| path.rsplit('/').next().unwrap_or_default().to_owned(),
         );
-        // It is named to its interpreter, so it may lie where nothing can be executed; a half one is not run.
-        let code = sh!(
-            r#"hw_t=$(umask 077; mktemp) || exit 1
-trap 'rm -f -- "$hw_t"' EXIT
-trap 'exit 129' HUP; trap 'exit 130' INT; trap 'exit 143' TERM
-cat <&3 >"$hw_t" && [ "$(sha256sum <"$hw_t" | cut -c 1-64)" = {} ] || { echo "the script did not arrive whole; is the disk full?" >&2; exit 1; }
-{} "$hw_t" {} 3<&-
-"#,
-            put::sha256(&bytes),
-            self.interpreter,
-            self.args
-        );
+        let program = RunScript {
+            interpreter: &self.interpreter,
+            arguments: &self.args,
+            sum: &put::sha256(&bytes),
+            environment: &self.guards.environment(),
+            folder: self.guards.folder(),
+            ok_codes: &guards::ok_codes(&self.ok_codes),
+            only_if: self.guards.only_if_of(occasion),
+        };
         let label = format!("run the script {name}");
-        let action = self
-            .guards
-            .action(label.clone(), &code, &self.ok_codes)
+        let action = Action::new(label.clone(), program.script())
             .timeout(TIMEOUT)
             .payload(Payload(Arc::clone(&bytes)));
         let mut change =
             Change::new(label).field("script", Value::Absent, put::show_bytes(&bytes)).action(action);
         if !self.args.is_empty() {
-            change = change.field("args", Value::Absent, sh!("{}", self.args).to_string());
+            change = change.field(
+                "args",
+                Value::Absent,
+                self.args.iter().map(|word| quote(word)).collect::<Vec<_>>().join(" "),
+            );
         }
         change.disrupts.clone_from(&self.disrupts);
         change

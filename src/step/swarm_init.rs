@@ -1,5 +1,7 @@
 //! `swarm_init`: the first manager of a swarm, or its end.
 
+use std::time::Duration;
+
 use serde::Deserialize;
 
 use super::family::docker::swarm::{self, Availability, LocalState, NodeState, Own, Role};
@@ -7,11 +9,16 @@ use super::family::docker::{Existence, api, subnet};
 use super::{Action, Change, Context, Invalid, Step, Validate, Value, Verdict};
 use crate::model::{HostName, Kind, Resource, State};
 use crate::probe::{CheckError, Probe, Readings};
-use crate::sh;
-use std::time::Duration;
+use crate::program;
+use crate::program::Programs;
+
+program! {
+    /// Makes the swarm.
+    InitSwarm in "swarm_init/init_swarm.sh" uses [api::API] { request: Word }
+}
 
 /// What runs on hosts for this kind.
-pub(super) const PROGRAMS: crate::program::Programs = &[];
+pub(super) const PROGRAMS: Programs = &[&[InitSwarm::program], swarm::PROGRAMS, api::PROGRAMS];
 
 /// A swarm, on its first manager.
 #[derive(Debug, Clone, Deserialize)]
@@ -176,8 +183,7 @@ impl SwarmInit {
             "Availability": self.availability.word(),
             "Spec": {},
         });
-        // The command line would print the join token; the API answers with the node id alone.
-        let script = sh!("{}hw_call 90 POST /swarm/init {}", api::functions(), body.to_string());
+        let script = InitSwarm { request: &api::ascii(&body) }.script();
         let mut change = Change::new(format!("init a swarm, advertise {address}"))
             .field("swarm", "inactive", "active")
             .field("advertise_addr", Value::Absent, address)
@@ -273,7 +279,7 @@ impl SwarmInit {
         let mut change = Change::new("leave, and so end, the swarm")
             .field("swarm", "active", Value::Absent)
             .note("its services, configs, secrets and overlay networks go with it; volumes stay")
-            .action(Action::new("leave the swarm", swarm::leave_script()).timeout(Duration::from_mins(3)))
+            .action(swarm::leave("leave the swarm"))
             .expect(swarm::swarm(), State::Absent)
             .expect(swarm::node(self.host_name()), State::Absent);
         if info.containers_running > 0 {

@@ -11,10 +11,26 @@ use super::family::docker::swarm::{
 use super::{Action, Borrowed, Change, Context, Invalid, Origin, Step, Validate, Value, Verdict};
 use crate::model::{HostName, Kind, Resource};
 use crate::probe::{CheckError, Probe, Readings};
-use crate::sh;
+use crate::program;
+use crate::program::Programs;
+use crate::shell::Script;
+
+program! {
+    /// Asks for a join token.
+    AskJoinToken in "swarm_join/ask_join_token.sh" { role: Word }
+}
+program! {
+    /// Joins.
+    JoinSwarm in "swarm_join/join_swarm.sh" uses [api::API, swarm::ACTIVE] { request: Word }
+}
+program! {
+    /// Sees the node as ready.
+    WaitNodeReady in "swarm_join/wait_node_ready.sh" { manager: Flag }
+}
 
 /// What runs on hosts for this kind.
-pub(super) const PROGRAMS: crate::program::Programs = &[];
+pub(super) const PROGRAMS: Programs =
+    &[&[AskJoinToken::program, JoinSwarm::program, WaitNodeReady::program], swarm::PROGRAMS, api::PROGRAMS];
 
 /// A member of a swarm.
 #[derive(Debug, Clone, Deserialize)]
@@ -278,8 +294,7 @@ impl SwarmJoin {
         if let Some((was, info)) = leave {
             change.summary = format!("leave (it is {was}), and join the swarm of {at} as {}", role.word());
             change.disrupts = left_behind(info);
-            change =
-                change.action(Action::new("leave", swarm::leave_script()).timeout(Duration::from_mins(3)));
+            change = change.action(swarm::leave("leave"));
         }
         change = change
             .field("swarm", leave.map_or("inactive", |(was, _)| was), format!("active, of {remote}"))
@@ -289,6 +304,7 @@ impl SwarmJoin {
         if self.availability != Availability::Active {
             change = change.field("availability", Value::Absent, self.availability.word());
         }
+        let ready = WaitNodeReady { manager: role == Role::Manager };
         change = self
             .stale(change, nodes)
             .action(
@@ -297,7 +313,7 @@ impl SwarmJoin {
                     .timeout(Duration::from_mins(4)),
             )
             .action(
-                Action::new("see the node ready", ready_script(role))
+                Action::new("see the node ready", ready.script())
                     .on(at.clone())
                     .borrow(swarm::joined_node_id())
                     .timeout(Duration::from_mins(2)),
@@ -353,31 +369,15 @@ impl SwarmJoin {
         change
     }
 
-    /// The call returns when the node has joined, or after 20 s, when the attempt goes on in the background.
-    fn join_script(&self, remote: &str) -> crate::shell::Script {
-        let mut body = serde_json::json!({
+    fn join_script(&self, remote: &str) -> Script {
+        let request = serde_json::json!({
             "ListenAddr": self.listen_addr.as_deref().unwrap_or("0.0.0.0:2377"),
             "AdvertiseAddr": self.advertise_addr.as_deref().unwrap_or_default(),
             "DataPathAddr": self.data_path_addr.as_deref().unwrap_or_default(),
             "RemoteAddrs": [remote],
             "Availability": self.availability.word(),
-        })
-        .to_string();
-        body.pop();
-        body.push_str(",\"JoinToken\":\"");
-        sh!(
-            r#"{}IFS= read -r hw_token <&3
-if ! hw_said=$(hw_call 90 POST /swarm/join {}"$hw_token"'"}' 2>&1); then
-  case $hw_said in
-    *'Timeout was reached'*|*'already part of a swarm'*) ;;
-    *) printf '%s\n' "$hw_said" >&2; exit 1 ;;
-  esac
-fi
-{}"#,
-            api::functions(),
-            body,
-            swarm::wait_active(90)
-        )
+        });
+        JoinSwarm { request: &api::ascii(&request) }.script()
     }
 }
 
@@ -396,44 +396,12 @@ fn left_behind(info: &Info) -> Option<String> {
 }
 
 fn join_token(manager: &ManagerHost, role: Role) -> Borrowed {
-    let (what, key) = match role {
-        Role::Worker => ("worker join token", "Worker"),
-        Role::Manager => ("manager join token", "Manager"),
+    let what = match role {
+        Role::Worker => "worker join token",
+        Role::Manager => "manager join token",
     };
-    let script = sh!(
-        r#"{}hw_swarm=$(hw_call 30 GET /swarm) && hw_field "$hw_swarm" JoinTokens {} && printf '%s\n' "$hw_value""#,
-        api::functions(),
-        key
-    );
-    Borrowed { what, from: Origin::Probe(Probe::new(script).on(manager.name.clone())), secret: true }
-}
-
-fn ready_script(role: Role) -> crate::shell::Script {
-    let wanted = match role {
-        Role::Worker => "'ready '*",
-        Role::Manager => "'ready reachable'",
-    };
-    sh!(
-        r#"{}IFS= read -r hw_id <&3
-hw_end=$(($(date +%s) + 60))
-while :; do
-  if hw_seen=$(hw_call 10 GET "/nodes/$hw_id" 2>&1); then
-    hw_field "$hw_seen" Status State
-    hw_node=$hw_value
-    hw_field "$hw_seen" ManagerStatus Reachability
-    hw_node="$hw_node $hw_value"
-  else
-    hw_node=$hw_seen
-  fi
-  case $hw_node in {}) exit 0 ;; esac
-  [ "$(date +%s)" -lt "$hw_end" ] || break
-  sleep 1
-done
-printf 'the manager does not see node %s as ready: %s\n' "$hw_id" "$hw_node" >&2
-exit 1"#,
-        api::functions(),
-        crate::shell::Script::new().raw(wanted)
-    )
+    let ask = AskJoinToken { role: role.word() };
+    Borrowed { what, from: Origin::Probe(Probe::new(ask.script()).on(manager.name.clone())), secret: true }
 }
 
 #[cfg(test)]
@@ -457,9 +425,8 @@ mod tests {
         std::fs::write(
             at("docker"),
             "#!/bin/sh\ncd \"${0%/*}\"\ntr '\\0' ' ' </proc/$$/cmdline >>argv\necho >>argv\n\
-             { timeout 1 cat; } >asked\ncase $(cat asked) in\nGET*) printf 'HTTP/1.0 200 OK\\r\\n\\r\\n\
-             {\"Swarm\":{\"NodeID\":\"n\",\"LocalNodeState\":\"active\",\"Error\":\"\"}}' ;;\n\
-             *) mv asked request; cat response ;;\nesac\n",
+             case $1 in\ninfo) echo 'active|n|' ;;\n\
+             *) { timeout 1 cat; } >request; cat response ;;\nesac\n",
         )
         .unwrap();
         std::fs::set_permissions(at("docker"), std::fs::Permissions::from_mode(0o755)).unwrap();

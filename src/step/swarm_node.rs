@@ -12,11 +12,25 @@ use super::family::docker::{Existence, api};
 use super::{Action, Change, Context, Invalid, Step, Validate, Value, Verdict};
 use crate::model::{HostName, Kind, Resource, State};
 use crate::probe::{CheckError, Probe, Readings};
-use crate::sh;
-use crate::shell::Script;
+use crate::program;
+use crate::program::Programs;
+
+program! {
+    /// Updates it.
+    UpdateNode in "swarm_node/update_node.sh" uses [api::API] { node: Word, flags: List, path: Word, spec: Word }
+}
+program! {
+    /// Sees nothing run on it.
+    WaitNodeDrained in "swarm_node/wait_node_drained.sh" { node: Word }
+}
+program! {
+    /// Sees it in its role.
+    WaitRole in "swarm_node/wait_role.sh" { role: Word }
+}
 
 /// What runs on hosts for this kind.
-pub(super) const PROGRAMS: crate::program::Programs = &[];
+pub(super) const PROGRAMS: Programs =
+    &[&[UpdateNode::program, WaitNodeDrained::program, WaitRole::program], swarm::PROGRAMS, api::PROGRAMS];
 
 /// A node of a swarm.
 #[derive(Debug, Clone, Deserialize)]
@@ -318,14 +332,10 @@ impl SwarmNode {
             let role = turned.unwrap_or(node.spec.role);
             (node, NodeState { role, ..after.clone() })
         });
-        let update = swarm::act_on_node("update the node", own_id, &update_script(seen, &flags))
-            .timeout(Duration::from_mins(3));
-        change = change.action(self.manager().act(update));
+        change = change.action(self.manager().act(update("update the node", own_id, seen, &flags)));
         change.actions.extend(turned.map(see_role));
         if drains {
-            let drained = swarm::act_on_node("wait until no task is left on it", own_id, &drained_script())
-                .timeout(Duration::from_mins(4));
-            change = change.action(self.manager().act(drained));
+            change = change.action(self.manager().act(see_drained(own_id)));
         }
         Ok(change.expect(swarm::node(self.host()), after.state()))
     }
@@ -379,31 +389,19 @@ impl SwarmNode {
                     ));
                 }
                 change.notes.extend(swarm::quorum_note(others));
-                let script = update_script(None, &["--role".to_owned(), "worker".to_owned()]);
+                let flags = ["--role".to_owned(), "worker".to_owned()];
                 change = change
-                    .action(
-                        swarm::act_on_node("demote it", &node.id, &script)
-                            .on(self.manager().name.clone())
-                            .timeout(Duration::from_mins(3)),
-                    )
+                    .action(update("demote it", &node.id, None, &flags).on(self.manager().name.clone()))
                     .action(see_role(Role::Worker));
             }
             if node.spec.availability != Availability::Drain && node.status.state == "ready" {
                 let flags = ["--availability".to_owned(), "drain".to_owned()];
-                for (label, script) in [
-                    ("drain it", update_script(None, &flags)),
-                    ("wait until no task is left on it", drained_script()),
-                ] {
-                    change = change.action(
-                        swarm::act_on_node(label, &node.id, &script)
-                            .on(self.manager().name.clone())
-                            .timeout(Duration::from_mins(4)),
-                    );
+                for action in [update("drain it", &node.id, None, &flags), see_drained(&node.id)] {
+                    change = change.action(action.on(self.manager().name.clone()));
                 }
             }
         }
-        change = change
-            .action(Action::new("leave the swarm", swarm::leave_script()).timeout(Duration::from_mins(3)));
+        change = change.action(swarm::leave("leave the swarm"));
         if let Some(node) = node {
             change = change.action(swarm::remove(self.manager(), &node.id, Role::Worker));
         }
@@ -437,72 +435,28 @@ impl SwarmNode {
     }
 }
 
-/// Updates the node `hw_id`: never by host name, for several may have the same.
-///
-/// Where it was `seen`, and how it is to be is known, one request does it, if nothing has changed the node since: that is
-/// several times as quick as the command, which reads the node, and reads it again where another change came in between
-/// ("update out of sequence").
-fn update_script(seen: Option<(&Node, NodeState)>, flags: &[String]) -> Script {
-    let at_once = seen.map_or_else(Script::new, |(node, after)| {
+/// Updates the node with this id, or the one that is this engine's. Where it was `seen`, and how it is to be is known,
+/// that is said at once.
+fn update(label: &str, id: &str, seen: Option<(&Node, NodeState)>, flags: &[String]) -> Action {
+    let (path, spec) = seen.map_or_else(Default::default, |(node, after)| {
         let NodeState { role, availability, labels } = after;
         let spec = NodeSpec { role, availability, labels, rest: node.spec.rest.clone() };
         let path = format!("/nodes/{}/update?version={}", node.id, node.version.index);
-        let spec = api::ascii(&serde_json::json!(spec));
-        sh!("{}! hw_call 30 POST {} {} >/dev/null 2>&1 || exit 0\n", api::functions(), path, spec)
+        (path, api::ascii(&serde_json::json!(spec)))
     });
-    sh!(
-        r#"{}hw_try=1
-until hw_said=$(timeout -k 2 30 docker node update {} "$hw_id" 2>&1); do
-  case $hw_said in *'update out of sequence'*) ;; *) hw_try=5 ;; esac
-  [ "$hw_try" -lt 5 ] || { printf '%s\n' "$hw_said" >&2; exit 1; }
-  hw_try=$((hw_try + 1))
-  sleep 1
-done"#,
-        at_once,
-        flags
-    )
+    let update = UpdateNode { node: id, flags, path: &path, spec: &spec };
+    swarm::on_node(Action::new(label, update.script()), id).timeout(Duration::from_mins(3))
 }
 
 /// Waits until the node itself has taken its new role.
-///
-/// The manager says at once that the role is the new one, but the node stays a member of the raft group for some
-/// seconds, and is one again if its engine starts anew with its old certificate (seen with Engine 20.10): a node that
-/// is stopped within that time takes the quorum with it. So its certificate, which names its role (`OU=swarm-worker`), is
-/// waited for as well, where it can be read.
 fn see_role(role: Role) -> Action {
-    let (wanted, unit) = match role {
-        Role::Manager => (Script::new().raw("'active true'"), "swarm-manager"),
-        Role::Worker => (Script::new().raw("'active false'"), "swarm-worker"),
-    };
-    let script = sh!(
-        r#"hw_root=$(timeout -k 2 10 docker info --format '{{.DockerRootDir}}')
-hw_certificate() {
-  [ -r "$hw_root/swarm/certificates/swarm-node.crt" ] || return 0
-  awk '/^-----BEGIN/ { n++ } n == 1 && !/^-----/' "$hw_root/swarm/certificates/swarm-node.crt" |
-    base64 -d 2>/dev/null | grep -a -q {}
-}
-hw_end=$(($(date +%s) + 90))
-while :; do
-  hw_node=$(timeout -k 2 10 docker info --format '{{.Swarm.LocalNodeState}} {{.Swarm.ControlAvailable}}' 2>&1)
-  if [ "$hw_node" = {} ] && hw_certificate; then exit 0; fi
-  [ "$(date +%s)" -lt "$hw_end" ] || break
-  sleep 1
-done
-printf 'the node did not take its role: %s\n' "$hw_node" >&2
-exit 1"#,
-        unit,
-        wanted
-    );
-    Action::new(format!("see it as {}", role.word()), script).timeout(Duration::from_mins(2))
+    let wait = WaitRole { role: role.word() };
+    Action::new(format!("see it as {}", role.word()), wait.script()).timeout(Duration::from_mins(2))
 }
 
-/// Waits until nothing of the swarm runs on the node: a task counts until its container has stopped, also when the
-/// manager has long decided that it is to go.
-fn drained_script() -> Script {
-    sh!(r#"hw_end=$(($(date +%s) + 150))
-until hw_tasks=$(timeout -k 2 20 docker node ps --format '{{.CurrentState}}' "$hw_id") &&
-  ! printf '%s\n' "$hw_tasks" | grep -q -E '^(Assigned|Accepted|Preparing|Ready|Starting|Running)'; do
-  [ "$(date +%s)" -lt "$hw_end" ] || { echo 'tasks are still on the node:' >&2; docker node ps "$hw_id" >&2; exit 1; }
-  sleep 1
-done"#)
+/// Waits until nothing of the swarm runs on the node.
+fn see_drained(id: &str) -> Action {
+    let wait = WaitNodeDrained { node: id };
+    swarm::on_node(Action::new("wait until no task is left on it", wait.script()), id)
+        .timeout(Duration::from_mins(4))
 }

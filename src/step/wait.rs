@@ -11,11 +11,29 @@ use super::{Action, Change, Context, Invalid, Step, Validate, Value, Verdict};
 use crate::model::value;
 use crate::model::{Kind, Resource};
 use crate::probe::{CheckError, Probe, Readings};
-use crate::sh;
-use crate::shell::Script;
+use crate::program;
+use crate::program::{Library, Programs};
+
+/// Looks whether it has come about; see there.
+static LOOK: Library = Library::new("wait/look.sh", include_str!("wait/look.sh"), &[&guards::BOUNDED]);
+
+program! {
+    /// Looks once.
+    AskLook in "wait/ask_look.sh" uses [LOOK] {
+        port: Number, address: Word, url: Word, status: Number, contains: Word, insecure: Flag, path: Word,
+        command: Word, absent: Flag
+    }
+}
+program! {
+    /// Looks again and again.
+    WaitUntil in "wait/wait_until.sh" uses [LOOK] {
+        port: Number, address: Word, url: Word, status: Number, contains: Word, insecure: Flag, path: Word,
+        command: Word, absent: Flag, seconds: Number, interval: Number
+    }
+}
 
 /// What runs on hosts for this kind.
-pub(super) const PROGRAMS: crate::program::Programs = &[];
+pub(super) const PROGRAMS: Programs = &[&[AskLook::program, WaitUntil::program]];
 
 /// What is waited for.
 #[derive(Debug, Clone, Deserialize)]
@@ -46,8 +64,8 @@ fn two_seconds() -> Duration {
     Duration::from_secs(2)
 }
 
-/// Bound of one look, in seconds.
-const LOOK: u64 = 10;
+/// Bound of one look, in seconds; the program has it.
+const LOOK_SECONDS: u64 = 10;
 
 impl Validate for Wait {
     fn validate(&mut self, _: &Context<'_>) -> Vec<Invalid> {
@@ -128,27 +146,23 @@ impl Step for Wait {
         let Some(why) = text.strip_prefix("no ").or(tools.map(|_| "not known")) else {
             return Err(CheckError::unreadable(&probe, answer, "expected `yes` or `no WHY`"));
         };
-        let seconds = self.timeout.as_secs();
-        let script = sh!(
-            r#"{}
-hw_end=$(( $(date +%s) + {} ))
-while :; do
-  hw_now=$(hw_look 2>&1)
-  case $hw_now in yes) exit 0 ;; tool*) echo "none of ${hw_now#tool } is installed" >&2; exit 1 ;; esac
-  [ "$(date +%s)" -lt "$hw_end" ] || break
-  sleep {}
-done
-echo "gave up after {} s: ${hw_now#no }" >&2
-exit 1
-"#,
-            self.look(),
-            seconds,
-            self.interval.as_secs(),
-            seconds
-        );
+        let look = self.look();
+        let program = WaitUntil {
+            port: look.port,
+            address: look.address,
+            url: look.url,
+            status: look.status,
+            contains: look.contains,
+            insecure: look.insecure,
+            path: look.path,
+            command: look.command,
+            absent: look.absent,
+            seconds: Some(self.timeout.as_secs()),
+            interval: Some(self.interval.as_secs()),
+        };
         // One look may still be under way when the time is up.
-        let bound = self.timeout + Duration::from_secs(2 * LOOK + 30);
-        let action = Action::new(format!("wait until {what}"), script).timeout(bound);
+        let bound = self.timeout + Duration::from_secs(2 * LOOK_SECONDS + 30);
+        let action = Action::new(format!("wait until {what}"), program.script()).timeout(bound);
         let mut change = Change::new(format!("wait until {what}"))
             .field("now", why.to_owned(), Value::Text(what.clone()))
             .action(action);
@@ -211,94 +225,21 @@ impl Wait {
     }
 
     fn probe(&self) -> Probe {
-        Probe::new(sh!("{}\nhw_look", self.look()))
+        Probe::new(self.look().script())
     }
 
-    /// The function `hw_look`: prints `yes`, `no WHY`, or `tool NAMES` if none of these tools is there.
-    fn look(&self) -> Script {
-        let (yes, no) = if self.state == Existence::Absent { ("no", "yes") } else { ("yes", "no") };
-        if let Some(url) = &self.http {
-            return self.look_http(url);
+    fn look(&self) -> AskLook<'_> {
+        let page = self.http.is_some();
+        AskLook {
+            port: self.port.map(u64::from),
+            address: self.address.as_deref().unwrap_or_default(),
+            url: self.http.as_deref().unwrap_or_default(),
+            status: page.then(|| self.status.unwrap_or(200).into()),
+            contains: self.contains.as_deref().unwrap_or_default(),
+            insecure: self.insecure,
+            path: self.path.as_deref().unwrap_or_default(),
+            command: self.command.as_deref().unwrap_or_default(),
+            absent: self.state == Existence::Absent,
         }
-        let test = if let Some(port) = self.port {
-            match &self.address {
-                None => listens(port),
-                Some(address) => connects(address, port),
-            }
-        } else if let Some(path) = &self.path {
-            sh!("timeout -s KILL {} test -e {}; hw_rc=$?; hw_is='there'; hw_not='not there'\n", LOOK, path)
-        } else {
-            let code = self.command.as_deref().unwrap_or_default();
-            sh!(
-                "{}hw_rc=$?; hw_is='it succeeds'; hw_not=\"exit code $hw_rc\"\n",
-                guards::bounded(code, ">/dev/null")
-            )
-        };
-        sh!(
-            "hw_look() {\n{}case $hw_rc in 124|137) echo \"no it hangs\"; return ;; esac\nif [ $hw_rc = 0 ]; then hw_yes={} hw_why=$hw_is; else hw_yes={} hw_why=$hw_not; fi\n[ $hw_yes = yes ] && echo yes || echo \"no $hw_why\"\n}",
-            test,
-            yes,
-            no
-        )
     }
-
-    fn look_http(&self, url: &str) -> Script {
-        let (curl, wget) = if self.insecure { ("-sk", "--no-check-certificate") } else { ("-s", "--quiet") };
-        sh!(
-            r#"hw_look() {
-hw_want={}; hw_part={}
-if command -v curl >/dev/null; then
-  # bash says aloud that it drops NULs.
-  { hw_body=$(curl {} -m {} -w '\n%{http_code}' {}); hw_rc=$?; } 2>/dev/null
-  hw_code=${hw_body##*
-}; hw_body=${hw_body%
-*}
-elif command -v wget >/dev/null; then
-  { hw_body=$(wget -q {} -T {} -t 1 --max-redirect=0 -S -O - {} 2>&1); hw_rc=$?; } 2>/dev/null
-  hw_code=$(printf '%s\n' "$hw_body" | sed -n 's/^ *HTTP\/[0-9.]* \([0-9]*\).*/\1/p' | tail -n 1)
-else echo 'tool curl, wget'; return; fi
-case $hw_code in
-  "$hw_want") case $hw_body in *"$hw_part"*) echo yes ;; *) echo 'no it answers, without the text' ;; esac ;;
-  ''|000) echo "no it does not answer (exit code $hw_rc)" ;;
-  *) echo "no it answers $hw_code" ;;
-esac
-}"#,
-            u64::from(self.status.unwrap_or(200)),
-            self.contains.clone().unwrap_or_default(),
-            curl,
-            LOOK,
-            url,
-            wget,
-            LOOK,
-            url
-        )
-    }
-}
-
-/// Whether something listens on the port on any address of the host: proc(5), state 0A is LISTEN.
-fn listens(port: u16) -> Script {
-    sh!(
-        r#"awk '$4 == "0A" && $2 ~ /:{}$/ { found = 1 } END { exit !found }' /proc/net/tcp $([ ! -r /proc/net/tcp6 ] || echo /proc/net/tcp6); hw_rc=$?
-hw_is='something listens'; hw_not='nothing listens'
-"#,
-        Script::new().user_code(&format!("{port:04X}"))
-    )
-}
-
-/// Whether a connection to another address comes about. A POSIX shell cannot make one by itself.
-fn connects(address: &str, port: u16) -> Script {
-    let port = u64::from(port);
-    sh!(
-        r#"hw_a={}; hw_p={}
-if command -v bash >/dev/null; then timeout -k 1 {} bash -c 'exec 3<>"/dev/tcp/$0/$1"' "$hw_a" "$hw_p" 2>/dev/null; hw_rc=$?
-elif command -v nc >/dev/null; then timeout -k 1 {} nc -z "$hw_a" "$hw_p" >/dev/null 2>&1; hw_rc=$?
-else echo 'tool bash, nc'; return; fi
-[ $hw_rc = 0 ] || hw_rc=1
-hw_is='a connection comes about'; hw_not='no connection comes about'
-"#,
-        address,
-        port,
-        LOOK,
-        LOOK
-    )
 }

@@ -12,6 +12,7 @@ mod lints;
 mod program_runs;
 mod programs;
 mod real_commands;
+mod real_drill;
 mod real_edits;
 mod real_files;
 mod real_mounts;

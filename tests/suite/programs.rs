@@ -11,6 +11,7 @@ use hostwright::step::KINDS;
 /// Every program, by the name of its file.
 pub(crate) fn programs() -> BTreeMap<&'static str, &'static Program> {
     let kinds = KINDS.iter().flat_map(|kind| kind.programs).copied().flatten();
+    let kinds = kinds.chain(hostwright::facts::PROGRAMS).chain(hostwright::engine::PROGRAMS);
     let mut programs = BTreeMap::new();
     for handle in kinds {
         let program = handle();

@@ -97,7 +97,7 @@ impl Bench {
         };
         let host = Arc::new(Host {
             name: HostName::new("worker-01").unwrap(),
-            login: Login::default(),
+            login: Login { address: "127.0.0.1".into(), ..Login::default() },
             groups: Vec::new(),
             vars: Arc::default(),
             place: Place { file: "inventory.toml".into(), line: 1, column: 1 },

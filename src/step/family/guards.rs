@@ -4,14 +4,34 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use super::path;
-use super::put::sha256;
 use crate::model::{FileKind, Kind, Resource, State};
 use crate::probe::{CheckError, Probe, Readings};
-use crate::sh;
-use crate::shell::Script;
-use crate::step::{Action, Change, Invalid, Verdict};
+use crate::program;
+use crate::program::{Handle, Library};
+use crate::step::{Change, Invalid, Verdict};
 
-/// A guard that takes longer is stopped, and the check fails.
+/// Runs code of the user in a shell of its own; see there.
+pub static BOUNDED: Library = Library::new("guards/bounded.sh", include_str!("guards/bounded.sh"), &[]);
+
+/// Sets where code of the user runs, and with what; see there.
+static SURROUNDINGS: Library =
+    Library::new("guards/surroundings.sh", include_str!("guards/surroundings.sh"), &[]);
+
+/// Runs what guards allow; see there.
+pub static GUARDED: Library =
+    Library::new("guards/guarded.sh", include_str!("guards/guarded.sh"), &[&BOUNDED, &SURROUNDINGS]);
+
+program! {
+    /// Asks the guards.
+    AskGuards in "guards/ask_guards.sh" uses [BOUNDED, SURROUNDINGS] {
+        creates: List, removes: List, environment: List, folder: Word, unless: Word, only_if: Word
+    }
+}
+
+/// What guards are asked by.
+pub const PROGRAMS: &[Handle] = &[AskGuards::program];
+
+/// A guard that takes longer is stopped, and the check fails. The program bounds it.
 pub const GUARD_TIMEOUT: Duration = Duration::from_mins(1);
 
 /// What tells whether a command has to run, and where and with what it runs.
@@ -75,44 +95,31 @@ impl Guards {
             && !self.always
     }
 
-    /// The script that goes to the folder and sets the environment.
-    pub fn surroundings(&self) -> Script {
-        let mut script = Script::new();
-        for (key, value) in &self.env {
-            script = script.script(&sh!("export {}={}\n", key, value));
-        }
-        if let Some(dir) = &self.chdir {
-            script = script.script(&sh!("cd -- {} || exit 125\n", dir));
-        }
-        script
+    /// What is in the environment of guards and command, `NAME=VALUE` each.
+    pub fn environment(&self) -> Vec<String> {
+        self.env.iter().map(|(key, value)| format!("{key}={value}")).collect()
     }
 
-    /// The question, if there is one. It prints a line `GUARD CODE` for each guard, and before that of `only_if`
-    /// a line `read 0` if the shell understood it.
+    /// Where guards and command run; empty for wherever they are.
+    pub fn folder(&self) -> &str {
+        self.chdir.as_deref().unwrap_or_default()
+    }
+
+    /// The question, if there is one.
     pub fn probe(&self) -> Option<Probe> {
-        let mut script = Script::new();
-        for (guard, path) in self.paths() {
-            // The path may be on a mount whose server is dead.
-            script = script.script(&sh!(
-                "timeout -s KILL 10 test -e {} || timeout -s KILL 10 test -L {}; echo {} $?\n",
-                path,
-                path,
-                guard
-            ));
+        let runs = self.unless.is_some() || self.only_if.is_some();
+        if !runs && self.creates.is_empty() && self.removes.is_empty() {
+            return None;
         }
-        let chdir = self
-            .chdir
-            .as_ref()
-            .map_or_else(Script::new, |dir| sh!("[ -d {} ] || { echo chdir 1; exit 0; }\n", dir));
-        if self.unless.is_some() || self.only_if.is_some() {
-            script = script.script(&chdir).script(&self.surroundings());
-        }
-        for (guard, code) in [("unless", &self.unless), ("only_if", &self.only_if)] {
-            let Some(code) = code else { continue };
-            let asked = if guard == "only_if" { told(code) } else { bounded(code, ">/dev/null") };
-            script = script.script(&asked).script(&sh!("echo {} $?\n", guard));
-        }
-        (!script.is_empty()).then(|| Probe::new(script))
+        let ask = AskGuards {
+            creates: &self.creates,
+            removes: &self.removes,
+            environment: if runs { &self.environment() } else { &[] },
+            folder: if runs { self.folder() } else { "" },
+            unless: self.unless.as_deref().unwrap_or_default(),
+            only_if: self.only_if.as_deref().unwrap_or_default(),
+        };
+        Some(Probe::new(ask.script()))
     }
 
     fn paths(&self) -> impl Iterator<Item = (&'static str, &String)> {
@@ -238,32 +245,6 @@ impl Guards {
         Ok(Verdict::Drift(change))
     }
 
-    /// The change for a notified handler: the notice is the reason, `only_if` alone can still hold it back.
-    pub fn notified(&self, mut change: Change) -> Change {
-        change.always = true;
-        if let Some(code) = &self.only_if {
-            for action in &mut change.actions {
-                // Its output must begin with `read`, or the shell did not get as far as asking; 124 and 137 are the bound,
-                // 126 and 127 say that it cannot be run. None of that is the answer "no".
-                let asked = self.surroundings().script(&told(code));
-                action.script = sh!(
-                    r#"hw_said=$(mktemp) || exit 1
-( {}) >"$hw_said"; hw_rc=$?
-hw_read=; read -r hw_read <"$hw_said"; rm -f -- "$hw_said"
-case $hw_rc,$hw_read in
-  0,*) ;;
-  124,*|137,*|126,*|127,*|*,) echo "\`only_if\` cannot be asked (exit code $hw_rc)" >&2; exit 1 ;;
-  *) exit 0 ;;
-esac
-{}"#,
-                    asked,
-                    action.script
-                );
-            }
-        }
-        change
-    }
-
     /// What exists once it has run.
     pub fn provides(&self) -> Vec<Resource> {
         self.creates.iter().map(|p| Resource::here(Kind::Path, p)).collect()
@@ -279,53 +260,28 @@ esac
         needs
     }
 
-    /// The action that runs `code` in its surroundings; its exit code must be one of `ok_codes`.
-    pub fn action(&self, label: String, code: &Script, ok_codes: &[u32]) -> Action {
-        let allowed = if ok_codes.is_empty() {
-            vec!["0".to_owned()]
-        } else {
-            ok_codes.iter().map(u32::to_string).collect()
-        };
-        let mut script = self.surroundings().script(code);
-        if allowed != ["0"] {
-            let listed = Script::new().user_code(&allowed.join("|"));
-            script = sh!(
-                "(\n{}\n)\nhw_rc=$?\ncase $hw_rc in {}) exit 0 ;; esac\necho \"exit code $hw_rc, expected\" {} >&2\n[ \"$hw_rc\" != 0 ] || hw_rc=1\nexit \"$hw_rc\"\n",
-                script,
-                listed,
-                allowed.join(" or ")
-            );
+    /// What holds a notified handler back: the notice is the reason to run, `only_if` alone can still say no.
+    pub fn only_if_of(&self, occasion: Occasion) -> &str {
+        match occasion {
+            Occasion::Notified => self.only_if.as_deref().unwrap_or_default(),
+            Occasion::Judged => "",
         }
-        Action::new(label, script)
     }
 }
 
-/// Code of the user with a bound of its own. It reaches its shell in a here-document, not as an argument that
-/// everybody could read in the process list; the braces are read whole before anything in them runs. `redirection`
-/// says where its output goes.
-pub fn bounded(code: &str, redirection: &'static str) -> Script {
-    led("", code, redirection)
+/// Why something is to run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Occasion {
+    /// Its guards were asked.
+    Judged,
+    /// It is a handler, and was notified.
+    Notified,
 }
 
-/// As [`bounded`], without output but for a line `read 0` once the shell has understood the code: a mistake in it and a
-/// command that says no may have the same exit code.
-fn told(code: &str) -> Script {
-    led("echo read 0 >&4; exec 4>&-\n", code, "4>&1 >/dev/null")
-}
-
-fn led(lead: &'static str, code: &str, redirection: &'static str) -> Script {
-    let end = format!("HW_{}", &sha256(code.as_bytes())[..16]);
-    let end_code = Script::new().user_code(&end);
-    let code = Script::new().user_code(code);
-    sh!(
-        "timeout -k 5 {} sh -s {} <<'{}'\n{ {}{}\n} </dev/null\n{}\n",
-        GUARD_TIMEOUT.as_secs(),
-        Script::new().raw(redirection),
-        end_code,
-        Script::new().raw(lead),
-        code,
-        end_code
-    )
+/// The exit codes that are good, as programs take them; empty for 0 alone.
+pub fn ok_codes(codes: &[u32]) -> String {
+    let codes: Vec<String> = codes.iter().map(u32::to_string).collect();
+    if codes == ["0"] { String::new() } else { codes.join(" ") }
 }
 
 /// The program that code begins with, as far as one can tell.

@@ -320,7 +320,7 @@ impl Behaviour for Living {
             }
             // Notes on handlers: kept as keys `due NAME`.
             _ if ask.script.contains("hostwright/pending") => {
-                let quoted = ask.script.split(['\'', ' ', '/', ';', '\n']).find(|w| w.contains('@'));
+                let quoted = ask.script.split(['\'', '=', ' ', '\n']).find(|w| w.contains('@'));
                 let due: Vec<String> =
                     host.keys.keys().filter_map(|k| k.strip_prefix("due ")).map(str::to_owned).collect();
                 match quoted {

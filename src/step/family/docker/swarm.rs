@@ -3,8 +3,8 @@
 //! The fields are those of the engine's API (docs.docker.com, Engine API 1.41). The daemon leaves out what is
 //! empty, so that every field has a default.
 
+mod act;
 mod address;
-mod scripts;
 mod words;
 
 use serde::{Deserialize, Serialize};
@@ -13,11 +13,9 @@ use super::api::{self, Engine};
 use super::json::null_is_default;
 use crate::model::{HostName, Kind, Resource, State};
 use crate::probe::{CheckError, Probe, Readings};
-use crate::sh;
-use crate::shell::Script;
 use crate::step::{Action, Borrowed, Context, Invalid, Origin};
+pub use act::{ACTIVE, PROGRAMS, leave, remove, wait_change};
 pub use address::{check_addresses, complete_address, is_ip, with_port, without_port};
-pub use scripts::{leave_script, remove, wait_active, wait_change};
 pub use words::{containers_run, follows, no_quorum, or_unknown, peers, quorum_note, stranger};
 
 /// `GET /info`, as far as it matters here.
@@ -391,22 +389,15 @@ pub fn manager(readings: &Readings, manager: &ManagerHost) -> Result<Manager, Ch
     if swarm_is_coming(readings) { Ok(Manager::Coming) } else { Ok(Manager::Missing(why, swarm())) }
 }
 
-/// The id of the node that an engine has just become, which [`wait_active`] prints.
+/// The id of the node that an engine has just become, which the last line that a join prints tells.
 pub fn joined_node_id() -> Borrowed {
     Borrowed { what: "node id", from: Origin::Printed, secret: false }
 }
 
-/// An action on a manager whose script finds in `hw_id` which node this engine is. `own_id` is empty where that is not
-/// known yet.
-///
-/// A manager that has just joined tells its id only when it knows its leader: on a slow host after more than 10 s.
-pub fn act_on_node(label: impl Into<String>, own_id: &str, script: &Script) -> Action {
-    if !own_id.is_empty() {
-        return Action::new(label, sh!("hw_id={}\n{}", own_id, script.clone()));
-    }
-    let ask = sh!("{}{}", api::functions(), wait_active(40));
-    let id = Borrowed { what: "node id", from: Origin::Probe(Probe::new(ask)), secret: false };
-    Action::new(label, sh!("IFS= read -r hw_id <&3\n{}", script.clone())).borrow(id)
+/// How an action on a manager knows which node this engine is: `own_id`, or where that is empty, for it is not known yet,
+/// a borrowed value.
+pub fn on_node(action: Action, own_id: &str) -> Action {
+    if own_id.is_empty() { action.borrow(act::node_id()) } else { action }
 }
 
 impl Node {

@@ -1,0 +1,39 @@
+#!/bin/sh
+# Asks the guards of a command or script: paths that are to be there, paths that are to be gone, and commands.
+#
+# Variables:
+#   creates      paths, each quoted
+#   removes      paths, each quoted
+#   environment  what is in the environment of the commands, NAME=VALUE each, quoted
+#   folder       where the commands run; may be empty
+#   unless       code; empty: not asked
+#   only_if      code; empty: not asked
+# Prints: a line `GUARD CODE` for each, in this order; before that of `only_if` a line `read 0` if the shell has understood
+#   it; `chdir 1` in place of both commands if there is no such folder.
+# Exit codes: 0; 125 if it cannot go to the folder.
+# Relies on: timeout (coreutils), for a path may be on a mount whose server is dead; bounded.sh, surroundings.sh.
+
+hw_ask_paths() {
+  hw_guard=$1
+  shift
+  for hw_path in "$@"; do
+    timeout -s KILL 10 test -e "$hw_path" || timeout -s KILL 10 test -L "$hw_path"
+    echo "$hw_guard $?"
+  done
+}
+
+eval "hw_ask_paths creates $creates"
+eval "hw_ask_paths removes $removes"
+[ -n "$unless$only_if" ] || exit 0
+[ -z "$folder" ] || [ -d "$folder" ] || { echo chdir 1; exit 0; }
+set -- "$unless" "$only_if"
+hw_enter
+if [ -n "$1" ]; then
+  hw_bounded "$1" >/dev/null
+  echo "unless $?"
+fi
+if [ -n "$2" ]; then
+  hw_told "$2"
+  echo "only_if $?"
+fi
+exit 0
