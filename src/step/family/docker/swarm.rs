@@ -389,7 +389,7 @@ pub fn manager(readings: &Readings, manager: &ManagerHost) -> Result<Manager, Ch
     if swarm_is_coming(readings) { Ok(Manager::Coming) } else { Ok(Manager::Missing(why, swarm())) }
 }
 
-/// The id of the node that an engine has just become, which the last line that a join prints tells.
+/// The id of the node that an engine has just become, the last that its join printed.
 pub fn joined_node_id() -> Borrowed {
     Borrowed { what: "node id", from: Origin::Printed, secret: false }
 }
