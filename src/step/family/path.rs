@@ -38,10 +38,11 @@ pub const ENTRIES_LIMIT: u32 = 200;
 pub const REMOTE_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Finds out where network file systems are mounted; see there.
-pub(super) static NETWORK: Library = Library::new("path/network.sh", include_str!("path/network.sh"), &[]);
+pub(in crate::step) static NETWORK: Library =
+    Library::new("path/network.sh", include_str!("path/network.sh"), &[]);
 
 /// That, once for all probes that follow one another.
-pub(super) static SHARED_NETWORK: Shared = Shared { variable: "hw_net", library: &NETWORK };
+pub(in crate::step) static SHARED_NETWORK: Shared = Shared { variable: "hw_net", library: &NETWORK };
 
 program! {
     /// Asks what is at a path.

@@ -19,7 +19,7 @@ use crate::step::{Action, Change, Context, Field, Invalid, Payload, Value};
 pub(super) static WAY: Library = Library::new("path/way.sh", include_str!("path/way.sh"), &[]);
 
 /// Works on what is at a path; see there.
-static PUT: Library = Library::new("put/put.sh", include_str!("put/put.sh"), &[&WAY]);
+pub(in crate::step) static PUT: Library = Library::new("put/put.sh", include_str!("put/put.sh"), &[&WAY]);
 
 program! {
     /// Puts content at a path.
@@ -185,7 +185,7 @@ impl<'a> Put<'a> {
 }
 
 /// A name for what is being made at `path`, of no other path.
-fn temporary(path: &str) -> String {
+pub(in crate::step) fn temporary(path: &str) -> String {
     format!(".hw-{}", &sha256(path.as_bytes())[..16])
 }
 
@@ -251,7 +251,7 @@ pub fn send(path: &str, limit: u64) -> Script {
 }
 
 /// How the backup is named, without its end: empty for the name of what is there in the end, where links are followed.
-fn backup_base(path: &str, follow: bool, backup: Backup) -> String {
+pub(in crate::step) fn backup_base(path: &str, follow: bool, backup: Backup) -> String {
     if follow || backup == Backup::No {
         return String::new();
     }
