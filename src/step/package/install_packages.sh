@@ -36,10 +36,7 @@ if [ "$manager" = apt ]; then
 fi
 
 # What is installed under the names; rpm fails where one is missing.
-hw_versions() {
-  eval "set -- $names"
-  rpm -q -- "$@"
-}
+hw_versions() { eval "rpm -q -- $names"; }
 
 [ -z "$names" ] || hw_was=$(hw_versions)
 eval "set -- $packages"

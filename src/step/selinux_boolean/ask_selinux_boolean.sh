@@ -11,7 +11,9 @@
 # Relies on: nothing.
 
 [ -e /sys/fs/selinux/enforce ] || { echo disabled; exit 0; }
-{ read -r hw_now hw_rest </sys/fs/selinux/booleans/"$name"; } 2>/dev/null || { echo missing; exit 0; }
+# The kernel ends it with no line break, which to `read` is a failure.
+hw_now=''
+{ read -r hw_now hw_rest </sys/fs/selinux/booleans/"$name"; } 2>/dev/null || [ -n "$hw_now" ] || { echo missing; exit 0; }
 hw_type=targeted hw_root=/var/lib/selinux
 while IFS='=' read -r hw_key hw_value; do
   case $hw_key in SELINUXTYPE) hw_type=${hw_value%% *} ;; esac
