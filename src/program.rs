@@ -145,12 +145,21 @@ impl fmt::Display for Call {
         for (name, value) in self.program.variables.iter().zip(&self.values) {
             match value {
                 Value::Plain(text) if text.is_empty() => {}
-                Value::Plain(text) => write!(f, " {name}={}", quote(text))?,
+                Value::Plain(text) => write!(f, " {name}={}", shown(text))?,
                 Value::Secret(_) => write!(f, " {name}={}", crate::model::MASK)?,
             }
         }
         Ok(())
     }
+}
+
+/// A value for people, as they would write it: one with single quotes in it, as lists have, stands in double ones.
+fn shown(text: &str) -> String {
+    if !text.contains('\'') {
+        return quote(text);
+    }
+    let escaped = text.chars().flat_map(|c| "\"\\$`".contains(c).then_some('\\').into_iter().chain([c]));
+    format!("\"{}\"", escaped.collect::<String>())
 }
 
 /// What kind of value a variable takes: the types of the fields that [`program!`](crate::program) makes.
@@ -325,10 +334,7 @@ mod tests {
 
     #[test]
     fn people_see_its_name_and_what_it_is_given() {
-        assert_eq!(
-            say().to_string(),
-            r#"say.sh word='a b' list=''\''it'\''\'\'''\''s'\'' '\''two words'\''' token=********"#
-        );
+        assert_eq!(say().to_string(), r#"say.sh word='a b' list="'it'\\''s' 'two words'" token=********"#);
     }
 
     #[test]
