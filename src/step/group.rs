@@ -200,10 +200,10 @@ impl Group {
         if there {
             let before = before.map_or(Value::Unknown, |gid| gid.to_string().into());
             let after = self.gid.map_or_else(String::new, |gid| gid.to_string());
-            let alter = ChangeGroup { name: &self.name, gid: self.gid.map(u64::from) };
+            let action = ChangeGroup { name: &self.name, gid: self.gid.map(u64::from) };
             return Change::new(format!("change the number of the group {}", self.name))
                 .field("gid", before, after)
-                .action(Action::new("change it", alter.script()))
+                .action(Action::new("change it", action.script()))
                 .note("files keep the old number")
                 .expect(here, state);
         }
