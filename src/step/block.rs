@@ -1,53 +1,24 @@
 //! `block`: some lines of a text file between two marker lines, there or not.
 
-use serde::Deserialize;
+use std::sync::Arc;
 
-use super::family::edit::{Anchor, Edit, Otherwise, Text};
+use super::family::edit::{Edit, Edits, edits};
 use super::family::existence::Existence;
-use super::family::path;
+use super::family::path::Found;
 use super::family::text::Lines;
-use super::{Context, Invalid, Step, Validate, Verdict};
-use crate::model::{Kind, Resource};
-use crate::probe::{CheckError, Probe, Readings};
+use super::{Context, Invalid, Validate, Verdict};
+use crate::probe::CheckError;
 
 /// What runs on hosts for this kind.
-pub(super) const PROGRAMS: crate::program::Programs =
-    &[super::family::path::PROGRAMS, super::family::put::PROGRAMS];
+pub(super) const PROGRAMS: crate::program::Programs = super::family::edit::PROGRAMS;
 
-/// A marked block in a file.
-#[derive(Debug, Clone, Deserialize)]
-#[serde(deny_unknown_fields)]
-#[expect(clippy::struct_excessive_bools, reason = "each is a key of its own in the playbook")]
-pub struct Block {
-    path: String,
-    content: Option<String>,
-    #[serde(default = "marker")]
-    marker: String,
-    after: Option<String>,
-    before: Option<String>,
-    otherwise: Option<Otherwise>,
-    #[serde(default)]
-    state: Existence,
-    #[serde(default)]
-    create: bool,
-    #[serde(default = "yes")]
-    backup: bool,
-    #[serde(default)]
-    in_place: bool,
-    validate: Option<String>,
-    #[serde(default)]
-    follow: bool,
-    #[serde(default)]
-    allow_remote: bool,
-    /// A secret went into it.
-    #[serde(skip)]
-    holds_secret: bool,
-    #[serde(skip)]
-    anchor: Anchor,
-}
-
-fn yes() -> bool {
-    true
+edits! {
+    /// A marked block in a file.
+    pub struct Block {
+        content: Option<String>,
+        #[serde(default = "marker")]
+        marker: String,
+    }
 }
 
 fn marker() -> String {
@@ -56,11 +27,7 @@ fn marker() -> String {
 
 impl Validate for Block {
     fn validate(&mut self, context: &Context<'_>) -> Vec<Invalid> {
-        self.holds_secret = (context.holds_secret)();
-        let mut invalid = path::normalise(&mut self.path, "path");
-        invalid.extend(self.edit().mistakes());
-        self.anchor =
-            Anchor::read(self.after.as_deref(), self.before.as_deref(), self.otherwise, &mut invalid);
+        let mut invalid = self.mistakes(context);
         if !self.marker.contains("{mark}") {
             invalid.push(
                 Invalid::new("marker", "`{mark}` is missing in it")
@@ -97,35 +64,24 @@ fn same(line: &[u8], marker: &str) -> bool {
     line.trim_ascii_end() == marker.as_bytes().trim_ascii_end()
 }
 
-impl Step for Block {
-    fn probes(&self) -> Vec<Probe> {
-        vec![self.edit().query().probe()]
-    }
+impl Edits for Block {
+    const WHAT: &'static str = "a block";
 
-    fn check(&self, readings: &Readings) -> Result<Verdict, CheckError> {
-        let absent = self.state == Existence::Absent;
-        let edit = self.edit();
-        let path = &self.path;
-        let verb = if absent { "remove a block from" } else { "put a block into" };
-        let (found, text) = match edit.read(readings)? {
-            Text::Known(found, text) => (found, text),
-            Text::Missing(_) if absent => return Ok(Verdict::satisfied("there is no such file")),
-            Text::Missing(_) => return Ok(edit.later(format!("{verb} {path}"), true)),
-            Text::Vague(_) => return Ok(edit.later(format!("{verb} {path}"), false)),
-        };
-        let mut lines = Lines::new(&text);
+    fn verdict(&self, edit: &Edit<'_>, found: &Found, text: &Arc<[u8]>) -> Result<Verdict, CheckError> {
+        let path = edit.path;
+        let mut lines = Lines::new(text);
         let (begin, end) = self.markers();
         let now = self.find(&lines, &begin, &end)?;
         if now.is_none() {
             edit.certain(&lines, |line| same(line, &begin) || same(line, &end))?;
         }
-        if absent {
+        if edit.absent {
             let Some((from, to)) = now else {
-                edit.plain(&text, [self.marker.as_str()])?;
+                edit.plain(text, [self.marker.as_str()])?;
                 return Ok(Verdict::satisfied("no such block"));
             };
             lines.remove(from, to);
-            return edit.write(format!("{verb} {path}"), &found, &text, lines.bytes());
+            return edit.write(edit.summary(Self::WHAT), found, text, lines.bytes());
         }
         let content = self.content.as_deref().unwrap_or_default();
         let wanted = content.lines().map(str::as_bytes);
@@ -134,46 +90,18 @@ impl Step for Block {
             if between.eq(wanted.clone()) {
                 return Ok(Verdict::satisfied(format!("lines {} to {}", from + 1, to + 1)));
             }
-            edit.plain(&text, [content])?;
+            edit.plain(text, [content])?;
             lines.between(from, to, wanted);
-            return edit.write(format!("change a block of {path}"), &found, &text, lines.bytes());
+            return edit.write(format!("change a block of {path}"), found, text, lines.bytes());
         }
-        edit.plain(&text, [self.marker.as_str(), content].into_iter().chain(self.anchor.texts()))?;
+        edit.plain(text, [self.marker.as_str(), content].into_iter().chain(self.anchor.texts()))?;
         let spot = self.anchor.spot(path, &lines)?;
         lines.insert(spot, [begin.as_bytes()].into_iter().chain(wanted).chain([end.as_bytes()]));
-        edit.write(format!("{verb} {path}"), &found, &text, lines.bytes())
-    }
-
-    fn provides(&self) -> Vec<Resource> {
-        if self.state == Existence::Absent {
-            return Vec::new();
-        }
-        vec![Resource::here(Kind::Path, &self.path)]
-    }
-
-    fn needs(&self) -> Vec<Resource> {
-        self.edit().query().needs()
-    }
-
-    fn as_any(&self) -> &dyn std::any::Any {
-        self
+        edit.write(edit.summary(Self::WHAT), found, text, lines.bytes())
     }
 }
 
 impl Block {
-    fn edit(&self) -> Edit<'_> {
-        Edit {
-            path: &self.path,
-            create: self.create && self.state == Existence::Present,
-            backup: self.backup,
-            in_place: self.in_place,
-            follow: self.follow,
-            allow_remote: self.allow_remote,
-            validate: self.validate.as_deref(),
-            secret: self.holds_secret,
-        }
-    }
-
     fn markers(&self) -> (String, String) {
         (self.marker.replace("{mark}", "BEGIN"), self.marker.replace("{mark}", "END"))
     }

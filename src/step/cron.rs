@@ -14,12 +14,18 @@ use super::family::put::{self, Backup, Put, Remove, same, show};
 use super::{Action, Change, Context, Invalid, Step, Validate, Value, Verdict};
 use crate::model::{FileContent, FileKind, FileState, Kind, Resource, State};
 use crate::probe::{CheckError, Probe, Readings};
-use crate::sh;
-
-/// What runs on hosts for this kind.
-pub(super) const PROGRAMS: crate::program::Programs = &[];
+use crate::program;
+use crate::program::Programs;
 
 mod schedule;
+
+program! {
+    /// Asks which cron there is.
+    AskCron in "cron/ask_cron.sh"
+}
+
+/// What runs on hosts for this kind.
+pub(super) const PROGRAMS: Programs = &[&[AskCron::program], path::PROGRAMS, put::PROGRAMS];
 
 /// A command that runs at set times.
 #[derive(Debug, Clone, Deserialize)]
@@ -183,15 +189,8 @@ impl Step for Cron {
     }
 }
 
-/// Asks which cron there is: both write /run/crond.pid while they run (cron(8)).
 fn daemon() -> Probe {
-    Probe::new(sh!(r#"if command -v crond >/dev/null; then hw_c=crond
-elif command -v cron >/dev/null; then hw_c=cron
-elif command -v apt-get >/dev/null && ! command -v dnf >/dev/null; then echo none apt; exit 0
-else echo none; exit 0; fi
-hw_p=
-if [ -e /run/crond.pid ]; then read -r hw_p </run/crond.pid; fi
-if [ "$hw_p" ] && [ -d "/proc/$hw_p" ]; then echo "$hw_c runs"; else echo "$hw_c"; fi"#))
+    Probe::new(AskCron.script())
 }
 
 impl Cron {

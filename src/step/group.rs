@@ -2,15 +2,35 @@
 
 use serde::Deserialize;
 
-use super::family::accounts;
+use super::family::RUN;
+use super::family::accounts::{self, ENTRIES};
 use super::family::existence::Existence;
 use super::{Action, Change, Context, Invalid, Step, Validate, Value, Verdict};
 use crate::model::{Kind, Resource, State};
 use crate::probe::{CheckError, Probe, Readings};
-use crate::sh;
+use crate::program;
+use crate::program::Programs;
+
+program! {
+    /// Asks for a group.
+    AskGroup in "group/ask_group.sh" uses [ENTRIES] { name: Word, gid: Number, users: Flag }
+}
+program! {
+    /// Makes a group.
+    AddGroup in "group/add_group.sh" uses [RUN] { name: Word, options: List }
+}
+program! {
+    /// Gives a group another number.
+    ChangeGroup in "group/change_group.sh" uses [RUN] { name: Word, gid: Number }
+}
+program! {
+    /// Removes a group.
+    RemoveGroup in "group/remove_group.sh" uses [RUN] { name: Word }
+}
 
 /// What runs on hosts for this kind.
-pub(super) const PROGRAMS: crate::program::Programs = &[];
+pub(super) const PROGRAMS: Programs =
+    &[&[AskGroup::program, AddGroup::program, ChangeGroup::program, RemoveGroup::program]];
 
 /// A group.
 #[derive(Debug, Clone, Deserialize)]
@@ -88,11 +108,7 @@ impl Step for Group {
                         .field("state", "present", Value::Absent)
                         .action(Action::new(
                             format!("remove the group {}", self.name),
-                            sh!(
-                                "if getent group -- {} >/dev/null; then groupdel -- {}; fi",
-                                self.name,
-                                self.name
-                            ),
+                            RemoveGroup { name: &self.name }.script(),
                         ))
                         .expect(here, State::Absent),
                 ))
@@ -140,41 +156,10 @@ impl Step for Group {
 }
 
 impl Group {
-    /// Asks the name service, which may be a directory far away, for the group (getent(1): 2 where there is none) and
-    /// for the one that has the wanted number; where it is to go, also for the users whose first group it is.
+    /// Where it is to go, also the users whose first group it is are asked for.
     fn probe(&self) -> Probe {
-        let mut asked = vec![self.name.clone()];
-        asked.extend(self.gid.map(|gid| gid.to_string()));
-        let users = if self.state == Existence::Absent {
-            crate::shell::Script::new().raw(
-                r#"hw_i=${hw_e#*:*:}; hw_i=${hw_i%%:*}
-while IFS=: read -r hw_n hw_x hw_x hw_g hw_rest; do [ "$hw_g" != "$hw_i" ] || echo "first-of $hw_n"; done </etc/passwd
-"#,
-            )
-        } else {
-            crate::shell::Script::new()
-        };
-        Probe::new(sh!(
-            r#"hw_u={}; hw_e=
-hw_all=$(timeout 10 getent group -- {}); hw_rc=$?; [ $hw_rc -eq 0 ] || [ $hw_rc -eq 2 ] || exit 3
-set -f; IFS='
-'
-for hw_l in $hw_all; do
-  hw_i=${hw_l#*:*:}
-  case $hw_l in
-  "$hw_u":*) hw_e=$hw_l ;;
-  *) if [ "${hw_i%%:*}" = {} ]; then echo "gid-of ${hw_l%%:*}"; else hw_e=$hw_l; fi ;;
-  esac
-done
-set +f; unset IFS
-[ "$hw_e" ] || { echo absent; exit 0; }
-echo "group $hw_e"
-{}while IFS=: read -r hw_n hw_rest; do [ "$hw_n" != "$hw_u" ] || echo local; done </etc/group"#,
-            self.name,
-            asked,
-            self.gid.map_or_else(String::new, |gid| gid.to_string()),
-            users
-        ))
+        let users = self.state == Existence::Absent;
+        Probe::new(AskGroup { name: &self.name, gid: self.gid.map(u64::from), users }.script())
     }
 
     fn read(&self, readings: &Readings) -> Result<Found, CheckError> {
@@ -211,19 +196,20 @@ echo "group $hw_e"
     }
 
     fn present(&self, before: Option<u32>, there: bool, here: Resource) -> Change {
-        let mut options: Vec<String> = Vec::new();
-        if let Some(gid) = self.gid {
-            options.extend(["-g".to_owned(), gid.to_string()]);
-        }
         let state = self.gid.map_or(State::Present, |gid| State::Value(gid.to_string()));
         if there {
             let before = before.map_or(Value::Unknown, |gid| gid.to_string().into());
             let after = self.gid.map_or_else(String::new, |gid| gid.to_string());
+            let action = ChangeGroup { name: &self.name, gid: self.gid.map(u64::from) };
             return Change::new(format!("change the number of the group {}", self.name))
                 .field("gid", before, after)
-                .action(Action::new("change it", sh!("groupmod {} -- {}", options, self.name)))
+                .action(Action::new("change it", action.script()))
                 .note("files keep the old number")
                 .expect(here, state);
+        }
+        let mut options: Vec<String> = Vec::new();
+        if let Some(gid) = self.gid {
+            options.extend(["-g".to_owned(), gid.to_string()]);
         }
         if self.system {
             options.push("-r".to_owned());
@@ -234,10 +220,7 @@ echo "group $hw_e"
             change = change.field("gid", Value::Absent, gid.to_string());
         }
         change
-            .action(Action::new(
-                label,
-                sh!("getent group -- {} >/dev/null || groupadd {} -- {}", self.name, options, self.name),
-            ))
+            .action(Action::new(label, AddGroup { name: &self.name, options: &options }.script()))
             .expect(here, state)
     }
 }

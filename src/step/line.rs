@@ -1,54 +1,31 @@
 //! `line`: one line of a text file, there or not.
 
+use std::sync::Arc;
+
 use serde::Deserialize;
 
-use super::family::edit::{Anchor, Edit, Otherwise, Text};
+use super::family::edit::{Edit, Edits, edits};
 use super::family::existence::Existence;
 use super::family::expression::Expression;
-use super::family::path;
+use super::family::path::Found;
 use super::family::text::{Lines, Spot};
-use super::{Context, Invalid, Step, Validate, Verdict};
-use crate::model::{Kind, Resource};
-use crate::probe::{CheckError, Probe, Readings};
+use super::{Context, Invalid, Validate, Verdict};
+use crate::probe::CheckError;
 
 /// What runs on hosts for this kind.
-pub(super) const PROGRAMS: crate::program::Programs =
-    &[super::family::path::PROGRAMS, super::family::put::PROGRAMS];
+pub(super) const PROGRAMS: crate::program::Programs = super::family::edit::PROGRAMS;
 
-/// A line in a file.
-#[derive(Debug, Clone, Deserialize)]
-#[serde(deny_unknown_fields)]
-#[expect(clippy::struct_excessive_bools, reason = "each is a key of its own in the playbook")]
-#[expect(clippy::struct_field_names, reason = "the keys of the playbook")]
-pub struct Line {
-    path: String,
-    line: Option<String>,
-    r#match: Option<String>,
-    #[serde(default)]
-    occurrence: Occurrence,
-    after: Option<String>,
-    before: Option<String>,
-    otherwise: Option<Otherwise>,
-    #[serde(default)]
-    state: Existence,
-    #[serde(default)]
-    create: bool,
-    #[serde(default = "yes")]
-    backup: bool,
-    #[serde(default)]
-    in_place: bool,
-    validate: Option<String>,
-    #[serde(default)]
-    follow: bool,
-    #[serde(default)]
-    allow_remote: bool,
-    /// A secret went into it.
-    #[serde(skip)]
-    holds_secret: bool,
-    #[serde(skip)]
-    matching: Option<Expression>,
-    #[serde(skip)]
-    anchor: Anchor,
+edits! {
+    /// A line in a file.
+    #[expect(clippy::struct_field_names, reason = "the keys of the playbook")]
+    pub struct Line {
+        line: Option<String>,
+        r#match: Option<String>,
+        #[serde(default)]
+        occurrence: Occurrence,
+        #[serde(skip)]
+        matching: Option<Expression>,
+    }
 }
 
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
@@ -59,18 +36,10 @@ enum Occurrence {
     Last,
 }
 
-fn yes() -> bool {
-    true
-}
-
 impl Validate for Line {
     fn validate(&mut self, context: &Context<'_>) -> Vec<Invalid> {
-        self.holds_secret = (context.holds_secret)();
-        let mut invalid = path::normalise(&mut self.path, "path");
-        invalid.extend(self.edit().mistakes());
+        let mut invalid = self.mistakes(context);
         self.matching = Expression::read("match", self.r#match.as_deref(), &mut invalid);
-        self.anchor =
-            Anchor::read(self.after.as_deref(), self.before.as_deref(), self.otherwise, &mut invalid);
         match (&self.line, self.state) {
             (None, Existence::Present) => invalid.push(Invalid::new("", "the key `line` is missing")),
             (None, Existence::Absent) if self.r#match.is_none() => {
@@ -104,26 +73,15 @@ impl Validate for Line {
     }
 }
 
-impl Step for Line {
-    fn probes(&self) -> Vec<Probe> {
-        vec![self.edit().query().probe()]
-    }
+impl Edits for Line {
+    const WHAT: &'static str = "a line";
 
-    fn check(&self, readings: &Readings) -> Result<Verdict, CheckError> {
-        let absent = self.state == Existence::Absent;
-        let edit = self.edit();
-        let path = &self.path;
-        let verb = if absent { "remove a line from" } else { "put a line into" };
-        let (found, text) = match edit.read(readings)? {
-            Text::Known(found, text) => (found, text),
-            Text::Missing(_) if absent => return Ok(Verdict::satisfied("there is no such file")),
-            Text::Missing(_) => return Ok(edit.later(format!("{verb} {path}"), true)),
-            Text::Vague(_) => return Ok(edit.later(format!("{verb} {path}"), false)),
-        };
-        let mut lines = Lines::new(&text);
+    fn verdict(&self, edit: &Edit<'_>, found: &Found, text: &Arc<[u8]>) -> Result<Verdict, CheckError> {
+        let path = edit.path;
+        let mut lines = Lines::new(text);
         let wanted = self.line.as_deref().unwrap_or_default();
-        if absent {
-            edit.plain(&text, self.r#match.as_deref().into_iter().chain(self.line.as_deref()))?;
+        if edit.absent {
+            edit.plain(text, self.r#match.as_deref().into_iter().chain(self.line.as_deref()))?;
             edit.certain(&lines, |line| self.selects(line))?;
             let before = lines.len();
             lines.retain(|line| !self.selects(line));
@@ -132,7 +90,7 @@ impl Step for Line {
                 1 => format!("remove a line from {path}"),
                 n => format!("remove {n} lines from {path}"),
             };
-            return edit.write(summary, &found, &text, lines.bytes());
+            return edit.write(summary, found, text, lines.bytes());
         }
         let matching = self.matching(&lines);
         let there = lines.texts().position(|line| line == wanted.as_bytes());
@@ -142,48 +100,20 @@ impl Step for Line {
         {
             return Ok(Verdict::satisfied(format!("line {}", n + 1)));
         }
-        edit.plain(&text, [wanted].into_iter().chain(self.r#match.as_deref()).chain(self.anchor.texts()))?;
+        edit.plain(text, [wanted].into_iter().chain(self.r#match.as_deref()).chain(self.anchor.texts()))?;
         edit.certain(&lines, |line| self.selects(line))?;
         if let Some(n) = matching {
             lines.replace(n, wanted.as_bytes());
-            return edit.write(format!("replace line {} of {path}", n + 1), &found, &text, lines.bytes());
+            return edit.write(format!("replace line {} of {path}", n + 1), found, text, lines.bytes());
         }
         let spot = self.anchor.spot(path, &lines)?;
         let (Spot::Behind(at) | Spot::Before(at)) = spot;
         lines.insert(spot, [wanted.as_bytes()]);
-        edit.write(format!("add line {} to {path}", at + 1), &found, &text, lines.bytes())
-    }
-
-    fn provides(&self) -> Vec<Resource> {
-        if self.state == Existence::Absent {
-            return Vec::new();
-        }
-        vec![Resource::here(Kind::Path, &self.path)]
-    }
-
-    fn needs(&self) -> Vec<Resource> {
-        self.edit().query().needs()
-    }
-
-    fn as_any(&self) -> &dyn std::any::Any {
-        self
+        edit.write(format!("add line {} to {path}", at + 1), found, text, lines.bytes())
     }
 }
 
 impl Line {
-    fn edit(&self) -> Edit<'_> {
-        Edit {
-            path: &self.path,
-            create: self.create && self.state == Existence::Present,
-            backup: self.backup,
-            in_place: self.in_place,
-            follow: self.follow,
-            allow_remote: self.allow_remote,
-            validate: self.validate.as_deref(),
-            secret: self.holds_secret,
-        }
-    }
-
     fn selects(&self, line: &[u8]) -> bool {
         self.matching.as_ref().is_some_and(|expression| expression.is_match(line))
             || self.line.as_deref().is_some_and(|l| l.as_bytes() == line)

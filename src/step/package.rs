@@ -10,11 +10,27 @@ use super::{Action, Change, Context, Invalid, Step, Validate, Value, Verdict};
 use crate::model::value::one_or_many;
 use crate::model::{Kind, Resource, State};
 use crate::probe::{CheckError, Probe, Readings};
-use crate::sh;
+use crate::program;
+use crate::program::{Library, Programs};
 use crate::shell::Script;
 
+/// Runs a package manager; see there.
+static MANAGE: Library = Library::new("package/manage.sh", include_str!("package/manage.sh"), &[]);
+
+program! {
+    /// Installs packages, or puts other versions in place of those that are there.
+    InstallPackages in "package/install_packages.sh" uses [MANAGE] {
+        manager: Word, packages: List, names: List, versions: List
+    }
+}
+program! {
+    /// Removes packages, and these alone.
+    RemovePackages in "package/remove_packages.sh" uses [MANAGE] { manager: Word, packages: List }
+}
+
 /// What runs on hosts for this kind.
-pub(super) const PROGRAMS: crate::program::Programs = &[];
+pub(super) const PROGRAMS: Programs =
+    &[&[InstallPackages::program, RemovePackages::program], packages::PROGRAMS];
 
 /// A download of some hundred megabytes over a slow line, and a busy lock before it.
 const INSTALL_TIMEOUT: Duration = Duration::from_mins(30);
@@ -174,7 +190,7 @@ impl Package {
         manager: PackageManager,
     ) -> Result<Verdict, CheckError> {
         let mut change = Change::default();
-        let mut names: Vec<&str> = Vec::new();
+        let mut names: Vec<String> = Vec::new();
         for wanted in &self.wanted {
             let resource = Resource::here(Kind::Package, &wanted.name);
             let before: Value = match (readings.expected(&resource), found.standing(wanted)) {
@@ -183,7 +199,7 @@ impl Package {
                 (None, Standing::Installed(what)) => what.into(),
                 (None, Standing::Other { name, version, .. }) => format!("{name} {version}").into(),
             };
-            names.push(&wanted.name);
+            names.push(wanted.name.clone());
             change = change.field(&*wanted.name, before, Value::Absent).expect(resource, State::Absent);
         }
         if names.is_empty() {
@@ -191,7 +207,7 @@ impl Package {
         }
         // What apt would remove beside it are names; rpm says in a sentence who needs it.
         let others: Vec<&str> =
-            found.dependents.iter().map(String::as_str).filter(|d| !names.contains(d)).collect();
+            found.dependents.iter().filter(|d| !names.contains(d)).map(String::as_str).collect();
         if !others.is_empty() {
             let message = match manager {
                 PackageManager::Apt => {
@@ -206,123 +222,18 @@ impl Package {
         }
         change.summary = format!("remove {}", names.join(", "));
         let label = change.summary.clone();
-        Ok(Verdict::Drift(
-            change.action(Action::new(label, remove(manager, &names)).timeout(INSTALL_TIMEOUT)),
-        ))
+        let remove = RemovePackages { manager: manager.word(), packages: &names };
+        Ok(Verdict::Drift(change.action(Action::new(label, remove.script()).timeout(INSTALL_TIMEOUT))))
     }
-}
-
-/// How an action runs a package manager: `hw_do ARGUMENT...` waits for the lock of others up to ten minutes.
-///
-/// dnf and yum would wait for ever and tell nobody; with `exit_on_lock` they end with code 200 (dnf.conf(5),
-/// yum.conf(5)). apt-get ends with 100 and says whose lock it is. What went wrong is kept in `$hw_err`.
-fn runner(manager: PackageManager) -> Script {
-    let command = match manager {
-        PackageManager::Dnf => sh!("dnf -y --setopt=exit_on_lock=True"),
-        PackageManager::Yum => sh!("yum -y --setopt=exit_on_lock=1"),
-        PackageManager::Apt => {
-            sh!("DEBIAN_FRONTEND=noninteractive NEEDRESTART_SUSPEND=1 apt-get -y -q -o Dpkg::Use-Pty=0 -o \
-             Dpkg::Options::=--force-confdef -o Dpkg::Options::=--force-confold")
-        }
-    };
-    sh!(
-        r#"hw_log=$(mktemp) || exit 1
-trap 'rm -f "$hw_log"' EXIT
-hw_do() {
-  hw_left=120
-  while :; do
-    {} "$@" 2>"$hw_log"; hw_rc=$?
-    hw_err=$(cat "$hw_log"); [ -z "$hw_err" ] || printf '%s\n' "$hw_err" >&2
-    [ $hw_rc -ne 0 ] || return 0
-    case $hw_rc:$hw_err in
-      200:*|*'Could not get lock'*|*'Unable to acquire the dpkg frontend lock'*|*'btain the transaction lock'*|*'holding the yum lock'*) ;;
-      *) return $hw_rc ;;
-    esac
-    [ $hw_left -gt 0 ] || { echo "another program has held the lock of the package manager for 10 minutes" >&2; return $hw_rc; }
-    [ $hw_left -ne 120 ] || echo "waiting for another program to let go of the lock of the package manager"
-    hw_left=$((hw_left - 1)); sleep 5
-  done
-}
-"#,
-        command
-    )
 }
 
 fn install(manager: PackageManager, all: &[&Wanted], changed: &[(&Wanted, String, String)]) -> Script {
-    let words = |list: &[&Wanted]| -> Vec<String> {
-        let joint = if manager == PackageManager::Apt { "=" } else { "-" };
-        let word = |w: &Wanted| {
-            w.version.as_ref().map_or_else(|| w.name.clone(), |v| format!("{}{joint}{v}", w.name))
-        };
-        list.iter().map(|w| word(w)).collect()
-    };
-    let hint = sh!(r#"hw_fail() {
-  case $hw_err in
-    *mirrorlist.centos.org*) echo "mirrorlist.centos.org is gone: this release is at its end; a step repository = { centos_vault = true } would choose the archive" >&2 ;;
-  esac
-  exit "$1"
-}
-"#);
-    let run = runner(manager).script(&hint);
-    match manager {
-        PackageManager::Apt => run.script(&sh!(
-            r#"set -- install --no-remove {} -- {}
-ls /var/lib/apt/lists/*_Packages* >/dev/null 2>&1 || hw_do update || hw_fail $?
-hw_do "$@" && exit 0
-hw_rc=$?
-case $hw_err in
-  *'404 '*|*'Unable to locate package'*|*'no installation candidate'*|*' was not found'*|*'Failed to fetch'*) ;;
-  *) hw_fail $hw_rc ;;
-esac
-echo "the lists of packages may be out of date: fetching them again"
-hw_do update || hw_fail $?
-hw_do "$@" || hw_fail $?"#,
-            if changed.is_empty() { vec![] } else { vec!["--allow-downgrades"] },
-            words(all)
-        )),
-        PackageManager::Dnf | PackageManager::Yum => {
-            let names: Vec<&str> = changed.iter().map(|(_, name, _)| &**name).collect();
-            let run = run.script(&sh!(
-                r#"{}hw_do install -- {} || {
-  hw_rc=$?
-  case $hw_err in
-    *404*|*'No more mirrors'*|*'Unable to find a match'*|*'No match for argument'*|*'Nothing to do'*|*'checksum'*) ;;
-    *) hw_fail $hw_rc ;;
-  esac
-  echo "the lists of packages may be out of date: fetching them again"
-  hw_do clean expire-cache
-  hw_do install -- {} || hw_fail $?
-}
-"#,
-                if changed.is_empty() {
-                    Script::new()
-                } else {
-                    sh!("hw_was=$(rpm -q -- {})\n", names)
-                },
-                words(all),
-                words(all)
-            ));
-            if changed.is_empty() {
-                return run;
-            }
-            // yum does not put an older version in place of a newer one unless told so.
-            let wanted: Vec<&Wanted> = changed.iter().map(|(w, ..)| *w).collect();
-            run.script(&sh!(
-                r#"if [ "$(rpm -q -- {})" = "$hw_was" ]; then hw_do downgrade -- {} || hw_fail $?; fi"#,
-                names,
-                words(&wanted)
-            ))
-        }
-    }
-}
-
-/// Removes `names` alone: what came with them stays, for the plan did not list it.
-fn remove(manager: PackageManager, names: &[&str]) -> Script {
-    let rest = match manager {
-        PackageManager::Apt => sh!("hw_do remove -- {}", names),
-        PackageManager::Dnf | PackageManager::Yum => {
-            sh!("hw_do --setopt=clean_requirements_on_remove=0 remove -- {}", names)
-        }
-    };
-    runner(manager).script(&rest)
+    let joint = if manager == PackageManager::Apt { "=" } else { "-" };
+    let word =
+        |w: &Wanted| w.version.as_ref().map_or_else(|| w.name.clone(), |v| format!("{}{joint}{v}", w.name));
+    let names: Vec<String> = changed.iter().map(|(_, name, _)| name.clone()).collect();
+    let versions: Vec<String> = changed.iter().map(|(wanted, ..)| word(wanted)).collect();
+    let packages: Vec<String> = all.iter().map(|wanted| word(wanted)).collect();
+    InstallPackages { manager: manager.word(), packages: &packages, names: &names, versions: &versions }
+        .script()
 }

@@ -6,20 +6,55 @@ use std::time::Duration;
 
 use serde::Deserialize;
 
+use super::family::RUN;
 use super::family::centos_vault::{self, NoAddress, Release};
 use super::family::config_file;
 use super::family::existence::Existence;
 use super::family::path::{self, CONTENT_LIMIT, Depth};
+use super::family::put::{self, Backup, PUT};
 use super::family::text;
 use super::{Action, Change, Context, Invalid, Step, Validate, Value, Verdict};
 use crate::model::value::one_or_many;
 use crate::model::{FileContent, FileKind, FileState, Kind, Resource, State};
 use crate::probe::{CheckError, Probe, Readings};
-use crate::sh;
-use crate::shell::Script;
+use crate::program;
+use crate::program::Programs;
+
+program! {
+    /// Asks who installs packages, and for the keys that rpm trusts.
+    AskPackageManager in "repository/ask_package_manager.sh" { keys: Flag }
+}
+program! {
+    /// Asks for the release, and for the repository files of one at its end.
+    AskCentosRepositories in "repository/ask_centos_repositories.sh"
+}
+program! {
+    /// Has rpm trust a key, after a look at it.
+    ImportKey in "repository/import_key.sh" uses [RUN] { key: Word, fingerprint: Word }
+}
+program! {
+    /// Fetches the lists of packages of a repository, or takes its file back.
+    FetchPackageLists in "repository/fetch_package_lists.sh" uses [PUT] {
+        manager: Word, repositories: List, path: Word, temporary: Word, base: Word
+    }
+}
+program! {
+    /// Fetches the lists of packages of all repositories.
+    RefreshPackageLists in "repository/refresh_package_lists.sh" uses [RUN]
+}
 
 /// What runs on hosts for this kind.
-pub(super) const PROGRAMS: crate::program::Programs = &[];
+pub(super) const PROGRAMS: Programs = &[
+    &[
+        AskPackageManager::program,
+        AskCentosRepositories::program,
+        ImportKey::program,
+        FetchPackageLists::program,
+        RefreshPackageLists::program,
+    ],
+    path::PROGRAMS,
+    put::PROGRAMS,
+];
 
 /// The name of the [`Kind::Repository`] that stands for "the archive was chosen".
 pub(super) const VAULT: &str = "centos-vault";
@@ -264,22 +299,8 @@ impl Repository {
         key.chain([(form.file(&self.id), Some(text))]).collect()
     }
 
-    /// Asks who installs packages, and for the keys that rpm trusts: it keeps each as a package `gpg-pubkey`, whose
-    /// version is the end of its fingerprint (rpm(8)).
     fn tools(&self) -> Probe {
-        let keys = if self.fingerprint.is_some() {
-            sh!("rpm -q gpg-pubkey --qf 'key %{VERSION}\\n'")
-        } else {
-            sh!(":")
-        };
-        Probe::new(sh!(
-            r"for hw_m in dnf yum apt-get; do
-  command -v $hw_m >/dev/null && { echo $hw_m; break; }
-done
-{}
-exit 0",
-            keys
-        ))
+        Probe::new(AskPackageManager { keys: self.fingerprint.is_some() }.script())
     }
 }
 
@@ -415,75 +436,26 @@ fn shown(file: &str, now: &FileState) -> Result<Value, CheckError> {
 }
 
 impl Repository {
-    /// Looks at the key before rpm trusts it: whoever can change what an address serves would choose the key.
     fn import(&self, fingerprint: &str) -> Action {
         let key = match (&self.key, self.gpgkey.first()) {
             (None, Some(key)) => key.trim_start_matches("file://").to_owned(),
             _ => self.form().key_file(&self.id),
         };
-        Action::new(
-            format!("import the key {fingerprint}"),
-            sh!(
-                r#"set -e
-k={}; want={}
-d=$(mktemp -d)
-trap 'rm -rf -- "$d"' EXIT
-case $k in
-  *://*) curl -fsSL --retry 2 --connect-timeout 20 --max-time 120 -o "$d/key" -- "$k" ;;
-  *) cp -- "$k" "$d/key" ;;
-esac
-command -v gpg >/dev/null || { echo "gpg is needed to look at the key before it is trusted, but is not there" >&2; exit 1; }
-gpg --homedir "$d" --batch --with-colons --with-fingerprint "$d/key" 2>/dev/null |
-  awk -F: '$1 == "pub" { first = 1 } $1 == "fpr" && first { print $10; first = 0 }' >"$d/list"
-if [ "$(cat "$d/list")" != "$want" ]; then
-  echo "the key from $k has the fingerprint $(tr '\n' ' ' <"$d/list"), not $want: it was not imported" >&2
-  exit 1
-fi
-rpm --import "$d/key""#,
-                key,
-                fingerprint
-            ),
-        )
+        let import = ImportKey { key: &key, fingerprint };
+        Action::new(format!("import the key {fingerprint}"), import.script())
     }
 
-    /// Fetches the lists of this repository alone, so that a wrong address shows here.
+    /// A file of its own may hold disabled repositories only: then those of all are fetched.
     fn fetch(&self, manager: &str) -> Action {
-        let ids: Vec<&str> = match &self.content {
-            Some(content) => content
-                .lines()
-                .filter_map(|line| line.trim().strip_prefix('[')?.strip_suffix(']'))
-                .filter(|id| *id != "main")
-                .collect(),
-            None => vec![&self.id],
+        let path = &self.form().file(&self.id);
+        let fetch = FetchPackageLists {
+            manager,
+            repositories: if self.content.is_some() { &[] } else { std::slice::from_ref(&self.id) },
+            path,
+            temporary: &put::temporary(path),
+            base: &put::backup_base(path, false, Backup::Run),
         };
-        let enable: Vec<String> = ids.iter().map(|id| format!("--enablerepo={id}")).collect();
-        let script: Script = match manager {
-            "apt-get" => {
-                let file = self.form().file(&self.id);
-                let list = format!("Dir::Etc::sourcelist={file}");
-                sh!(
-                    "apt-get -q update -o {} -o Dir::Etc::sourceparts=- -o APT::Get::List-Cleanup=0 -o \
-                     APT::Update::Error-Mode=any",
-                    list
-                )
-            }
-            // A file of its own may hold disabled repositories only.
-            _ if self.content.is_some() => sh!("{} -y -q makecache", manager),
-            "yum" => sh!("yum -y -q '--disablerepo=*' {} makecache fast", enable),
-            _ => sh!("dnf -y -q '--disablerepo=*' {} makecache", enable),
-        };
-        // One repository that cannot be read keeps dnf from installing anything from any other.
-        let script = sh!(
-            r#"{} && exit 0
-f={}; b=$f.${HW_RUN_ID:-manual}.bak
-mv -f -- "$f" "$f.failed"
-if [ -e "$b" ]; then cp -p -- "$b" "$f"; fi
-echo "its lists of packages could not be fetched: the file was taken back, and is now $f.failed" >&2
-exit 1"#,
-            script,
-            self.form().file(&self.id)
-        );
-        Action::new("fetch its lists of packages", script).timeout(FETCH_TIMEOUT)
+        Action::new("fetch its lists of packages", fetch.script()).timeout(FETCH_TIMEOUT)
     }
 
     fn check_vault(&self, readings: &Readings) -> Result<Verdict, CheckError> {
@@ -534,28 +506,18 @@ exit 1"#,
         if change.actions.is_empty() {
             return Ok(Verdict::satisfied("no repository asks what is gone"));
         }
-        let fetch = sh!("yum -q clean metadata\nyum -y -q makecache");
         Ok(Verdict::Drift(
             change
-                .action(Action::new("fetch the lists of packages", fetch).timeout(FETCH_TIMEOUT))
+                .action(
+                    Action::new("fetch the lists of packages", RefreshPackageLists.script())
+                        .timeout(FETCH_TIMEOUT),
+                )
                 .note("this release is at its end: the archive gets no more security fixes")
                 .expect(Resource::here(Kind::Repository, VAULT), State::Present),
         ))
     }
 }
 
-/// Asks for the release, and on one that has come to its end for the lines of its repository files: `L`, or `U` where
-/// the last one has no line break, as far as awk can tell.
 fn vault_probe() -> Probe {
-    Probe::new(sh!(r#"while IFS='=' read -r hw_k hw_v; do
-  hw_v=${hw_v%\"}; hw_v=${hw_v#\"}
-  case $hw_k in ID) hw_id=$hw_v ;; VERSION_ID) hw_version=$hw_v ;; esac
-done </etc/os-release
-echo "os $hw_id $hw_version"
-case "$hw_id $hw_version" in
-  "centos 7"|"centos 8")
-    set -- /etc/yum.repos.d/CentOS*.repo
-    [ -e "$1" ] || exit 0
-    awk 'FNR == 1 { print "F " FILENAME } { print (PROCINFO["version"] != "" && RT == "" ? "U " : "L ") $0 }' "$@" ;;
-esac"#))
+    Probe::new(AskCentosRepositories.script())
 }

@@ -4,13 +4,24 @@ use std::time::Duration;
 
 use serde::Deserialize;
 
+use super::family::RUN;
 use super::{Action, Change, Context, Invalid, Step, Validate, Value, Verdict};
 use crate::model::{Kind, Resource, State};
 use crate::probe::{CheckError, Probe, Readings};
-use crate::sh;
+use crate::program;
+use crate::program::Programs;
+
+program! {
+    /// Asks for a boolean, now and as stored.
+    AskSelinuxBoolean in "selinux_boolean/ask_selinux_boolean.sh" { name: Word }
+}
+program! {
+    /// Sets a boolean, now and at boot.
+    SetSelinuxBoolean in "selinux_boolean/set_selinux_boolean.sh" uses [RUN] { name: Word, value: Word }
+}
 
 /// What runs on hosts for this kind.
-pub(super) const PROGRAMS: crate::program::Programs = &[];
+pub(super) const PROGRAMS: Programs = &[&[AskSelinuxBoolean::program, SetSelinuxBoolean::program]];
 
 /// `setsebool -P` builds the whole policy anew, which takes a minute on a small machine.
 const TIMEOUT: Duration = Duration::from_mins(10);
@@ -104,44 +115,15 @@ impl SelinuxBoolean {
         Resource::here(Kind::Path, &format!("/sys/fs/selinux/booleans/{}", self.name))
     }
 
-    /// Asks the kernel for the value (selinuxfs: current and pending, `1 1`), and the policy store for what
-    /// was set to last. The store's place is `store-root` of semanage.conf(5), before RHEL 7.3 a folder deeper.
     fn probe(&self) -> Probe {
-        Probe::new(sh!(
-            r#"[ -e /sys/fs/selinux/enforce ] || { echo disabled; exit 0; }
-hw_b={}
-read -r hw_now hw_rest </sys/fs/selinux/booleans/"$hw_b" 2>/dev/null || { echo missing; exit 0; }
-hw_type=targeted; hw_root=/var/lib/selinux
-while IFS='=' read -r hw_k hw_v; do
-  case $hw_k in SELINUXTYPE) hw_type=${hw_v%% *} ;; esac
-done </etc/selinux/config
-if [ -r /etc/selinux/semanage.conf ]; then
-  while IFS=' =' read -r hw_k hw_v; do
-    case $hw_k in store-root) hw_root=$hw_v ;; esac
-  done </etc/selinux/semanage.conf
-fi
-hw_stored=unknown
-for hw_d in "$hw_root/$hw_type/active" "/etc/selinux/$hw_type/active" "/var/lib/selinux/$hw_type/active" "/etc/selinux/$hw_type/modules/active"; do
-  [ -d "$hw_d" ] || continue
-  [ -r "$hw_d" ] && [ -x "$hw_d" ] || { echo "cannot read $hw_d: the step needs become = true" >&2; exit 3; }
-  hw_stored=default
-  if [ -e "$hw_d/booleans.local" ]; then
-    while IFS='=' read -r hw_k hw_v; do
-      [ "$hw_k" != "$hw_b" ] || hw_stored=${hw_v## }
-    done <"$hw_d/booleans.local"
-  fi
-  break
-done
-echo "now $hw_now stored $hw_stored""#,
-            self.name
-        ))
+        Probe::new(AskSelinuxBoolean { name: &self.name }.script())
     }
 
     fn change(&self) -> Change {
         let word = if self.on { "on" } else { "off" };
         let label = format!("switch {} {word} for good", self.name);
-        let action =
-            Action::new(label.clone(), sh!("setsebool -P -- {} {}", self.name, word)).timeout(TIMEOUT);
+        let set = SetSelinuxBoolean { name: &self.name, value: word };
+        let action = Action::new(label.clone(), set.script()).timeout(TIMEOUT);
         Change::new(label)
             .action(action)
             .note("builds the policy anew, which may take a minute")

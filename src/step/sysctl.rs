@@ -5,13 +5,22 @@ use serde::Deserialize;
 use super::family::config_file;
 use super::family::existence::Existence;
 use super::family::sysctl_d::{self, Boot, Setting};
+use super::family::{path, put};
 use super::{Action, Change, Context, Invalid, Step, Validate, Value, Verdict};
-use crate::model::{Kind, Resource, State};
+use crate::model::{Kind, Resource, Secret, State};
 use crate::probe::{CheckError, Probe, Readings};
+use crate::program;
+use crate::program::Programs;
 use crate::sh;
 
+program! {
+    /// Sets a parameter of the running kernel.
+    SetSysctl in "sysctl/set_sysctl.sh" { name: Word, key: Word, value: Hidden }
+}
+
 /// What runs on hosts for this kind.
-pub(super) const PROGRAMS: crate::program::Programs = &[];
+pub(super) const PROGRAMS: Programs =
+    &[&[SetSysctl::program], sysctl_d::PROGRAMS, path::PROGRAMS, put::PROGRAMS];
 
 /// A kernel parameter.
 #[derive(Debug, Clone, Deserialize)]
@@ -252,17 +261,15 @@ impl Sysctl {
             Now::Missing => Some(Value::Unknown),
         };
         if let Some(before) = before {
-            // Not through sysctl(8), which a small host may lack.
-            let path = format!("/proc/sys/{}", self.key());
-            change = change.field("now", shown(before), shown(wanted.into())).action(Action::new(
-                format!("set {} in the running kernel", self.name),
-                sh!(
-                    r"printf '%s\n' {} >{} || { echo {} >&2; exit 1; }",
-                    wanted,
-                    path,
-                    format!("the kernel does not take this value for {}", self.name)
-                ),
-            ));
+            let value = if self.secret() {
+                program::Value::Secret(Secret::new(wanted.to_owned()))
+            } else {
+                program::Value::Plain(wanted.to_owned())
+            };
+            let set = SetSysctl { name: &self.name, key: &self.key(), value };
+            change = change
+                .field("now", shown(before), shown(wanted.into()))
+                .action(Action::new(format!("set {} in the running kernel", self.name), set.script()));
         }
         if !stored {
             let file = self.file();

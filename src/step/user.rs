@@ -2,17 +2,54 @@
 
 use serde::Deserialize;
 
-use super::family::accounts::{self, GroupName};
+use super::family::RUN;
+use super::family::accounts::{self, ENTRIES, GroupName};
 use super::family::existence::Existence;
+use super::family::path::{NETWORK, SHARED_NETWORK};
 use super::{Action, Change, Context, Invalid, Step, Validate, Value, Verdict};
 use crate::model::value::one_or_many;
 use crate::model::{Kind, Resource, State};
 use crate::probe::{CheckError, Probe, Readings};
-use crate::sh;
-use crate::shell::Script;
+use crate::program;
+use crate::program::{Library, Programs};
+
+/// Runs tools that fail where the user is busy; see there.
+static BUSY: Library = Library::new("user/busy.sh", include_str!("user/busy.sh"), &[&RUN]);
+
+program! {
+    /// Asks for a user and for the groups that he is to be in.
+    AskUser in "user/ask_user.sh" uses [ENTRIES] { name: Word, uid: Number, groups: List }
+}
+program! {
+    /// Asks whether he has a home.
+    AskHome in "user/ask_home.sh" uses [NETWORK, ENTRIES] { name: Word, home: Word }
+}
+program! {
+    /// Makes a user.
+    AddUser in "user/add_user.sh" uses [RUN] { name: Word, options: List, own_group: Flag }
+}
+program! {
+    /// Changes a user.
+    ChangeUser in "user/change_user.sh" uses [BUSY] { name: Word, options: List }
+}
+program! {
+    /// Removes a user.
+    RemoveUser in "user/remove_user.sh" uses [BUSY] { name: Word, purge: Flag }
+}
+program! {
+    /// Makes the home of a user who is there.
+    MakeHome in "user/make_home.sh" uses [RUN] { name: Word }
+}
 
 /// What runs on hosts for this kind.
-pub(super) const PROGRAMS: crate::program::Programs = &[];
+pub(super) const PROGRAMS: Programs = &[&[
+    AskUser::program,
+    AskHome::program,
+    AddUser::program,
+    ChangeUser::program,
+    RemoveUser::program,
+    MakeHome::program,
+]];
 
 /// A user.
 #[derive(Debug, Clone, Deserialize)]
@@ -121,7 +158,8 @@ impl Validate for User {
 
 impl Step for User {
     fn probes(&self) -> Vec<Probe> {
-        vec![self.probe()]
+        let home = self.asks_home().then(|| self.home_probe());
+        std::iter::once(self.probe()).chain(home).collect()
     }
 
     fn check(&self, readings: &Readings) -> Result<Verdict, CheckError> {
@@ -188,59 +226,22 @@ impl Step for User {
 }
 
 impl User {
-    /// Asks the name service, which may be a directory far away (getent(1): 2 where there is none, id(1)).
     fn probe(&self) -> Probe {
-        let mut wanted: Vec<&str> = self.group.iter().chain(&self.groups).map(GroupName::as_str).collect();
-        wanted.sort_unstable();
-        wanted.dedup();
-        let mut asked = wanted.clone();
-        asked.extend(self.group.is_none().then_some(self.name.as_str()));
-        let mut users = vec![self.name.clone()];
-        users.extend(self.uid.map(|uid| uid.to_string()));
-        let home = if self.state == Existence::Present && self.create_home == Some(true) {
-            sh!(
-                r#"hw_h={}
-[ "$hw_h" ] || { hw_h=${hw_e%:*}; hw_h=${hw_h##*:}; }
-# Not touched on a network file system: its server may be dead.
-case $(hw_h=$hw_h awk 'BEGIN { h = ENVIRON["hw_h"] "/" } { p = $5; if (p != "/") p = p "/"; if (index(h, p) == 1 && length(p) >= n) {
-  n = length(p); for (i = 7; $i != "-"; i++); t = $(i + 1) } } END { print t }' /proc/self/mountinfo) in
-nfs*|cifs|smb3|ceph|9p|glusterfs|autofs|fuse.*) echo "home unknown" ;;
-*) if [ -d "$hw_h" ]; then echo "home there"; else echo "home missing"; fi ;;
-esac
-"#,
-                self.home.as_deref().unwrap_or_default()
-            )
-        } else {
-            Script::new()
-        };
-        Probe::new(sh!(
-            r#"hw_u={}; hw_nl='
-'
-hw_all=$(timeout 10 getent group -- {}); hw_rc=$?; [ $hw_rc -eq 0 ] || [ $hw_rc -eq 2 ] || exit 3
-set -f; IFS=$hw_nl
-for hw_l in $hw_all; do
-  hw_n=${hw_l%%:*}; hw_g=${hw_l#*:*:}; echo "known ${hw_g%%:*} $hw_n"
-done
-hw_all=$(timeout 10 getent passwd -- {}); hw_rc=$?; [ $hw_rc -eq 0 ] || [ $hw_rc -eq 2 ] || exit 3
-hw_e=
-for hw_l in $hw_all; do
-  hw_i=${hw_l#*:*:}
-  case $hw_l in
-  "$hw_u":*) hw_e=$hw_l ;;
-  *) if [ "${hw_i%%:*}" = {} ]; then echo "uid-of ${hw_l%%:*}"; else hw_e=$hw_l; fi ;;
-  esac
-done
-set +f; unset IFS
-[ "$hw_e" ] || { echo absent; exit 0; }
-echo "user $hw_e"
-echo "id $(timeout 10 id -- "$hw_u")"
-{}while IFS=: read -r hw_n hw_rest; do [ "$hw_n" != "$hw_u" ] || echo local; done </etc/passwd"#,
-            self.name,
-            asked,
-            users,
-            self.uid.map_or_else(String::new, |uid| uid.to_string()),
-            home
-        ))
+        let mut groups: Vec<String> = self.group.iter().chain(&self.groups).map(|g| g.0.clone()).collect();
+        groups.sort_unstable();
+        groups.dedup();
+        groups.extend(self.group.is_none().then(|| self.name.clone()));
+        Probe::new(AskUser { name: &self.name, uid: self.uid.map(u64::from), groups: &groups }.script())
+    }
+
+    fn asks_home(&self) -> bool {
+        self.state == Existence::Present && self.create_home == Some(true)
+    }
+
+    /// A question of its own: the mounts that it looks at are found out once for all that want to know.
+    fn home_probe(&self) -> Probe {
+        let home = self.home.as_deref().unwrap_or_default();
+        Probe::new(AskHome { name: &self.name, home }.script()).sharing(SHARED_NETWORK)
     }
 
     fn read(&self, readings: &Readings) -> Result<Found, CheckError> {
@@ -260,13 +261,6 @@ echo "id $(timeout 10 id -- "$hw_u")"
                 ("uid-of", _) => found.uid_of = Some(rest.to_owned()),
                 ("absent", _) => said = true,
                 ("user", account) => *account = Some(passwd(rest).ok_or_else(unreadable)?),
-                ("home", _) => {
-                    found.home = match rest {
-                        "there" => Home::There,
-                        "missing" => Home::Missing,
-                        _ => Home::Unknown,
-                    }
-                }
                 ("id", Some(account)) => {
                     (account.group, account.groups) = memberships(rest).ok_or_else(unreadable)?;
                     said = true;
@@ -277,6 +271,16 @@ echo "id $(timeout 10 id -- "$hw_u")"
         }
         if !said || !answer.ok() {
             return Err(unreadable());
+        }
+        if self.asks_home() {
+            let probe = self.home_probe();
+            let answer = readings.of(&probe)?;
+            found.home = match (&*answer.text(), answer.ok()) {
+                ("there", true) => Home::There,
+                ("missing", true) => Home::Missing,
+                ("unknown" | "", true) => Home::Unknown,
+                _ => return Err(CheckError::unreadable(&probe, answer, "expected whether he has a home")),
+            };
         }
         found.own_group = found.known.iter().any(|k| k.name == self.name);
         for group in self.group.iter().chain(&self.groups).map(GroupName::as_str) {
@@ -319,19 +323,10 @@ echo "id $(timeout 10 id -- "$hw_u")"
         } else {
             format!("remove the user {}", self.name)
         };
-        let options: &[&str] = if self.purge { &["-r"] } else { &[] };
+        let remove = RemoveUser { name: &self.name, purge: self.purge };
         Change::new(label.clone())
             .field("state", "present", Value::Absent)
-            .action(Action::new(
-                label,
-                sh!(
-                    "getent passwd -- {} >/dev/null || exit 0\nuserdel {} -- {} {}",
-                    self.name,
-                    options.to_vec(),
-                    self.name,
-                    or_busy(&self.name)
-                ),
-            ))
+            .action(Action::new(label, remove.script()))
             .expect(here, State::Absent)
     }
 
@@ -353,30 +348,13 @@ echo "id $(timeout 10 id -- "$hw_u")"
             change = change.field("groups", Value::Absent, list.clone());
             options.extend(["-G".to_owned(), list]);
         }
-        // A group of his name may be there, then it is his; whether it is, an earlier step may decide.
-        let own = if self.group.is_none() {
-            if found.own_group {
-                change = change.field("group", Value::Absent, format!("{} (is there)", self.name));
-            }
-            sh!(
-                "if getent group -- {} >/dev/null; then set -- -g {}; else set -- -U; fi\n",
-                self.name,
-                self.name
-            )
-        } else {
-            Script::new()
-        };
-        let own_options = Script::new().raw(if self.group.is_none() { " \"$@\"" } else { "" });
+        // A group of his name may be there, then it is his.
+        if self.group.is_none() && found.own_group {
+            change = change.field("group", Value::Absent, format!("{} (is there)", self.name));
+        }
         change = change.field("create_home", Value::Absent, if create { "true" } else { "false" });
-        let script = sh!(
-            "if getent passwd -- {} >/dev/null; then exit 0; fi\n{}useradd {}{} -- {}",
-            self.name,
-            own,
-            options,
-            own_options,
-            self.name
-        );
-        change.action(Action::new(label, script))
+        let add = AddUser { name: &self.name, options: &options, own_group: self.group.is_none() };
+        change.action(Action::new(label, add.script()))
     }
 
     fn wanted(&self) -> Vec<(&'static str, &'static str, String)> {
@@ -425,14 +403,14 @@ echo "id $(timeout 10 id -- "$hw_u")"
         }
         change = self.alter_groups(account, found, change, &mut options);
         if !options.is_empty() {
-            let script = sh!("usermod {} -- {} {}", options, self.name, or_busy(&self.name));
-            change = change.action(Action::new(label, script));
+            let alter = ChangeUser { name: &self.name, options: &options };
+            change = change.action(Action::new(label, alter.script()));
         }
         if self.create_home == Some(true) && found.home == Home::Missing {
             let home = self.home.as_ref().unwrap_or(&account.home);
             change = change
                 .field("create_home", Value::Absent, home.clone())
-                .action(Action::new(format!("make the home {home}"), make_home(&self.name)));
+                .action(Action::new(format!("make the home {home}"), MakeHome { name: &self.name }.script()));
         }
         (!change.actions.is_empty()).then_some(change)
     }
@@ -506,36 +484,4 @@ fn memberships(text: &str) -> Option<(Member, Vec<Member>)> {
 /// A path without a slash at its end.
 fn path(text: &str) -> &str {
     text.trim_end_matches('/')
-}
-
-/// What to say where `usermod` and `userdel` end with 8: he is logged in, or has other processes.
-fn or_busy(name: &str) -> Script {
-    sh!(
-        r#"|| {
-  hw_rc=$? n={}
-  [ $hw_rc -ne 8 ] || echo "hint: $n has processes; end them first (loginctl terminate-user $n, or stop his services)" >&2
-  exit $hw_rc
-}"#,
-        name
-    )
-}
-
-/// Makes the home of a user who is there, as `useradd -m` does (login.defs(5): `HOME_MODE`, else `UMASK`).
-fn make_home(name: &str) -> Script {
-    sh!(
-        r#"u={}
-h=$(getent passwd -- "$u") || exit 1
-h=${h%:*}; h=${h##*:}
-if [ -d "$h" ]; then exit 0; fi
-m=$(awk '$1 == "HOME_MODE" { m = $2 } END { print m }' /etc/login.defs)
-k=$(awk '$1 == "UMASK" { m = $2 } END { print m }' /etc/login.defs)
-: "${m:=$(printf %o $((0777 & ~0${k:-022})))}"
-mkdir -p -- "${h%/*}/" || exit 1
-t=$(mktemp -d -- "${h%/*}/.hostwright.XXXXXX") || exit 1
-trap 'rm -rf -- "$t"' EXIT
-if [ -d /etc/skel ]; then cp -R -P /etc/skel/. "$t" || exit 1; fi
-chown -R -h "$u:" "$t" && chmod "$m" "$t" && mv -T -- "$t" "$h" || exit 1
-if command -v restorecon >/dev/null; then restorecon -R "$h" || :; fi"#,
-        name
-    )
 }

@@ -4,7 +4,12 @@ use serde::de::{Deserialize, Deserializer, Visitor};
 
 use crate::model::{Kind, Resource, State};
 use crate::probe::Readings;
+use crate::program::Library;
 use crate::step::Invalid;
+
+/// Asks the name service for an account; see there.
+pub(in crate::step) static ENTRIES: Library =
+    Library::new("accounts/entries.sh", include_str!("accounts/entries.sh"), &[]);
 
 /// Checks a name as useradd(8) and groupadd(8) take it.
 pub fn check_name(key: &str, name: &str, what: &str) -> Option<Invalid> {

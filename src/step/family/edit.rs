@@ -10,11 +10,127 @@ use serde::Deserialize;
 use super::attributes::Attributes;
 use super::expression::Expression;
 use super::path::{self, CONTENT_LIMIT, Depth, Found, Query};
-use super::put::Put;
+use super::put::{self, Put};
 use super::text::{self, Lines, Spot};
 use crate::model::{FileContent, FileKind, FileState, Kind, Resource, State};
 use crate::probe::{CheckError, Readings};
+use crate::program::Programs;
 use crate::step::{Change, Invalid, Value, Verdict};
+
+/// What runs on hosts for the kinds that edit a file.
+pub(in crate::step) const PROGRAMS: Programs = &[path::PROGRAMS, put::PROGRAMS];
+
+/// A kind that edits a text file: what is its own.
+pub trait Edits {
+    /// What is put into the file: `a line`.
+    const WHAT: &'static str;
+
+    /// The verdict on what is in the file.
+    fn verdict(&self, edit: &Edit<'_>, found: &Found, text: &Arc<[u8]>) -> Result<Verdict, CheckError>;
+}
+
+/// Makes the type of a kind that edits a file, of its own keys and those that all of these kinds have. A macro, for what
+/// serde flattens loses its place in the playbook.
+macro_rules! edits {
+    ($(#[$meta:meta])* pub struct $type:ident { $($(#[$own:meta])* $key:ident: $sort:ty),+ $(,)? }) => {
+        $(#[$meta])*
+        #[derive(Debug, Clone, serde::Deserialize)]
+        #[serde(deny_unknown_fields)]
+        pub struct $type {
+            path: String,
+            $($(#[$own])* $key: $sort,)+
+            after: Option<String>,
+            before: Option<String>,
+            otherwise: Option<$crate::step::family::edit::Otherwise>,
+            #[serde(default)]
+            state: $crate::step::family::existence::Existence,
+            #[serde(default)]
+            create: bool,
+            #[serde(default = "crate::step::family::edit::yes")]
+            backup: bool,
+            #[serde(default)]
+            in_place: bool,
+            validate: Option<String>,
+            #[serde(default)]
+            follow: bool,
+            #[serde(default)]
+            allow_remote: bool,
+            /// A secret went into it.
+            #[serde(skip)]
+            holds_secret: bool,
+            #[serde(skip)]
+            anchor: $crate::step::family::edit::Anchor,
+        }
+
+        impl $type {
+            /// Returns the mistakes in the keys that all of these kinds have.
+            fn mistakes(&mut self, context: &$crate::step::Context<'_>) -> Vec<$crate::step::Invalid> {
+                use $crate::step::family::{edit, path};
+                self.holds_secret = (context.holds_secret)();
+                let mut invalid = path::normalise(&mut self.path, "path");
+                invalid.extend(edit::check_validate(self.validate.as_deref()));
+                let (after, before) = (self.after.as_deref(), self.before.as_deref());
+                self.anchor = edit::Anchor::read(after, before, self.otherwise, &mut invalid);
+                invalid
+            }
+
+            fn edit(&self) -> $crate::step::family::edit::Edit<'_> {
+                let absent = self.state == $crate::step::family::existence::Existence::Absent;
+                $crate::step::family::edit::Edit {
+                    path: &self.path,
+                    absent,
+                    create: self.create && !absent,
+                    backup: self.backup,
+                    in_place: self.in_place,
+                    follow: self.follow,
+                    allow_remote: self.allow_remote,
+                    validate: self.validate.as_deref(),
+                    secret: self.holds_secret,
+                }
+            }
+        }
+
+        impl $crate::step::Step for $type {
+            fn probes(&self) -> Vec<$crate::probe::Probe> {
+                vec![self.edit().query().probe()]
+            }
+
+            fn check(
+                &self,
+                readings: &$crate::probe::Readings,
+            ) -> Result<$crate::step::Verdict, $crate::probe::CheckError> {
+                self.edit().check(self, readings)
+            }
+
+            fn provides(&self) -> Vec<$crate::model::Resource> {
+                self.edit().provides()
+            }
+
+            fn needs(&self) -> Vec<$crate::model::Resource> {
+                self.edit().query().needs()
+            }
+
+            fn as_any(&self) -> &dyn std::any::Any {
+                self
+            }
+        }
+    };
+}
+pub(in crate::step) use edits;
+
+/// What `backup` is where nothing is said.
+pub(in crate::step) fn yes() -> bool {
+    true
+}
+
+/// Returns the mistake in `validate`, if there is one.
+pub(in crate::step) fn check_validate(command: Option<&str>) -> Option<Invalid> {
+    let command = command.filter(|c| !c.contains("%s"))?;
+    Some(
+        Invalid::new("validate", format!("`%s` is missing in {command:?}"))
+            .help("it stands for the new file: `validate = \"sshd -t -f %s\"`"),
+    )
+}
 
 /// The file that is edited, and how.
 #[derive(Debug, Clone, Copy)]
@@ -22,6 +138,8 @@ use crate::step::{Change, Invalid, Value, Verdict};
 pub struct Edit<'a> {
     /// Absolute path.
     pub path: &'a str,
+    /// Something is to be taken out of it.
+    pub absent: bool,
     /// Make the file if it is not there.
     pub create: bool,
     /// As in [`Put`].
@@ -40,13 +158,13 @@ pub struct Edit<'a> {
 
 /// What there is to edit.
 #[derive(Debug, Clone)]
-pub enum Text {
+enum Text {
     /// This; empty if the file is still to be made.
-    Known(Found, Arc<[u8]>),
+    Known(Box<Found>, Arc<[u8]>),
     /// There is no file, and the step must not make one.
-    Missing(Found),
+    Missing,
     /// An earlier planned step puts something there, and it is not known what.
-    Vague(Found),
+    Vague,
 }
 
 impl Edit<'_> {
@@ -59,37 +177,46 @@ impl Edit<'_> {
         }
     }
 
-    /// Returns the mistakes in what the user wrote.
-    pub fn mistakes(&self) -> Vec<Invalid> {
-        let mut invalid = Vec::new();
-        if let Some(command) = self.validate.filter(|c| !c.contains("%s")) {
-            invalid.push(
-                Invalid::new("validate", format!("`%s` is missing in {command:?}"))
-                    .help("it stands for the new file: `validate = \"sshd -t -f %s\"`"),
-            );
+    /// The verdict of a kind on the file.
+    pub fn check<T: Edits>(&self, kind: &T, readings: &Readings) -> Result<Verdict, CheckError> {
+        match self.read(readings)? {
+            Text::Known(found, text) => kind.verdict(self, &found, &text),
+            Text::Missing if self.absent => Ok(Verdict::satisfied("there is no such file")),
+            Text::Missing => Ok(self.later(self.summary(T::WHAT), true)),
+            Text::Vague => Ok(self.later(self.summary(T::WHAT), false)),
         }
-        invalid
+    }
+
+    /// What is done, in words.
+    pub fn summary(&self, what: &str) -> String {
+        let (verb, into) = if self.absent { ("remove", "from") } else { ("put", "into") };
+        format!("{verb} {what} {into} {}", self.path)
+    }
+
+    /// The file, unless something is to be taken out of it.
+    pub fn provides(&self) -> Vec<Resource> {
+        if self.absent { Vec::new() } else { vec![Resource::here(Kind::Path, self.path)] }
     }
 
     /// Reads the content.
-    pub fn read(&self, readings: &Readings) -> Result<Text, CheckError> {
+    fn read(&self, readings: &Readings) -> Result<Text, CheckError> {
         let found = self.query().read(readings)?;
         if found.vague {
-            return Ok(Text::Vague(found));
+            return Ok(Text::Vague);
         }
         match (&found.file.kind, &found.file.content) {
-            (FileKind::Absent, _) if self.create => Ok(Text::Known(found, Arc::from(&b""[..]))),
-            (FileKind::Absent, _) => Ok(Text::Missing(found)),
+            (FileKind::Absent, _) if self.create => Ok(Text::Known(Box::new(found), Arc::from(&b""[..]))),
+            (FileKind::Absent, _) => Ok(Text::Missing),
             (FileKind::File, FileContent::Bytes(bytes)) => {
                 let bytes = Arc::clone(bytes);
                 self.editable(&bytes)?;
-                Ok(Text::Known(found, bytes))
+                Ok(Text::Known(Box::new(found), bytes))
             }
             (FileKind::File, FileContent::Digest(_, size)) => Err(CheckError::refused(
                 format!("{} is too large to be edited: {size} bytes", self.path),
                 format!("files up to {CONTENT_LIMIT} bytes are; send a whole one with a `file` step"),
             )),
-            (FileKind::File, FileContent::Unread) => Ok(Text::Vague(found)),
+            (FileKind::File, FileContent::Unread) => Ok(Text::Vague),
             (FileKind::Link(target), _) => Err(CheckError::refused(
                 format!("{} is a symbolic link to {target}", self.path),
                 "set `follow = true` to edit what it points to".to_owned(),
@@ -183,7 +310,7 @@ impl Edit<'_> {
     }
 
     /// The verdict that something will be written once the file is there and can be read.
-    pub fn later(&self, summary: String, missing: bool) -> Verdict {
+    fn later(&self, summary: String, missing: bool) -> Verdict {
         Verdict::Unknown {
             until: Resource::here(Kind::Path, self.path),
             then: Some(Change::new(summary).field("content", Value::Unknown, Value::AfterApply)),

@@ -3,7 +3,16 @@
 use std::collections::BTreeMap;
 
 use crate::probe::{Answer, CheckError, Probe};
-use crate::sh;
+use crate::program;
+use crate::program::Handle;
+
+program! {
+    /// Asks for packages, and what installs them.
+    AskPackages in "packages/ask_packages.sh" { names: List, removal: Flag }
+}
+
+/// What asks for packages.
+pub const PROGRAMS: &[Handle] = &[AskPackages::program];
 
 /// The programs that install packages on a host, newest first as they are looked for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -14,6 +23,17 @@ pub enum PackageManager {
     Yum,
     /// Debian's and Ubuntu's.
     Apt,
+}
+
+impl PackageManager {
+    /// As programs call it.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Dnf => "dnf",
+            Self::Yum => "yum",
+            Self::Apt => "apt",
+        }
+    }
 }
 
 /// A package as a playbook names it.
@@ -104,79 +124,12 @@ pub struct Packages {
     pub dependents: Vec<String>,
 }
 
-/// Asks for `names`, all in one go, and what installs packages there.
-///
-/// Answers are lines: `manager NAME`; `i<TAB>NAME<TAB>VERSION<TAB>ARCH` for each installed package (of
-/// `rpm -q`, rpm(8), or `dpkg-query -W`, dpkg-query(1)), `missing<TAB>NAME`, `p<TAB>NAME<TAB>PACKAGE` where an installed
-/// package provides the name; `dead<TAB>FILE` for a repository that asks mirrorlist.centos.org, which is gone since
-/// July 2024; for a removal `needed<TAB>TEXT`. rpm and dpkg are local databases: nothing here uses the network.
+/// Asks for `wanted`, all in one go, and what installs packages there; where they are to go, for what needs them.
 pub fn probe(wanted: &[Wanted], removal: bool) -> Probe {
-    let mut names: Vec<&str> = wanted.iter().flat_map(Wanted::names).collect();
+    let mut names: Vec<String> = wanted.iter().flat_map(Wanted::names).map(str::to_owned).collect();
     names.sort_unstable();
     names.dedup();
-    let removal = if removal { "yes" } else { "" };
-    Probe::new(sh!(
-        r#"hw_nl='
-'
-if command -v dnf >/dev/null; then hw_m=dnf
-elif command -v yum >/dev/null; then hw_m=yum
-elif command -v apt-get >/dev/null; then hw_m=apt
-else echo manager none; exit 0; fi
-echo "manager $hw_m"
-set -- {}
-if [ $hw_m = apt ]; then
-  hw_all=$(dpkg-query -W -f '${db:Status-Status}\ti\t${Package}\t${Version}\t${Architecture}\n' -- "$@" 2>/dev/null)
-  [ $? -le 1 ] || { echo "dpkg-query failed" >&2; exit 3; }
-  hw_gone=
-  for hw_n; do
-    case "$hw_nl$hw_all" in
-      *"${hw_nl}installed	i	${hw_n%%:*}	"*) ;;
-      *) printf 'missing\t%s\n' "$hw_n"; hw_gone="$hw_gone $hw_n" ;;
-    esac
-  done
-  printf '%s\n' "$hw_all" | while IFS= read -r hw_l; do
-    case $hw_l in "installed	"*) printf '%s\n' "${hw_l#installed	}" ;; esac
-  done
-  [ -z "$hw_gone" ] || dpkg-query -W -f '${db:Status-Status}\t${Package}\t${Provides}\n' |
-    awk -F '\t' -v names="$hw_gone" 'BEGIN { n = split(names, w, " ") }
-      $1 == "installed" && $3 != "" {
-        gsub(/ *\([^)]*\)/, "", $3); gsub(/ /, "", $3)
-        for (k = 1; k <= n; k++) if (index("," $3 ",", "," w[k] ",")) print "p\t" w[k] "\t" $2
-      }'
-  if [ {} ] && [ "$hw_all" ]; then
-    apt-get -s -q remove -- $(printf '%s\n' "$hw_all" | awk -F '\t' '$1 == "installed" { print $3 }') 2>/dev/null |
-      awk '$1 == "Remv" { print "needed\t" $2 }'
-  fi
-  exit 0
-fi
-hw_all=$(rpm -q --qf 'i\t%{NAME}\t%{EVR}\t%{ARCH}\n' -- "$@")
-hw_have=
-for hw_n; do
-  case "$hw_nl$hw_all$hw_nl" in
-    *"${hw_nl}package $hw_n is not installed$hw_nl"*) ;;
-    *) hw_have=1; continue ;;
-  esac
-  hw_p=$(rpm -q --whatprovides --qf 'p\t'"$hw_n"'\t%{NAME}\n' -- "$hw_n" 2>/dev/null)
-  case $hw_p in
-    "p	"*) printf '%s\n' "$hw_p" ;;
-    *) printf 'missing\t%s\n' "$hw_n"; hw_lacks=1 ;;
-  esac
-done
-printf '%s\n' "$hw_all" | while IFS= read -r hw_l; do case $hw_l in "i	"*) printf '%s\n' "$hw_l" ;; esac; done
-if [ "$hw_lacks" ]; then
-  for hw_f in /etc/yum.repos.d/*.repo; do
-    grep -qs '^[[:space:]]*mirrorlist=.*mirrorlist\.centos\.org' "$hw_f" && { printf 'dead\t%s\n' "$hw_f"; break; }
-  done
-fi
-if [ {} ] && [ "$hw_have" ]; then
-  rpm -e --test -- $(printf '%s\n' "$hw_all" | awk -F '\t' '$1 == "i" { print $2 }' | sort -u) 2>&1 |
-    awk '/ is needed by / { sub(/^[ \t]+/, ""); print "needed\t" $0 }'
-fi
-exit 0"#,
-        names,
-        removal,
-        removal
-    ))
+    Probe::new(AskPackages { names: &names, removal }.script())
 }
 
 /// Reads the answer to [`probe`].

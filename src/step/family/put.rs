@@ -251,7 +251,7 @@ pub fn send(path: &str, limit: u64) -> Script {
 }
 
 /// How the backup is named, without its end: empty for the name of what is there in the end, where links are followed.
-fn backup_base(path: &str, follow: bool, backup: Backup) -> String {
+pub(in crate::step) fn backup_base(path: &str, follow: bool, backup: Backup) -> String {
     if follow || backup == Backup::No {
         return String::new();
     }

@@ -14,7 +14,16 @@ use std::net::Ipv6Addr;
 
 use crate::model::{FileContent, FileKind, Kind, Resource, State};
 use crate::probe::{CheckError, Probe, Readings};
-use crate::sh;
+use crate::program;
+use crate::program::Handle;
+
+program! {
+    /// Asks for all files that are read at boot.
+    AskSysctlFiles in "sysctl_d/ask_sysctl_files.sh" { folders: List, main: Word }
+}
+
+/// What asks about parameters at boot.
+pub const PROGRAMS: &[Handle] = &[AskSysctlFiles::program];
 
 /// The folders, the one that wins first.
 pub const FOLDERS: [&str; 5] =
@@ -78,42 +87,8 @@ pub fn dotted(path: &str) -> String {
 }
 
 /// Asks for all files that are read at boot; the same question for every parameter.
-///
-/// The answer begins with `boot systemd` or `boot procps`; then a line for each name: `file PATH` or `link PATH TARGET`,
-/// behind a tab each, and `closed PATH` where it cannot be read; then for each file `in PATH` and its lines `NUMBER|TEXT`,
-/// without comments and blank lines. A link may lead to a dead network file system: whoever looks there is bounded.
 pub fn probe() -> Probe {
-    Probe::new(sh!(
-        r#"hw_k=procps
-for hw_f in /usr/lib/systemd/systemd-sysctl /lib/systemd/systemd-sysctl; do [ ! -x "$hw_f" ] || hw_k=systemd; done
-echo "boot $hw_k"
-set --
-for hw_d in {}; do
-  [ "$hw_d" != /lib/sysctl.d ] || [ ! -L /lib ] || continue
-  for hw_f in "$hw_d"/*.conf; do set -- "$@" "$hw_f"; done
-done
-set -- "$@" {}
-hw_n=$#
-while [ "$hw_n" -gt 0 ]; do
-  hw_f=$1; shift; hw_n=$((hw_n - 1)); hw_c=1
-  if [ -L "$hw_f" ]; then
-    hw_t=$(readlink -- "$hw_f")
-    printf 'link\t%s\t%s\n' "$hw_f" "$hw_t"
-    [ "$hw_t" = /dev/null ] || { timeout -s KILL 5 test -f "$hw_f"; hw_c=$?; }
-  elif [ -e "$hw_f" ]; then
-    printf 'file\t%s\n' "$hw_f"
-    [ ! -f "$hw_f" ] || hw_c=0
-  fi
-  case $hw_c in
-    0) if [ -r "$hw_f" ]; then set -- "$@" "$hw_f"; else printf 'closed\t%s\n' "$hw_f"; fi ;;
-    1) ;;
-    *) printf 'closed\t%s\n' "$hw_f" ;;
-  esac
-done
-[ $# -eq 0 ] || awk 'FNR == 1 { printf "in\t%s\n", FILENAME } /^[ \t\r]*[^#; \t\r]/ { printf "%d|%s\n", FNR, $0 }' "$@""#,
-        FOLDERS.to_vec(),
-        MAIN
-    ))
+    Probe::new(AskSysctlFiles { folders: &FOLDERS.map(str::to_owned), main: MAIN }.script())
 }
 
 /// What a step that rests on the answer to [`probe`] needs.
@@ -516,7 +491,9 @@ mod tests {
         let at = root.to_str().unwrap();
         let mut script = probe().script.render();
         for place in FOLDERS.iter().chain(&[MAIN, "/usr/lib/systemd/", "/lib/systemd/"]) {
-            script = script.replace(&format!(" {place}"), &format!(" {at}{place}"));
+            for before in [" ", "'", "="] {
+                script = script.replace(&format!("{before}{place}"), &format!("{before}{at}{place}"));
+            }
         }
         let mut boots = Vec::new();
         for shell in ["dash", "bash", "busybox"] {

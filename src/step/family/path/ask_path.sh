@@ -20,8 +20,8 @@
 #   `absent N`, `blocked N` and `denied N` (N folders above are missing), `dangling`, `remote FSTYPE`, `dead FSTYPE`,
 #   `led WHO|LINK`, `loop`, `moved`.
 # Exit codes: 0; another one if the path could not be read.
-# Relies on: stat, sha256sum, dd, readlink (coreutils), getent, awk; way.sh, network.sh,
-#   escape.sh, far.sh.
+# Relies on: stat, sha256sum, readlink (coreutils), getent, awk; in a folder that others may write dd of GNU
+#   (`iflag=nofollow`); way.sh, network.sh, escape.sh, far.sh.
 
 hw_no() {
   case $1 in
