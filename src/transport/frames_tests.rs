@@ -174,7 +174,7 @@ async fn files_travel_once_and_work_in_every_part() {
         let fails = Part { stop_on_failure: true, ..bounded(say("x", "yes")) };
         vec![say("a b", ""), fed, say("c", "yes"), bounded(say("d", "")), fails, say("never", "")]
     };
-    let frame = Frame { privilege: Privilege::Login, parts: parts(), timeout: Duration::from_secs(60) };
+    let frame = Frame { privilege: Privilege::Login, parts: parts(), timeout: Duration::from_mins(1) };
     let sent: Vec<u8> =
         encode(&frame, &Nonce::new([7; 24]), "run-1").iter().flat_map(|p| p.bytes().to_vec()).collect();
     let sent = String::from_utf8(sent).unwrap();

@@ -17,6 +17,7 @@
 //! A program whose name begins with `ask_` must leave the root as it was.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::Mutex;
@@ -243,7 +244,7 @@ fn perform(
     put("before", &run.before);
     put("holds", &run.holds);
     put("payload", &run.payload);
-    put("paths", &run.after.keys().map(|path| format!("{path}\n")).collect::<String>());
+    put("paths", &run.after.keys().flat_map(|path| [path.as_str(), "\n"]).collect::<String>());
     std::fs::create_dir(at("tools")).unwrap();
     for (name, body) in &run.tools {
         let path = at("tools").join(name);
@@ -278,7 +279,7 @@ fn perform(
     let mut expect = |what: &str, wanted: &str, actual: &str| {
         let plain = |text: &str| text.trim_end().lines().map(str::trim_end).collect::<Vec<_>>().join("\n");
         if plain(wanted) != plain(actual) {
-            wrong += &format!("{what}: wanted\n{}\nbut it is\n{}\n", wanted.trim_end(), actual.trim_end());
+            writeln!(wrong, "{what}: wanted\n{}\nbut it is\n{}", wanted.trim_end(), actual.trim_end()).unwrap();
         }
     };
     expect(

@@ -1,6 +1,7 @@
 //! What is true of every program that runs on hosts: its header, its variables, its syntax, and what a linter says.
 
 use std::collections::BTreeMap;
+use std::fmt::Write as _;
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -117,10 +118,10 @@ fn every_header_tells_what_one_has_to_know() {
 fn whole(program: &'static Program) -> String {
     let mut out = "#!/bin/sh\nHW_RUN_ID=run\n".to_owned();
     for variable in program.variables {
-        out += &format!("{variable}=$(cat)\n");
+        writeln!(out, "{variable}=$(cat)").unwrap();
     }
     for text in program.texts() {
-        out += &format!("# == {}\n{}\n", text.name(), text.source());
+        writeln!(out, "# == {}\n{}", text.name(), text.source()).unwrap();
     }
     out
 }
