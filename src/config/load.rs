@@ -19,7 +19,8 @@ use super::table::span;
 use super::{document, hints, offline};
 use crate::diagnostic::{self, Diagnostic, Severity, Source};
 use crate::model::value::{Key, Node, Value};
-use crate::model::{Host, Known, Login, Play, Redactor, Run, StepId, StepSource};
+use crate::model::{Host, Known, Login, Redactor, StepId};
+use crate::run::{Play, Run, StepSource};
 
 /// What a command was given on its command line.
 #[derive(Debug, Clone, Default)]

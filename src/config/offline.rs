@@ -11,7 +11,8 @@ use super::table::{span, suggest};
 use super::template::Uses;
 use crate::diagnostic::{Diagnostic, Identity, distinct};
 use crate::model::value::{Node, Value};
-use crate::model::{Host, Instance, Known, ResultOf};
+use crate::model::{Host, Known, ResultOf};
+use crate::step::Instance;
 
 /// A step of a run that could be resolved offline on one host.
 #[derive(Debug)]

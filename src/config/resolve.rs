@@ -21,9 +21,10 @@ use super::{masks, template};
 use crate::diagnostic::{Diagnostic, Severity, Source};
 use crate::model::value::{Node, Value, one_or_many, optional_duration};
 use crate::model::{
-    Host, HostName, Instance, Kind, Known, MASK, OnFailure, Place, Privilege, ResolveError, Resolved,
-    Resource, ResultOf, Secret, StepId, StepSource,
+    Host, HostName, Kind, Known, MASK, OnFailure, Place, Privilege, Resource, ResultOf, Secret, StepId,
 };
+use crate::run::{ResolveError, Resolved, StepSource};
+use crate::step::Instance;
 use crate::step::{Context, KindInfo, Problem, Role, Step, Veil};
 
 /// What the steps of one playbook share.

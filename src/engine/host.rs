@@ -16,9 +16,10 @@ use super::gather::{insert, target};
 use super::link::Asker;
 use super::resolve;
 use crate::event::{Body, ChangeView, Counts, Finished, Forecast, Outcome, StepRef};
-use crate::model::{Failure, HostName, Instance, Known, OnFailure, Resource, ResultOf, StepId, StepResult};
+use crate::model::{Failure, HostName, Known, OnFailure, Resource, ResultOf, StepId, StepResult};
 use crate::plan::{self, HostSteps, Planned, SlotState, failure_of as check_failure};
 use crate::probe::Probe;
+use crate::step::Instance;
 use crate::step::{Change, Origin, Verdict};
 use crate::transport::TransportError;
 

@@ -7,9 +7,8 @@ use super::left_out::{Cause, LeftOut, Need, Trouble, choose};
 use super::providers::{Providers, Where, locate};
 use super::{HostSteps, Plan, Planned, Slot, SlotState, failure_of};
 use crate::event::{ChangeView, Forecast, StepRef};
-use crate::model::{
-    Failure, Host, HostName, Instance, Kind, OnFailure, Resource, Scope, State, StepId, StepResult,
-};
+use crate::model::{Failure, Host, HostName, Kind, OnFailure, Resource, Scope, State, StepId, StepResult};
+use crate::step::Instance;
 use crate::step::{Change, Origin, Verdict};
 
 /// What the user allows.

@@ -13,7 +13,8 @@ use std::sync::Arc;
 use hostwright::config::{Environment, MissingSecrets, Options, document, load, load_inventory};
 use hostwright::diagnostic;
 use hostwright::model::value::{Node, Value};
-use hostwright::model::{Known, Privilege, Resolved, ResultOf, Run, StepId, StepResult};
+use hostwright::model::{Known, Privilege, ResultOf, StepId, StepResult};
+use hostwright::run::{Resolved, Run};
 
 /// Files and variables in memory. Commands: `echo WORDS` prints its words, everything else fails.
 #[derive(Debug, Default)]

@@ -278,7 +278,8 @@ fn in_order<'a>(path: &Path, probes: &[Probe], answers: &'a [Node]) -> Vec<&'a N
         let name = string(answer, "of").unwrap_or_else(|| {
             panic!("{}: an answer without `of`; asked is\n{}", path.display(), asked.join("\n"))
         });
-        let fits: Vec<usize> = (0..asked.len()).filter(|n| is_of(&asked[*n], name) || *name == format!("#{n}")).collect();
+        let fits: Vec<usize> =
+            (0..asked.len()).filter(|n| is_of(&asked[*n], name) || *name == format!("#{n}")).collect();
         let [n] = fits[..] else {
             let what = if fits.is_empty() { "nothing asked" } else { "several questions" };
             panic!("{}: `of = {name:?}` fits {what}; asked is\n{}", path.display(), asked.join("\n"));

@@ -7,11 +7,13 @@ use std::time::Duration;
 use hostwright::engine::{Cancel, Engine, Options};
 use hostwright::event::{Body, Event, Forecast, Mode, Outcome, Summary};
 use hostwright::model::{
-    Batch, Host, HostName, Instance, Kind, Known, Login, OnFailure, Place, Play, Privilege, Redactor,
-    ResolveError, Resolved, Resource, ResultOf, Run, Scope, State, StepId, StepSource,
+    Host, HostName, Kind, Known, Login, OnFailure, Place, Privilege, Redactor, Resource, ResultOf, Scope,
+    State, StepId,
 };
 use hostwright::probe::{Answer, CheckError, Probe, Readings};
+use hostwright::run::{Batch, Play, ResolveError, Resolved, Run, StepSource};
 use hostwright::sh;
+use hostwright::step::Instance;
 use hostwright::step::{Action, Borrowed, Change, Origin, Step, Verdict};
 use hostwright::transport::scripted::{Ask, Behaviour, Double, Faults, Reply, Scripted};
 
