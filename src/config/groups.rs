@@ -4,12 +4,23 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
 use super::document::within;
-use super::inventory::{RawGroup, RawHost};
-use super::lint;
+use super::finding::Lint;
+use super::fleet::{RawGroup, RawHost};
 use super::pattern::{self, Names};
 use super::table::{span, suggest_beside};
-use crate::diagnostic::{Diagnostic, Source};
+use crate::diagnostic::{Diagnostic, Severity, Source};
 use crate::model::value::{Key, Node};
+
+/// Two groups side by side that set the same.
+pub(super) const SIBLING_GROUPS: Lint = Lint {
+    name: "sibling-groups",
+    severity: Severity::Warning,
+    doc: "Two groups of a host set the same variable or setting to different values, and neither is above the other. \
+          The rule is: a child counts more than its parents; of groups that lie equally deep, the one that is \
+          written later in the inventory counts, whatever the order in which a parent lists them. Whoever reads \
+          the inventory will hardly think of it: set the variable for the host, or in a group that is a child of \
+          both, or silence the lint in one of the groups.",
+};
 
 /// What became of the groups as written.
 pub(super) struct Resolved {
@@ -148,7 +159,7 @@ pub(super) fn siblings(
     let mut found: BTreeMap<(usize, usize), (Clash<'_>, usize, usize)> = BTreeMap::new();
     for (position, (host, mine)) in hosts.iter().zip(of_host).enumerate() {
         let clashes = known.entry(mine).or_insert_with(|| clashes(groups, mine, above));
-        if clashes.is_empty() || silenced(position, lint::SIBLING_GROUPS.name) {
+        if clashes.is_empty() || silenced(position, SIBLING_GROUPS.name) {
             continue;
         }
         for clash in clashes {
@@ -173,7 +184,7 @@ pub(super) fn siblings(
         };
         let message = format!("the groups {loser} and {winner} both set {what} `{name}` for {on}");
         out.push(
-            lint::SIBLING_GROUPS
+            SIBLING_GROUPS
                 .at(source, &clash.loser.0.span, message)
                 .label(format!("{loser} sets it"))
                 .related(span(source, &clash.winner.0.span), format!("{winner} sets it as well, and counts"))

@@ -1,13 +1,16 @@
 //! From options to a run: reads the files, selects hosts and steps, and checks offline all that can be.
 
 use std::collections::{BTreeMap, BTreeSet, HashSet};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 
 use super::environment::Environment;
-use super::inventory::{self, Fleet};
+use super::finding;
+use super::fleet::Fleet;
+use super::inventory;
 use super::layer::Layer;
 use super::lint;
+use super::options::{MissingSecrets, Options};
 use super::pattern;
 use super::playbook::{self, Playbook, RawStep};
 use super::resolve::{self, PlayScope, SourceStep};
@@ -21,43 +24,6 @@ use crate::diagnostic::{self, Diagnostic, Severity, Source};
 use crate::model::value::{Key, Node, Value};
 use crate::model::{Host, Known, Login, Redactor, StepId};
 use crate::run::{Play, Run, StepSource};
-
-/// What a command was given on its command line.
-#[derive(Debug, Clone, Default)]
-pub struct Options {
-    /// The inventory file.
-    pub inventory: PathBuf,
-    /// Playbooks, or folders whose `*.toml` files run in the order of their names.
-    pub playbooks: Vec<PathBuf>,
-    /// A pattern that narrows the hosts of every playbook.
-    pub limit: Option<String>,
-    /// Only steps with one of these tags; empty for all.
-    pub tags: Vec<String>,
-    /// No step with one of these tags.
-    pub skip_tags: Vec<String>,
-    /// Only the steps with these ids (`ID` or `PLAYBOOK/ID`); empty for all.
-    pub step: Vec<String>,
-    /// Nothing before the step with this id.
-    pub start_at: Option<String>,
-    /// Variables, each `NAME=VALUE`; the value is TOML if it can be read as such, text otherwise.
-    pub vars: Vec<String>,
-    /// `-F` of `ssh`, over all that the inventory says.
-    pub ssh_config: Option<PathBuf>,
-    /// The hosts of a command without playbooks; every host if there is none. Not used by [`load`].
-    pub hosts_pattern: Option<String>,
-    /// What it means when a secret cannot be read.
-    pub missing_secrets: MissingSecrets,
-}
-
-/// What it means when a secret that a step uses cannot be read.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub enum MissingSecrets {
-    /// Nothing is done: for every command that talks to hosts.
-    #[default]
-    Error,
-    /// A warning, and some text stands in for it: for `check`, which also runs where no secret is.
-    Warning,
-}
 
 /// Bytes that an inventory or a playbook may have. Reading one takes some fifty times as much memory.
 const LARGEST: u64 = 8 << 20;
@@ -170,7 +136,7 @@ impl Loader<'_> {
         let (root, malformed) = document::parse(&source.text);
         // What stands in a malformed file may not be what was written: its other mistakes may be none.
         let found = !malformed.is_empty();
-        offline::merge(&mut self.out, hints::malformed(&source, what, malformed));
+        finding::merge(&mut self.out, hints::malformed(&source, what, malformed));
         (!found).then_some((source, root))
     }
 
@@ -179,6 +145,7 @@ impl Loader<'_> {
         let (source, root) = self.document(&path, "inventory")?;
         let folder = path.parent().unwrap_or(Path::new(""));
         let mut fleet = inventory::parse(&source, folder, &root, &**self.environment, &mut self.out);
+        lint::known(&source, &fleet.silenced, &mut self.out);
         if let Some(config) = &self.options.ssh_config {
             let config = in_folder(Path::new(""), &config.display().to_string(), &**self.environment);
             let with = |host: &Arc<Host>| {
@@ -380,7 +347,7 @@ impl Loader<'_> {
         }
         world.steps.set(index).expect("set once, here");
 
-        let resolved = offline::check(world, &mut plays, &mut self.out);
+        let resolved = offline::check(world, &mut plays, &lint::looks_at, &mut self.out);
         lint::resolved(&resolved, &mut self.out);
 
         let used: BTreeSet<usize> = plays.iter().flat_map(|(hosts, ..)| hosts.iter().copied()).collect();
@@ -435,7 +402,7 @@ impl Loader<'_> {
                 "the title cannot use facts or results: it is one for all hosts",
             ));
         }
-        offline::merge(&mut self.out, diagnostics);
+        finding::merge(&mut self.out, diagnostics);
         match rendered.map(|n| n.value) {
             Ok(Value::String(text)) => text,
             Ok(_) | Err(_) => as_written,

@@ -3,13 +3,14 @@
 use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 
+use super::finding::merge;
 use super::misspelt;
 use super::resolve::{Attempt, PlayScope, SourceStep};
 use super::results::elsewhere;
 use super::scope::World;
 use super::table::{span, suggest};
 use super::template::Uses;
-use crate::diagnostic::{Diagnostic, Identity, distinct};
+use crate::diagnostic::{Diagnostic, Identity};
 use crate::model::value::{Node, Value};
 use crate::model::{Host, Known, ResultOf};
 use crate::step::Instance;
@@ -42,9 +43,12 @@ pub(super) struct Resolved<'a> {
 }
 
 /// Resolves all steps for all their hosts, reports all mistakes, and notes what each step must wait for.
+///
+/// Instances are kept of the kinds that `looks_at` names.
 pub(super) fn check<'a>(
     world: &'a Arc<World>,
     plays: &'a mut [(BTreeSet<usize>, Arc<PlayScope>, Vec<SourceStep>)],
+    looks_at: &dyn Fn(&str) -> bool,
     out: &mut Vec<Diagnostic>,
 ) -> Resolved<'a> {
     let mut instances = Vec::new();
@@ -57,7 +61,7 @@ pub(super) fn check<'a>(
                 facts |= attempt.facts_wanted;
                 results.extend(attempt.results_wanted.iter().cloned());
                 found.take(&world.fleet.hosts[host], &attempt);
-                if !super::lint::looks_at(step.raw.kind.name) {
+                if !looks_at(step.raw.kind.name) {
                     continue;
                 }
                 for (instance, node) in attempt.instances {
@@ -84,12 +88,12 @@ fn statically(
     let (mut uses, mut fresh) = (Uses::default(), Vec::new());
     let raw = &step.raw;
     for node in raw.name.iter().chain(&raw.each).chain([&raw.common, &raw.body]) {
-        misspelt::gather(world, &play.source, node, false, (&mut uses, &mut fresh), out);
+        misspelt::gather(&world.fleet, &play.source, node, false, (&mut uses, &mut fresh), out);
     }
     for node in &raw.when {
         if let Value::String(text) = &node.value {
             let expression = !super::template::is_template(text);
-            misspelt::gather(world, &play.source, node, expression, (&mut uses, &mut fresh), out);
+            misspelt::gather(&world.fleet, &play.source, node, expression, (&mut uses, &mut fresh), out);
         }
     }
     // Variables, and the variables that these use.
@@ -107,7 +111,7 @@ fn statically(
             if looked.insert(Arc::as_ptr(layer))
                 && let Some(node) = layer.find(name)
             {
-                misspelt::gather(world, &layer.source, node, false, (&mut uses, &mut fresh), out);
+                misspelt::gather(&world.fleet, &layer.source, node, false, (&mut uses, &mut fresh), out);
             }
         }
     }
@@ -157,7 +161,7 @@ fn until(play: &PlayScope, step: &SourceStep, out: &mut Vec<Diagnostic>) {
     let Some(node) = &step.raw.until else { return };
     let Value::String(text) = &node.value else { return };
     let at = span(&play.source, &node.span);
-    let bounded = super::template::bounded(text, true, super::template::Part::Text);
+    let bounded = super::template::bounded(text, true, super::limits::Part::Text);
     let expression = match bounded.and_then(|()| super::template::texts().compile_expression(text)) {
         Ok(expression) => expression,
         Err(error) => {
@@ -221,16 +225,5 @@ impl Found {
             diagnostic
         });
         merge(out, found.collect());
-    }
-}
-
-/// Adds mistakes, of which some may be there already. They are left out at the end, and whenever there are
-/// many: a look through all that is known for each would take too long.
-pub(super) fn merge(out: &mut Vec<Diagnostic>, found: Vec<Diagnostic>) {
-    const SWEEP: usize = 4096;
-    let before = out.len();
-    out.extend(found);
-    if before / SWEEP != out.len() / SWEEP {
-        distinct(out);
     }
 }

@@ -19,13 +19,13 @@ use super::scope::{Failed, Scope, World};
 use super::table::{mismatch, quotes, span, suggest};
 use super::{masks, template};
 use crate::diagnostic::{Diagnostic, Severity, Source};
-use crate::model::value::{Node, Value, one_or_many, optional_duration};
+use crate::model::value::{Mistake, Node, Value, one_or_many, optional_duration};
 use crate::model::{
     Host, HostName, Kind, Known, MASK, OnFailure, Place, Privilege, Resource, ResultOf, Secret, StepId,
 };
 use crate::run::{ResolveError, Resolved, StepSource};
 use crate::step::Instance;
-use crate::step::{Context, KindInfo, Problem, Role, Step, Veil};
+use crate::step::{Context, Fault, KindInfo, Problem, Role, Step, Veil};
 
 /// What the steps of one playbook share.
 #[derive(Debug)]
@@ -383,10 +383,12 @@ impl SourceStep {
             Err(error) => {
                 let at = error.span.clone().unwrap_or(node.span);
                 let mut diagnostic = Diagnostic::error(span(source, &at), error.message.clone());
-                diagnostic.help.extend(error.quotes.map(|q| quotes(source, &at, q)));
-                if let Some(unknown) = &error.unknown {
-                    diagnostic.help.extend(suggest(unknown, error.expected.iter().copied()));
-                }
+                diagnostic.help.extend(match &error.mistake {
+                    Mistake::Quotes(q) => Some(quotes(source, &at, *q)),
+                    mistake => {
+                        mistake.unknown().and_then(|name| suggest(name, error.expected.iter().copied()))
+                    }
+                });
                 scope.report(diagnostic);
                 Err(Failed)
             }
@@ -414,22 +416,19 @@ impl SourceStep {
             self.cover(&mut problems, &seen(), position);
         }
         for problem in problems {
-            let certain = problem.certain
-                || problem.message.starts_with("unknown key `")
-                || problem.message.ends_with(" is missing");
-            if (partly || waits) && !certain {
+            if (partly || waits) && !problem.fault.is_certain() {
                 continue;
             }
             let mut diagnostic = Diagnostic::error(span(&self.play.source, &problem.span), problem.message)
                 .label(problem.label);
-            let unknown = problem.unknown.as_deref().unwrap_or_default();
-            diagnostic.help.extend(match problem.quotes {
-                Some(q) => Some(quotes(&self.play.source, &problem.span, q)),
-                None if STEP_KEYS.contains(&unknown) => Some(format!(
+            let unknown = problem.fault.unknown().unwrap_or_default();
+            diagnostic.help.extend(match &problem.fault {
+                Fault::Unread(Mistake::Quotes(q)) => Some(quotes(&self.play.source, &problem.span, *q)),
+                _ if STEP_KEYS.contains(&unknown) => Some(format!(
                     "`{unknown}` belongs to the step, not to `{kind}`: write it beside `{kind}`, above a table `[step.{kind}]`",
                     kind = self.raw.kind.name,
                 )),
-                None => ansible::word(At::Task, unknown).or(problem.help),
+                _ => ansible::word(At::Task, unknown).or(problem.help),
             });
             scope.report(diagnostic);
         }
@@ -518,46 +517,18 @@ impl SourceStep {
     }
 }
 
-/// What a playbook may provide and need.
-pub(crate) const RESOURCES: [&str; 23] = [
-    "package",
-    "repository",
-    "unit",
-    "command",
-    "path",
-    "user",
-    "group",
-    "mount",
-    "export",
-    "port",
-    "firewall",
-    "sysctl",
-    "docker",
-    "swarm",
-    "node",
-    "node_label",
-    "image",
-    "network",
-    "volume",
-    "config",
-    "secret",
-    "service",
-    "container",
-];
-
 /// `"unit redis.service"`, `"port 6379"`: the kind, a blank, the name.
 fn resource(text: &str) -> Result<Resource, (String, String)> {
     let (kind, name) = text.trim().split_once(' ').unwrap_or((text.trim(), ""));
     let name = name.trim();
-    let parsed: Result<Kind, _> = serde_json::from_value(kind.into());
-    match parsed {
-        Ok(kind) if !name.is_empty() => Ok(Resource::here(kind, name)),
-        Ok(_) => Err((
+    match Kind::named(kind) {
+        Some(kind) if !name.is_empty() => Ok(Resource::here(kind, name)),
+        Some(_) => Err((
             format!("{text:?} does not say which {kind}"),
             format!("write the kind and the name: \"{kind} NAME\""),
         )),
-        Err(_) => {
-            let help = suggest(kind, RESOURCES).unwrap_or_default();
+        None => {
+            let help = suggest(kind, Kind::of_playbooks().map(Kind::name)).unwrap_or_default();
             Err((format!("{kind:?} is not a kind of resource"), help))
         }
     }

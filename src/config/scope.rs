@@ -4,6 +4,7 @@
 //! if something needs it.
 
 mod names;
+mod results;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::path::Path;
@@ -17,7 +18,7 @@ use super::ansible::{self, At};
 use super::braces;
 use super::document;
 use super::environment::Environment;
-use super::inventory::Fleet;
+use super::fleet::Fleet;
 use super::layer::Layer;
 use super::limits;
 use super::misspelt;
@@ -29,7 +30,6 @@ use crate::diagnostic::{Diagnostic, Identity, Severity, Source};
 use crate::model::value::{Node, Value as TomlValue};
 use crate::model::{Known, MASK, ResultOf, Secret, StepResult};
 
-pub(crate) use names::HOST_KEYS;
 #[cfg(test)]
 pub(crate) use names::NAMES;
 
@@ -76,7 +76,7 @@ impl World {
             fleet,
             environment,
             compiled: Mutex::default(),
-            file_jinja: template::environment(template::Part::File),
+            file_jinja: template::environment(limits::Part::File),
             secrets,
             missing_secrets,
             steps: OnceLock::new(),

@@ -13,20 +13,11 @@ use minijinja::{
 use sha2::{Digest as _, Sha256};
 
 use super::address::Network;
-use super::limits::{self, Excess};
+use super::limits::{self, Excess, Part};
 use crate::model::value::{Key, Node, Value as TomlValue};
 
 /// Macros that call themselves deeper than this are taken for ones that never end.
 const RECURSION: usize = 64;
-
-/// What a template is part of.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Part {
-    /// A string of a playbook: `{#` is no comment there, for shells write `${#name}`.
-    Text,
-    /// A template file.
-    File,
-}
 
 /// Makes the environment that all templates of a run share.
 pub(super) fn environment(part: Part) -> Environment<'static> {

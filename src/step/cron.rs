@@ -56,7 +56,7 @@ impl Validate for Cron {
             return invalid;
         }
         match &self.schedule {
-            None => invalid.push(Invalid::new("", "the key `schedule` is missing")),
+            None => invalid.push(Invalid::missing("schedule")),
             Some(schedule) => {
                 if let Err(why) = schedule::check(schedule) {
                     invalid.push(Invalid::new("schedule", format!("{schedule:?} {why}")).help(
@@ -66,7 +66,7 @@ impl Validate for Cron {
             }
         }
         match &self.command {
-            None => invalid.push(Invalid::new("", "the key `command` is missing")),
+            None => invalid.push(Invalid::missing("command")),
             Some(command) if command.trim().is_empty() || command.contains(['\n', '\r', '\0']) => {
                 invalid.push(Invalid::new("command", "cron wants one line").help("put more into a script"));
             }

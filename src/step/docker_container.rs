@@ -90,7 +90,7 @@ impl Validate for DockerContainer {
             return invalid;
         }
         match &self.image {
-            None => invalid.push(Invalid::new("", "the key `image` is missing")),
+            None => invalid.push(Invalid::missing("image")),
             Some(image) if Reference::parse(image).is_none() => {
                 invalid.push(Invalid::new("image", format!("{image:?} is no reference of an image")));
             }

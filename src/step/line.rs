@@ -72,7 +72,7 @@ impl Validate for Line {
         self.anchor =
             Anchor::read(self.after.as_deref(), self.before.as_deref(), self.otherwise, &mut invalid);
         match (&self.line, self.state) {
-            (None, Existence::Present) => invalid.push(Invalid::new("", "the key `line` is missing")),
+            (None, Existence::Present) => invalid.push(Invalid::missing("line")),
             (None, Existence::Absent) if self.r#match.is_none() => {
                 invalid.push(Invalid::new("", "which line? give `line` or `match`"));
             }

@@ -55,7 +55,7 @@ pub mod user;
 pub mod wait;
 
 pub use instance::Instance;
-pub use kinds::{Context, Invalid, KINDS, KindInfo, Parse, Problem, ReadFile, Role, Validate, kind};
+pub use kinds::{Context, Fault, Invalid, KINDS, KindInfo, Parse, Problem, ReadFile, Role, Validate, kind};
 pub use veil::Veil;
 
 pub use crate::model::field::{Field, Value};

@@ -54,7 +54,7 @@ impl Validate for Sysctl {
             );
         }
         match (self.state, &self.value) {
-            (Existence::Present, None) => invalid.push(Invalid::new("", "the key `value` is missing")),
+            (Existence::Present, None) => invalid.push(Invalid::missing("value")),
             (Existence::Present, Some(value)) if value.is_empty() => {
                 invalid.push(Invalid::new("value", "it is empty"));
             }

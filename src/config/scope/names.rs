@@ -7,8 +7,10 @@ use minijinja::value::{Enumerator, Object};
 use minijinja::{Error, ErrorKind, Value};
 
 use super::Scope;
+use super::results::{Playbooks, Steps};
 use crate::config::becomes::Becomes;
-use crate::config::results::{Absent, Playbooks, Steps};
+use crate::config::fleet::HOST_NAMES;
+use crate::config::results::Absent;
 use crate::model::Known;
 
 fn keys(names: &[&'static str]) -> Enumerator {
@@ -86,10 +88,6 @@ impl Object for Hosts {
     }
 }
 
-/// What templates see of a host.
-pub(crate) const HOST_KEYS: [&str; 8] =
-    ["name", "address", "port", "user", "local", "groups", "become", "vars"];
-
 #[derive(Debug)]
 pub(super) struct HostValue {
     pub scope: Scope,
@@ -125,7 +123,7 @@ impl Object for HostValue {
     }
 
     fn enumerate(self: &Arc<Self>) -> Enumerator {
-        keys(&HOST_KEYS)
+        keys(&HOST_NAMES)
     }
 }
 
