@@ -5,7 +5,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use crate::diagnostic::Diagnostic;
-use crate::model::{Host, HostName, Known, OnFailure, Place, ResultOf, StepId};
+use crate::model::{Host, HostName, Hosts, Known, OnFailure, Place, ResultOf, StepId};
 use crate::step::Instance;
 
 /// Everything that a command is to do, checked and resolved as far as it can be offline.
@@ -14,7 +14,7 @@ pub struct Run {
     /// The selected hosts in inventory order. [`Play::hosts`] are indices into this list.
     pub hosts: Vec<Arc<Host>>,
     /// Every host of the inventory, selected or not, for steps that name another host.
-    pub inventory: Arc<Vec<Arc<Host>>>,
+    pub inventory: Arc<Hosts>,
     /// The playbooks in the order in which they run; each is a barrier.
     pub plays: Vec<Play>,
 }

@@ -1,6 +1,6 @@
 //! The fleet: the hosts and groups of an inventory, as written and as resolved.
 
-use std::collections::HashMap;
+use std::ops::Index;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -9,19 +9,17 @@ use super::layer::Layer;
 use super::pattern::Names;
 use super::table::Silence;
 use crate::model::value::{Key, Node};
-use crate::model::{Host, HostName, Login};
+use crate::model::{HostIndex, HostName, Hosts, Login};
 
 /// The hosts and groups of an inventory, with the variables of each host, lowest precedence first.
 #[derive(Debug, Default)]
 pub(super) struct Fleet {
     /// All hosts in the order in which they are written.
-    pub hosts: Arc<Vec<Arc<Host>>>,
-    /// Their positions.
-    pub index: HashMap<HostName, usize>,
+    pub hosts: Arc<Hosts>,
     /// Host by host: defaults, groups (parents first), the host itself.
-    pub layers: Vec<Vec<Arc<Layer>>>,
+    pub layers: ByHost<Vec<Arc<Layer>>>,
     /// Host by host: as whom steps act unless playbook or step say otherwise.
-    pub becomes: Vec<Option<Becomes>>,
+    pub becomes: ByHost<Option<Becomes>>,
     /// The groups in the order in which they are written.
     pub groups: Vec<Group>,
     /// How many hosts to work on at once, if the inventory says.
@@ -30,24 +28,42 @@ pub(super) struct Fleet {
     pub silenced: Vec<Silence>,
 }
 
+/// Something for each host of the inventory.
+#[derive(Debug)]
+pub(super) struct ByHost<T>(pub Vec<T>);
+
+impl<T> Default for ByHost<T> {
+    fn default() -> Self {
+        Self(Vec::new())
+    }
+}
+
+impl<T> Index<HostIndex> for ByHost<T> {
+    type Output = T;
+
+    fn index(&self, host: HostIndex) -> &T {
+        &self.0[host.position()]
+    }
+}
+
 /// A group with everything below it.
 #[derive(Debug)]
 pub(super) struct Group {
     /// Its name.
     pub name: Arc<str>,
     /// Its hosts and those of its children, ascending.
-    pub hosts: Vec<usize>,
+    pub hosts: Vec<HostIndex>,
 }
 
 impl Names for Fleet {
     fn hosts(&self) -> Vec<&str> {
         self.hosts.iter().map(|h| h.name.as_str()).collect()
     }
-    fn groups(&self) -> Vec<(&str, &[usize])> {
+    fn groups(&self) -> Vec<(&str, &[HostIndex])> {
         self.groups.iter().map(|g| (&*g.name, g.hosts.as_slice())).collect()
     }
-    fn host(&self, name: &str) -> Option<usize> {
-        self.index.get(name).copied()
+    fn host(&self, name: &str) -> Option<HostIndex> {
+        self.hosts.named(name)
     }
 }
 

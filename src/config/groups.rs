@@ -9,6 +9,7 @@ use super::fleet::{RawGroup, RawHost};
 use super::pattern::{self, Names};
 use super::table::{span, suggest_beside};
 use crate::diagnostic::{Diagnostic, Severity, Source};
+use crate::model::HostIndex;
 use crate::model::value::{Key, Node};
 
 /// Two groups side by side that set the same.
@@ -27,7 +28,7 @@ pub(super) struct Resolved {
     /// The groups in the order in which their variables count, the last one most.
     pub(super) counting: Vec<usize>,
     /// The hosts of each group, those of its children included.
-    pub(super) members: Vec<BTreeSet<usize>>,
+    pub(super) members: Vec<BTreeSet<HostIndex>>,
     /// The groups above each.
     pub(super) above: Vec<BTreeSet<usize>>,
 }
@@ -81,13 +82,13 @@ pub(super) fn resolve(
         for (text, node) in groups.iter().flat_map(|g| &g.members) {
             member(source, text, node, hosts, &position, &mut BTreeSet::new(), out);
         }
-        let none = || vec![BTreeSet::new(); groups.len()];
-        return Resolved { counting: Vec::new(), members: none(), above: none() };
+        let (members, above) = (vec![BTreeSet::new(); groups.len()], vec![BTreeSet::new(); groups.len()]);
+        return Resolved { counting: Vec::new(), members, above };
     }
     // Their hosts are complete when their parents are reached.
-    let mut members: Vec<BTreeSet<usize>> = vec![BTreeSet::new(); groups.len()];
+    let mut members: Vec<BTreeSet<HostIndex>> = vec![BTreeSet::new(); groups.len()];
     for &group in &order {
-        let mut set: BTreeSet<usize> = BTreeSet::new();
+        let mut set: BTreeSet<HostIndex> = BTreeSet::new();
         for child in &children[group] {
             set.extend(members[*child].iter().copied());
         }
@@ -118,7 +119,7 @@ fn member(
     node: &Node,
     hosts: &HostNames<'_>,
     groups: &HashMap<&str, usize>,
-    set: &mut BTreeSet<usize>,
+    set: &mut BTreeSet<HostIndex>,
     out: &mut Vec<Diagnostic>,
 ) {
     let wrongs = match pattern::select(text, hosts, out.len()) {
@@ -151,7 +152,7 @@ pub(super) fn siblings(
     hosts: &[RawHost],
     of_host: &[Vec<usize>],
     above: &[BTreeSet<usize>],
-    silenced: &dyn Fn(usize, &str) -> bool,
+    silenced: &dyn Fn(HostIndex, &str) -> bool,
     out: &mut Vec<Diagnostic>,
 ) {
     // Most hosts have the same groups as others.
@@ -159,7 +160,7 @@ pub(super) fn siblings(
     let mut found: BTreeMap<(usize, usize), (Clash<'_>, usize, usize)> = BTreeMap::new();
     for (position, (host, mine)) in hosts.iter().zip(of_host).enumerate() {
         let clashes = known.entry(mine).or_insert_with(|| clashes(groups, mine, above));
-        if clashes.is_empty() || silenced(position, SIBLING_GROUPS.name) {
+        if clashes.is_empty() || silenced(HostIndex::new(position), SIBLING_GROUPS.name) {
             continue;
         }
         for clash in clashes {
@@ -286,13 +287,13 @@ fn listed_way(names: &[&str]) -> String {
 /// The names of all hosts, for the patterns in groups.
 pub(super) struct HostNames<'a> {
     names: Vec<&'a str>,
-    index: HashMap<&'a str, usize>,
+    index: HashMap<&'a str, HostIndex>,
 }
 
 impl<'a> HostNames<'a> {
     pub(super) fn new(hosts: &'a [RawHost]) -> Self {
         let names: Vec<&str> = hosts.iter().map(|h| h.name.as_str()).collect();
-        let index = names.iter().enumerate().map(|(i, n)| (*n, i)).collect();
+        let index = names.iter().enumerate().map(|(i, n)| (*n, HostIndex::new(i))).collect();
         Self { names, index }
     }
 }
@@ -301,13 +302,13 @@ impl Names for HostNames<'_> {
     fn hosts(&self) -> Vec<&str> {
         self.names.clone()
     }
-    fn groups(&self) -> Vec<(&str, &[usize])> {
+    fn groups(&self) -> Vec<(&str, &[HostIndex])> {
         Vec::new()
     }
-    fn host(&self, name: &str) -> Option<usize> {
+    fn host(&self, name: &str) -> Option<HostIndex> {
         self.index.get(name).copied()
     }
-    fn group(&self, _: &str) -> Option<&[usize]> {
+    fn group(&self, _: &str) -> Option<&[HostIndex]> {
         None
     }
 }

@@ -18,7 +18,7 @@ use super::secret::in_folder;
 use super::table::{Silence, Table, silence, span, suggest_beside};
 use crate::diagnostic::{Diagnostic, Severity, Source, nearest};
 use crate::model::value::{Key, Node, Value};
-use crate::model::{Host, HostName, Login};
+use crate::model::{Host, HostIndex, HostName, Hosts, Login};
 
 /// What cannot be an address. Kinds check the addresses in their own tables.
 pub(super) const ADDRESS_INVALID: Lint = Lint {
@@ -104,10 +104,11 @@ pub(super) fn parse(
     let mut of_host: Vec<Vec<usize>> = vec![Vec::new(); raw_hosts.len()];
     for &group in &counting {
         for &host in &members[group] {
-            of_host[host].push(group);
+            of_host[host.position()].push(group);
         }
     }
-    let silenced = |host: usize, lint: &str| {
+    let silenced = |host: HostIndex, lint: &str| {
+        let host = host.position();
         let groups = of_host[host].iter().flat_map(|g| &raw_groups[*g].silence);
         silence.iter().chain(groups).chain(&*raw_hosts[host].silence).any(|s| s.lint == lint)
     };
@@ -133,8 +134,7 @@ pub(super) fn parse(
             }
             Arc::new(vars)
         });
-        fleet.becomes.push(settings.becomes);
-        fleet.index.insert(host.name.clone(), position);
+        fleet.becomes.0.push(settings.becomes);
         all.push(Arc::new(Host {
             login: Login {
                 port: settings.port,
@@ -148,7 +148,7 @@ pub(super) fn parse(
             vars: Arc::clone(vars),
             place: source.place(host.key_start),
         }));
-        fleet.layers.push(layers);
+        fleet.layers.0.push(layers);
     }
     fleet.groups = raw_groups
         .iter()
@@ -158,7 +158,7 @@ pub(super) fn parse(
             hosts: hosts.into_iter().collect(),
         })
         .collect();
-    fleet.hosts = Arc::new(all);
+    fleet.hosts = Arc::new(Hosts::new(all));
     fleet
 }
 
@@ -459,7 +459,7 @@ impl Reader<'_> {
         out: &mut Vec<Diagnostic>,
     ) {
         for group in groups {
-            let Some(host) = names.host(&group.key.name) else { continue };
+            let Some(host) = names.host(&group.key.name).map(HostIndex::position) else { continue };
             let message = format!("`{}` is the name of a host and of a group", group.key.name);
             out.push(
                 Diagnostic::error(span(self.source, &group.key.span), message)
@@ -478,11 +478,12 @@ impl Reader<'_> {
         &self,
         hosts: &[RawHost],
         defaults: &Settings,
-        silenced: &dyn Fn(usize, &str) -> bool,
+        silenced: &dyn Fn(HostIndex, &str) -> bool,
         out: &mut Vec<Diagnostic>,
     ) {
-        let mut seen: HashMap<(&str, Option<u16>), (usize, &RawHost)> = HashMap::new();
+        let mut seen: HashMap<(&str, Option<u16>), (HostIndex, &RawHost)> = HashMap::new();
         for (position, host) in hosts.iter().enumerate().filter(|(_, h)| !h.login.local) {
+            let position = HostIndex::new(position);
             let port = host.settings.port.or(defaults.port);
             if let Some((other, first)) = seen.insert((&host.login.address, port), (position, host)) {
                 let name = SAME_ADDRESS.name;

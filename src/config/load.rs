@@ -22,7 +22,7 @@ use super::table::span;
 use super::{document, hints, offline};
 use crate::diagnostic::{self, Diagnostic, Severity, Source};
 use crate::model::value::{Key, Node, Value};
-use crate::model::{Host, Known, Login, Redactor, StepId};
+use crate::model::{Host, HostIndex, Hosts, Known, Login, Redactor, StepId};
 use crate::run::{Play, Run, StepSource};
 
 /// Bytes that an inventory or a playbook may have. Reading one takes some fifty times as much memory.
@@ -67,7 +67,7 @@ pub fn load_inventory(options: &Options, environment: &Arc<dyn Environment>) -> 
     let mut loader = Loader { options, environment, redactor: Redactor::default(), out: Vec::new() };
     let Some(fleet) = loader.fleet() else { return loader.finish(None, None) };
     let forks = fleet.forks;
-    let mut selected: Vec<usize> = (0..fleet.hosts.len()).collect();
+    let mut selected: Vec<HostIndex> = fleet.hosts.indices().collect();
     for (option, pattern) in [("", &options.hosts_pattern), ("--limit", &options.limit)] {
         if let Some(pattern) = pattern {
             let found = loader.command_line_pattern(option, pattern, &fleet);
@@ -152,7 +152,7 @@ impl Loader<'_> {
                 let login = Login { ssh_config: Some(config.clone()), ..host.login.clone() };
                 Arc::new(Host { login, ..(**host).clone() })
             };
-            fleet.hosts = Arc::new(fleet.hosts.iter().map(with).collect());
+            fleet.hosts = Arc::new(Hosts::new(fleet.hosts.iter().map(with).collect()));
         }
         Some(fleet)
     }
@@ -235,7 +235,7 @@ impl Loader<'_> {
     /// one that no step uses.
     fn secrets(&self, fleet: &Fleet, playbooks: &[Playbook]) -> SecretStore {
         let secrets = SecretStore::new(Arc::clone(self.environment), self.redactor.clone());
-        let written = fleet.layers.iter().flatten().chain(playbooks.iter().map(|p| &p.vars));
+        let written = fleet.layers.0.iter().flatten().chain(playbooks.iter().map(|p| &p.vars));
         let mut seen = HashSet::new();
         for layer in written.filter(|layer| seen.insert(Arc::as_ptr(layer))) {
             layer.vars.iter().for_each(|(_, node)| secrets.foresee(node, &layer.folder));
@@ -243,7 +243,7 @@ impl Loader<'_> {
         secrets
     }
 
-    fn command_line_pattern(&mut self, option: &str, pattern: &str, fleet: &Fleet) -> BTreeSet<usize> {
+    fn command_line_pattern(&mut self, option: &str, pattern: &str, fleet: &Fleet) -> BTreeSet<HostIndex> {
         match pattern::select(pattern, fleet, self.out.len()) {
             Ok(hosts) => hosts.into_iter().collect(),
             Err(wrongs) => {
@@ -263,7 +263,7 @@ impl Loader<'_> {
     }
 
     /// The hosts that a pattern in a playbook selects.
-    fn pattern(&mut self, source: &Arc<Source>, node: &Node, fleet: &Fleet) -> BTreeSet<usize> {
+    fn pattern(&mut self, source: &Arc<Source>, node: &Node, fleet: &Fleet) -> BTreeSet<HostIndex> {
         let Value::String(text) = &node.value else { return BTreeSet::new() };
         match pattern::select(text, fleet, self.out.len()) {
             Ok(hosts) => hosts.into_iter().collect(),
@@ -286,7 +286,7 @@ impl Loader<'_> {
         lint::written(&playbooks, &mut self.out);
         let selection = Selection::new(self.options, &playbooks, &mut self.out);
 
-        let mut plays: Vec<(BTreeSet<usize>, Arc<PlayScope>, Vec<SourceStep>)> = Vec::new();
+        let mut plays: Vec<(BTreeSet<HostIndex>, Arc<PlayScope>, Vec<SourceStep>)> = Vec::new();
         let mut index = StepIndex::default();
         for (number, playbook) in playbooks.iter_mut().enumerate() {
             let source = Arc::clone(&playbook.source);
@@ -350,8 +350,8 @@ impl Loader<'_> {
         let resolved = offline::check(world, &mut plays, &lint::looks_at, &mut self.out);
         lint::resolved(&resolved, &mut self.out);
 
-        let used: BTreeSet<usize> = plays.iter().flat_map(|(hosts, ..)| hosts.iter().copied()).collect();
-        let hosts: Vec<usize> = used.into_iter().collect();
+        let used: BTreeSet<HostIndex> = plays.iter().flat_map(|(hosts, ..)| hosts.iter().copied()).collect();
+        let hosts: Vec<HostIndex> = used.into_iter().collect();
         if hosts.is_empty() && !self.failed() {
             let what =
                 self.options.limit.as_ref().map_or_else(String::new, |l| format!(" within `--limit {l}`"));
@@ -384,7 +384,7 @@ impl Loader<'_> {
         &mut self,
         world: &Arc<World>,
         playbook: &Playbook,
-        on: &BTreeSet<usize>,
+        on: &BTreeSet<HostIndex>,
         play: &PlayScope,
     ) -> String {
         let Some(node) = &playbook.title else { return playbook.name.to_string() };
@@ -422,7 +422,12 @@ fn respan(node: &Node, range: &std::ops::Range<usize>) -> Node {
         .unwrap_or_else(|| Node { span: range.clone(), value: node.value.clone() })
 }
 
-fn source_step(play: &Arc<PlayScope>, index: usize, raw: RawStep, hosts: Arc<BTreeSet<usize>>) -> SourceStep {
+fn source_step(
+    play: &Arc<PlayScope>,
+    index: usize,
+    raw: RawStep,
+    hosts: Arc<BTreeSet<HostIndex>>,
+) -> SourceStep {
     let name = match raw.name.as_ref().map(|n| &n.value) {
         Some(Value::String(name)) => name.clone(),
         _ => resolve::name_of(raw.kind, &raw.body, &raw.body),

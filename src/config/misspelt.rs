@@ -104,7 +104,7 @@ fn of_inventory(fleet: &Fleet, path: &str, text: &str) -> Option<Missing> {
     }
     let names: Vec<&str> = match root {
         "groups" => fleet.groups.iter().map(|g| &*g.name).chain(["all"]).collect(),
-        "hosts" if fleet.index.contains_key(key) => return None,
+        "hosts" if fleet.hosts.named(key).is_some() => return None,
         "hosts" => fleet.hosts.iter().map(|h| h.name.as_str()).collect(),
         _ => return None,
     };

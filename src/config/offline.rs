@@ -12,7 +12,7 @@ use super::table::{span, suggest};
 use super::template::Uses;
 use crate::diagnostic::{Diagnostic, Identity};
 use crate::model::value::{Node, Value};
-use crate::model::{Host, Known, ResultOf};
+use crate::model::{Host, HostIndex, Known, ResultOf};
 use crate::step::Instance;
 
 /// A step of a run that could be resolved offline on one host.
@@ -22,6 +22,8 @@ pub(super) struct Checked {
     pub play: usize,
     /// The step, by its position in the playbook.
     pub step: usize,
+    /// The host, by its position in the inventory.
+    pub index: HostIndex,
     /// The host.
     pub host: Arc<Host>,
     /// The instance.
@@ -36,7 +38,7 @@ pub(super) struct Resolved<'a> {
     /// The run's surroundings.
     pub world: &'a Arc<World>,
     /// The playbooks: their hosts, their texts, their steps.
-    pub plays: &'a [(BTreeSet<usize>, Arc<PlayScope>, Vec<SourceStep>)],
+    pub plays: &'a [(BTreeSet<HostIndex>, Arc<PlayScope>, Vec<SourceStep>)],
     /// Every instance that could be resolved of the kinds that lints look at, in the order of the run, then of
     /// the inventory.
     pub instances: Vec<Checked>,
@@ -47,7 +49,7 @@ pub(super) struct Resolved<'a> {
 /// Instances are kept of the kinds that `looks_at` names.
 pub(super) fn check<'a>(
     world: &'a Arc<World>,
-    plays: &'a mut [(BTreeSet<usize>, Arc<PlayScope>, Vec<SourceStep>)],
+    plays: &'a mut [(BTreeSet<HostIndex>, Arc<PlayScope>, Vec<SourceStep>)],
     looks_at: &dyn Fn(&str) -> bool,
     out: &mut Vec<Diagnostic>,
 ) -> Resolved<'a> {
@@ -65,8 +67,8 @@ pub(super) fn check<'a>(
                     continue;
                 }
                 for (instance, node) in attempt.instances {
-                    let host = Arc::clone(&world.fleet.hosts[host]);
-                    instances.push(Checked { play, step: position, host, instance, node });
+                    let (index, host) = (host, Arc::clone(&world.fleet.hosts[host]));
+                    instances.push(Checked { play, step: position, index, host, instance, node });
                 }
             }
             step.needs_facts = facts;
@@ -126,8 +128,8 @@ fn statically(
         let Some(found) = found else { continue };
         let steps = &index.plays[found];
         if let Some(entry) = steps.find(name) {
-            let comes = |h: &&usize| index.absent(found, entry, step.at(), **h, "").is_none();
-            if step.hosts.iter().any(|h| comes(&h)) {
+            let comes = |host: &HostIndex| index.absent(found, entry, step.at(), *host, "").is_none();
+            if step.hosts.iter().any(comes) {
                 results.insert(ResultOf { play: found, step: entry.id.clone() });
             }
             continue;

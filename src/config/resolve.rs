@@ -21,7 +21,8 @@ use super::{masks, template};
 use crate::diagnostic::{Diagnostic, Severity, Source};
 use crate::model::value::{Mistake, Node, Value, one_or_many, optional_duration};
 use crate::model::{
-    Host, HostName, Kind, Known, MASK, OnFailure, Place, Privilege, Resource, ResultOf, Secret, StepId,
+    Host, HostIndex, HostName, Kind, Known, MASK, OnFailure, Place, Privilege, Resource, ResultOf, Secret,
+    StepId,
 };
 use crate::run::{ResolveError, Resolved, StepSource};
 use crate::step::Instance;
@@ -60,7 +61,7 @@ pub(super) struct SourceStep {
     /// Where it is written.
     pub place: Place,
     /// The hosts it is for, by position in the inventory.
-    pub hosts: Arc<BTreeSet<usize>>,
+    pub hosts: Arc<BTreeSet<HostIndex>>,
     /// See [`StepSource::needs_facts`].
     pub needs_facts: bool,
     /// See [`StepSource::needs_results`].
@@ -105,7 +106,7 @@ impl StepSource for SourceStep {
         written.and_then(|(_, node)| OnFailure::deserialize(node).ok()).unwrap_or_default()
     }
     fn selects(&self, host: &HostName) -> bool {
-        self.play.world.fleet.index.get(host).is_some_and(|i| self.hosts.contains(i))
+        self.play.world.fleet.hosts.named(host.as_str()).is_some_and(|host| self.hosts.contains(&host))
     }
     fn needs_facts(&self) -> bool {
         self.needs_facts
@@ -114,11 +115,11 @@ impl StepSource for SourceStep {
         &self.needs_results
     }
     fn resolve(&self, host: &Host, known: &Known) -> Result<Resolved, ResolveError> {
-        let Some(&position) = self.play.world.fleet.index.get(&host.name) else {
+        let Some(index) = self.play.world.fleet.hosts.named(host.name.as_str()) else {
             let message = format!("{} is not in the inventory", host.name);
             return Err(ResolveError(vec![Diagnostic::error(None, message)]));
         };
-        let mut attempt = self.attempt(position, known);
+        let mut attempt = self.attempt(index, known);
         attempt.diagnostics.retain(|d| d.severity == Severity::Error);
         if attempt.failed {
             if attempt.diagnostics.is_empty() {
@@ -174,11 +175,11 @@ impl SourceStep {
         )
     }
 
-    /// Renders the step for the host at `position` as far as it goes.
-    pub(super) fn attempt(&self, position: usize, known: &Known) -> Attempt {
-        let scope = Scope::new(&self.play.world, position, &self.play.layers, known, Some(self.at()));
+    /// Renders the step for the host as far as it goes.
+    pub(super) fn attempt(&self, host: HostIndex, known: &Known) -> Attempt {
+        let scope = Scope::new(&self.play.world, host, &self.play.layers, known, Some(self.at()));
         let mut attempt = Attempt::default();
-        if self.instances(&scope, position, &mut attempt).is_err() {
+        if self.instances(&scope, host, &mut attempt).is_err() {
             attempt.failed = true;
             attempt.instances.clear();
         }
@@ -188,13 +189,13 @@ impl SourceStep {
         attempt
     }
 
-    fn instances(&self, scope: &Scope, position: usize, attempt: &mut Attempt) -> Result<(), Failed> {
+    fn instances(&self, scope: &Scope, host: HostIndex, attempt: &mut Attempt) -> Result<(), Failed> {
         let Some(each) = &self.raw.each else {
             if let Some(why) = self.refused(scope)? {
                 attempt.skipped = Some(why);
                 return Ok(());
             }
-            attempt.instances.push(self.instance(scope, &|| scope.masked(), position, self.id.clone())?);
+            attempt.instances.push(self.instance(scope, &|| scope.masked(), host, self.id.clone())?);
             return Ok(());
         };
         let items = self.items(scope, each)?;
@@ -216,7 +217,7 @@ impl SourceStep {
             match self.refused(&scope) {
                 Ok(None) => {
                     let id = StepId::new(&format!("{}[{text}]", self.id));
-                    match self.instance(&scope, &seen, position, id) {
+                    match self.instance(&scope, &seen, host, id) {
                         Ok(instance) => attempt.instances.push(instance),
                         Err(Failed) => failed = true,
                     }
@@ -298,7 +299,7 @@ impl SourceStep {
         &self,
         scope: &Scope,
         seen: &dyn Fn() -> Scope,
-        position: usize,
+        host: HostIndex,
         id: StepId,
     ) -> Result<(Instance, Node), Failed> {
         let (play, raw) = (&self.play, &self.raw);
@@ -315,7 +316,7 @@ impl SourceStep {
             Err(Failed) => scope.render_partly(source, &raw.body),
         };
         let before = scope.deferred();
-        let step = self.read(scope, seen, position, &node, body.is_err());
+        let step = self.read(scope, seen, host, &node, body.is_err());
         let (mut name, (common, becomes), body) = (name?, common?, body?);
         if raw.name.is_none() {
             name = name_of(raw.kind, &raw.body, &body);
@@ -332,9 +333,9 @@ impl SourceStep {
                 None => seen.render(source, &raw.body).map(|body| name_of(raw.kind, &raw.body, &body)),
             };
             name = shown.unwrap_or_else(|Failed| self.name.clone());
-            veil = self.veil(scope, &seen, position, &body);
+            veil = self.veil(scope, &seen, host, &body);
         }
-        let host_becomes = play.world.fleet.becomes[position].clone();
+        let host_becomes = play.world.fleet.becomes[host].clone();
         let privilege = match becomes.or_else(|| play.becomes.clone()).or(host_becomes) {
             Some(Becomes::User(user)) => Privilege::Become(user),
             Some(Becomes::Login) | None => Privilege::Login,
@@ -400,20 +401,20 @@ impl SourceStep {
         &self,
         scope: &Scope,
         seen: &dyn Fn() -> Scope,
-        position: usize,
+        host: HostIndex,
         node: &Node,
         partly: bool,
     ) -> Result<Arc<dyn Step>, Failed> {
         let deferred_before = scope.deferred();
         let render = |name: &str, text: &str| scope.render_text(name, text);
-        let mut problems = match self.parse(node, position, &render, &|| scope.secrets() > 0) {
+        let mut problems = match self.parse(node, host, &render, &|| scope.secrets() > 0) {
             Ok(step) => return Ok(step),
             Err(problems) => problems,
         };
         // A file's template that needs facts fails for now; that is no mistake.
         let waits = !deferred_before && scope.deferred();
         if scope.secrets() > 0 {
-            self.cover(&mut problems, &seen(), position);
+            self.cover(&mut problems, &seen(), host);
         }
         for problem in problems {
             if (partly || waits) && !problem.fault.is_certain() {
@@ -439,7 +440,7 @@ impl SourceStep {
     fn parse(
         &self,
         node: &Node,
-        position: usize,
+        host: HostIndex,
         render: &dyn Fn(&str, &str) -> Result<String, String>,
         holds_secret: &dyn Fn() -> bool,
     ) -> Result<Arc<dyn Step>, Vec<Problem>> {
@@ -447,7 +448,7 @@ impl SourceStep {
         let read = |path: &str| world.read_file(&self.play.folder, path);
         let locate = |path: &str| world.locate(&self.play.folder, path);
         let context = Context {
-            host: &world.fleet.hosts[position],
+            host: &world.fleet.hosts[host],
             inventory: &world.fleet.hosts,
             read: &read,
             locate: &locate,
@@ -459,10 +460,10 @@ impl SourceStep {
     }
 
     /// What is said of a table that secrets went into is what would be said of masks in their place.
-    fn cover(&self, problems: &mut [Problem], seen: &Scope, position: usize) {
+    fn cover(&self, problems: &mut [Problem], seen: &Scope, host: HostIndex) {
         let node = seen.render_partly(&self.play.source, &self.raw.body);
         let render = |name: &str, text: &str| seen.render_text(name, text);
-        let covered = self.parse(&node, position, &render, &|| true).err().unwrap_or_default();
+        let covered = self.parse(&node, host, &render, &|| true).err().unwrap_or_default();
         for problem in problems {
             if let Some(covered) = covered.iter().find(|covered| covered.span == problem.span) {
                 problem.clone_from(covered);
@@ -475,7 +476,7 @@ impl SourceStep {
     }
 
     /// How a step is shown that is rendered to `body`, if secrets went into it.
-    fn veil(&self, scope: &Scope, seen: &Scope, position: usize, body: &Node) -> Option<Arc<Veil>> {
+    fn veil(&self, scope: &Scope, seen: &Scope, host: HostIndex, body: &Node) -> Option<Arc<Veil>> {
         let values = RefCell::new(Vec::new());
         let shown = seen.render(&self.play.source, &self.raw.body);
         match &shown {
@@ -489,7 +490,7 @@ impl SourceStep {
             }
             shown
         };
-        let twin = shown.ok().and_then(|node| self.parse(&node, position, &render, &|| true).ok());
+        let twin = shown.ok().and_then(|node| self.parse(&node, host, &render, &|| true).ok());
         let values: Vec<Secret> = values.into_inner().into_iter().map(Secret::new).collect();
         if values.is_empty() {
             return None;

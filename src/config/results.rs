@@ -6,7 +6,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use crate::model::StepId;
+use crate::model::{HostIndex, StepId};
 
 /// The steps of a run by the names under which templates may ask for their results.
 #[derive(Debug, Default)]
@@ -34,9 +34,9 @@ pub(super) struct StepEntry {
     /// Whether it runs at the end of its playbook.
     pub handler: bool,
     /// The hosts that it is written for, by position in the inventory.
-    pub meant: Arc<BTreeSet<usize>>,
+    pub meant: Arc<BTreeSet<HostIndex>>,
     /// Those of them on which it runs in this run.
-    pub hosts: Arc<BTreeSet<usize>>,
+    pub hosts: Arc<BTreeSet<HostIndex>>,
 }
 
 /// The place in the run of the step whose template asks.
@@ -114,7 +114,7 @@ impl StepIndex {
         play: usize,
         entry: &StepEntry,
         at: Turn,
-        host: usize,
+        host: HostIndex,
         host_name: &str,
     ) -> Option<Absent> {
         let of = if play == at.play {

@@ -28,7 +28,7 @@ use super::table::{span, suggest};
 use super::template::{self, Compiled};
 use crate::diagnostic::{Diagnostic, Identity, Severity, Source};
 use crate::model::value::{Node, Value as TomlValue};
-use crate::model::{Known, MASK, ResultOf, Secret, StepResult};
+use crate::model::{HostIndex, Known, MASK, ResultOf, Secret, StepResult};
 
 #[cfg(test)]
 pub(crate) use names::NAMES;
@@ -64,10 +64,10 @@ impl World {
         secrets: SecretStore,
         missing_secrets: Severity,
     ) -> Self {
-        let names = |hosts: &[usize]| -> Value {
+        let names = |hosts: &[HostIndex]| -> Value {
             hosts.iter().map(|h| Value::from(fleet.hosts[*h].name.as_str())).collect()
         };
-        let every: Vec<usize> = (0..fleet.hosts.len()).collect();
+        let every: Vec<HostIndex> = fleet.hosts.indices().collect();
         let mut groups: BTreeMap<String, Value> =
             fleet.groups.iter().map(|g| (g.name.to_string(), names(&g.hosts))).collect();
         groups.insert("all".into(), names(&every));
@@ -155,7 +155,7 @@ pub(super) struct Scope {
 #[derive(Debug)]
 struct Shared {
     world: Arc<World>,
-    host: usize,
+    host: HostIndex,
     /// Lowest precedence first.
     layers: Vec<Arc<Layer>>,
     facts: Value,
@@ -187,7 +187,7 @@ impl Scope {
     /// The scope of the host at `host` with the variables of its playbook and of the command line.
     pub(super) fn new(
         world: &Arc<World>,
-        host: usize,
+        host: HostIndex,
         extra: &[Arc<Layer>],
         known: &Known,
         at: Option<Turn>,
@@ -197,7 +197,7 @@ impl Scope {
 
     fn with_log(
         world: &Arc<World>,
-        host: usize,
+        host: HostIndex,
         extra: &[Arc<Layer>],
         known: &Known,
         at: Option<Turn>,
@@ -281,7 +281,7 @@ impl Scope {
     }
 
     /// The host, by its position in the inventory, and its name.
-    pub(super) fn host(&self) -> (usize, &str) {
+    pub(super) fn host(&self) -> (HostIndex, &str) {
         (self.shared.host, self.shared.world.fleet.hosts[self.shared.host].name.as_str())
     }
 
@@ -694,7 +694,7 @@ impl Scope {
         self.shared.pass.touches.fetch_add(1, Ordering::Relaxed);
     }
 
-    fn host_value(&self, host: usize, own: bool) -> Value {
+    fn host_value(&self, host: HostIndex, own: bool) -> Value {
         Value::from_object(names::HostValue { scope: self.clone(), host, own })
     }
 }

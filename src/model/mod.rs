@@ -4,6 +4,8 @@
 
 pub mod field;
 mod host;
+mod hosts;
+mod index;
 mod names;
 mod outcome;
 mod resource;
@@ -11,6 +13,8 @@ mod secret;
 pub mod value;
 
 pub use host::{Host, Login};
+pub use hosts::Hosts;
+pub use index::{HostIndex, PlayIndex, SlotIndex};
 pub use names::{HostName, NameError, Place, Privilege, StepId};
 pub use outcome::{Failure, Known, OnFailure, ResultOf, StepResult};
 pub use resource::{FileContent, FileKind, FileState, Kind, Resource, Scope, State};

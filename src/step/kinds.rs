@@ -7,7 +7,7 @@ use serde::de::DeserializeOwned;
 
 use super::Step;
 use crate::model::value::{self, Key, Mistake, Node, Value};
-use crate::model::{Host, HostName};
+use crate::model::{Host, HostName, Hosts};
 use crate::program::Programs;
 
 /// What `explain` shows of a kind and how its table is read.
@@ -36,7 +36,7 @@ pub struct Context<'a> {
     /// The host that the step is for.
     pub host: &'a Host,
     /// All hosts of the inventory.
-    pub inventory: &'a [Arc<Host>],
+    pub inventory: &'a Hosts,
     /// Reads a file of the controller, relative to the playbook.
     pub read: ReadFile<'a>,
     /// Where on the controller that is which a playbook names, relative to itself.
@@ -68,10 +68,7 @@ impl std::fmt::Debug for Context<'_> {
 impl Context<'_> {
     /// The host of the inventory with this name or address.
     pub fn find_host(&self, name_or_address: &str) -> Option<&Arc<Host>> {
-        self.inventory
-            .iter()
-            .find(|h| h.name.as_str() == name_or_address)
-            .or_else(|| self.inventory.iter().find(|h| h.login.address == name_or_address))
+        self.inventory.find(name_or_address).map(|index| &self.inventory[index])
     }
 
     /// The names of all hosts of the inventory, for "did you mean".

@@ -17,7 +17,7 @@ const MODULES: &[(&str, &[&str])] = &[
     // What a host is to be, and what is missing.
     ("step", &["diagnostic", "model", "probe", "program", "shell"]),
     ("run", &["diagnostic", "model", "step"]),
-    ("config", &["diagnostic", "facts", "model", "run", "step"]),
+    ("config", &["diagnostic", "facts", "model", "run", "shell", "step"]),
     ("event", &["model", "step"]),
     ("plan", &["event", "model", "probe", "run", "step"]),
     ("preflight", &["facts", "model", "plan", "step"]),

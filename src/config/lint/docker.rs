@@ -9,7 +9,7 @@ use crate::config::finding::Lint;
 use crate::config::offline::Checked;
 use crate::config::table::span;
 use crate::diagnostic::{Diagnostic, Severity};
-use crate::model::HostName;
+use crate::model::HostIndex;
 use crate::model::value::{Node, Value};
 use crate::step::family::docker::image::Reference;
 
@@ -202,10 +202,10 @@ pub(super) fn two_writers(seen: &Seen<'_>, out: &mut Vec<Diagnostic>) {
 }
 
 /// Hosts that the run has in its swarm, and what it says of their nodes.
-fn nodes<'a>(seen: &Seen<'a>) -> BTreeMap<&'a HostName, Facts<'a>> {
-    let mut nodes: BTreeMap<&HostName, Facts<'_>> = BTreeMap::new();
+fn nodes<'a>(seen: &Seen<'a>) -> BTreeMap<HostIndex, Facts<'a>> {
+    let mut nodes: BTreeMap<HostIndex, Facts<'_>> = BTreeMap::new();
     for checked in seen.all().filter(|c| c.instance.kind != "docker_service" && c.instance.kind != "mount") {
-        let facts = nodes.entry(&checked.host.name).or_default();
+        let facts = nodes.entry(checked.index).or_default();
         let role = text(&checked.node, "role").map(|(r, _)| r);
         facts.manager |= checked.instance.kind == "swarm_init" || role == Some("manager");
         if let Some((availability, _)) = text(&checked.node, "availability") {
@@ -285,22 +285,20 @@ pub(super) fn bind_not_everywhere(seen: &Seen<'_>, out: &mut Vec<Diagnostic>) {
             let below = |share: &str| {
                 path == share || path.strip_prefix(share).is_some_and(|rest| rest.starts_with('/'))
             };
-            let mounted: BTreeMap<&HostName, (&Checked, &Node)> = seen
+            let mounted: BTreeMap<HostIndex, (&Checked, &Node)> = seen
                 .of("mount")
                 .filter(|c| text(&c.node, "state").is_none_or(|(s, _)| s == "mounted"))
                 .filter_map(|c| {
-                    text(&c.node, "path").filter(|(p, _)| below(p)).map(|(_, at)| (&c.host.name, (c, at)))
+                    text(&c.node, "path").filter(|(p, _)| below(p)).map(|(_, at)| (c.index, (c, at)))
                 })
                 .collect();
             let Some((with, share)) = mounted.values().next() else { continue };
             let without: Vec<String> = nodes
                 .iter()
-                .filter(|(name, facts)| !mounted.contains_key(*name) && !kept_off(&checked.node, facts))
-                .map(
-                    |(name, facts)| {
-                        if facts.drained { format!("{name} (drained)") } else { name.to_string() }
-                    },
-                )
+                .filter(|(host, facts)| !mounted.contains_key(host) && !kept_off(&checked.node, facts))
+                .map(|(host, facts)| {
+                    format!("{}{}", seen.name(*host), if facts.drained { " (drained)" } else { "" })
+                })
                 .collect();
             if without.is_empty() {
                 continue;
@@ -324,7 +322,7 @@ pub(super) fn on_drained(seen: &Seen<'_>, out: &mut Vec<Diagnostic>) {
         let Some((_, constraints)) = checked.node.entry("constraints") else { continue };
         let fitting: Vec<_> = nodes.iter().filter(|(_, facts)| !kept_off(&checked.node, facts)).collect();
         if !fitting.is_empty() && fitting.iter().all(|(_, facts)| facts.drained) {
-            let names: Vec<String> = fitting.iter().map(|(name, _)| name.to_string()).collect();
+            let names: Vec<String> = fitting.iter().map(|(host, _)| seen.name(**host).to_string()).collect();
             let found = SERVICE_ON_DRAINED
                 .at(
                     seen.source(checked),
@@ -404,7 +402,7 @@ impl Published<'_> {
         match (&self.place, &other.place) {
             (Place::Ingress, _) | (_, Place::Ingress) => true,
             (Place::Address(a), Place::Address(b)) => {
-                self.checked.host.name == other.checked.host.name && (a == b || a.is_empty() || b.is_empty())
+                self.checked.index == other.checked.index && (a == b || a.is_empty() || b.is_empty())
             }
             (Place::Host, _) | (_, Place::Host) => false,
         }

@@ -18,6 +18,7 @@ use super::offline::{Checked, Resolved};
 use super::playbook::{Playbook, RawStep};
 use super::table::{Silence, span, suggest};
 use crate::diagnostic::{Diagnostic, Severity, Source};
+use crate::model::{HostIndex, HostName};
 
 /// A playbook for nobody.
 pub(super) const NO_HOSTS: Lint = Lint {
@@ -139,6 +140,11 @@ impl<'a> Seen<'a> {
     fn of(&self, kind: &'static str) -> impl Iterator<Item = &'a Checked> + use<'a> {
         debug_assert!(self.kinds.contains(&kind), "{kind} is not what the lint says that it looks at");
         self.all().filter(move |checked| checked.instance.kind == kind)
+    }
+
+    /// The name of a host.
+    fn name(&self, host: HostIndex) -> &'a HostName {
+        &self.run.world.fleet.hosts[host].name
     }
 
     /// The text that a step is written in.

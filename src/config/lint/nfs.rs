@@ -14,8 +14,8 @@ use crate::config::offline::Checked;
 use crate::config::pattern::glob;
 use crate::config::table::span;
 use crate::diagnostic::{Diagnostic, Severity};
-use crate::model::Host;
 use crate::model::value::{Node, Value};
+use crate::model::{Host, HostIndex, Hosts};
 
 pub(super) const EXPORT_LEAVES_OUT_CLIENT: Lint = Lint {
     name: "export-leaves-out-client",
@@ -71,7 +71,8 @@ struct Export<'a> {
 /// A mount of one host.
 struct Mount<'a> {
     of: &'a Checked,
-    server: String,
+    /// The server, if it is a host of the inventory.
+    server: Option<HostIndex>,
     path: String,
     at: Range<usize>,
 }
@@ -81,7 +82,7 @@ fn exports<'a>(seen: &Seen<'a>) -> Vec<Export<'a>> {
 }
 
 fn mounts<'a>(seen: &Seen<'a>) -> Vec<Mount<'a>> {
-    seen.of("mount").filter_map(mount).collect()
+    seen.of("mount").filter_map(|checked| mount(checked, &seen.run.world.fleet.hosts)).collect()
 }
 
 /// Reports each client of an export of which `wrong` says what is wrong, and what to do.
@@ -144,12 +145,12 @@ pub(super) fn leaves_out_client(seen: &Seen<'_>, out: &mut Vec<Diagnostic>) {
     let (exports, mounts) = (exports(seen), mounts(seen));
     for export in &exports {
         let concerned = |m: &&Mount<'_>| {
-            m.of.host.name != export.of.host.name
-                && names(&export.of.host, &m.server)
+            m.of.index != export.of.index
+                && m.server == Some(export.of.index)
                 && covers(&export.path, &m.path)
                 // Another export of the server may let it in.
                 && !exports.iter().any(|other| {
-                    other.of.host.name == export.of.host.name
+                    other.of.index == export.of.index
                         && covers(&other.path, &m.path)
                         && (lets_in(other, &m.of.host) || other.path.len() > export.path.len())
                 })
@@ -194,9 +195,8 @@ pub(super) fn leaves_out_client(seen: &Seen<'_>, out: &mut Vec<Diagnostic>) {
 pub(super) fn without_export(seen: &Seen<'_>, out: &mut Vec<Diagnostic>) {
     let (run, exports, mounts) = (seen.run, exports(seen), mounts(seen));
     for mount in &mounts {
-        let server = run.world.fleet.hosts.iter().find(|h| names(h, &mount.server));
-        let Some(server) = server else { continue };
-        let its: Vec<&Export<'_>> = exports.iter().filter(|e| e.of.host.name == server.name).collect();
+        let Some(server) = mount.server else { continue };
+        let its: Vec<&Export<'_>> = exports.iter().filter(|e| e.of.index == server).collect();
         // Without an export in the run, or with one that is not known yet, nothing can be said. With
         // `fsid=0` paths are counted from another root.
         let root_moved = its
@@ -204,11 +204,10 @@ pub(super) fn without_export(seen: &Seen<'_>, out: &mut Vec<Diagnostic>) {
             .any(|e| e.clients.iter().any(|c| c.options.iter().any(|o| o == "fsid=0" || o == "fsid=root")));
         let unresolved = run.plays.iter().enumerate().any(|(p, (_, _, steps))| {
             steps.iter().enumerate().any(|(s, step)| {
-                let known =
-                    run.instances.iter().any(|c| c.play == p && c.step == s && c.host.name == server.name);
+                let known = run.instances.iter().any(|c| c.play == p && c.step == s && c.index == server);
                 step.raw.kind.name == "nfs_export"
                     && (step.needs_facts || !step.needs_results.is_empty())
-                    && run.world.fleet.index.get(&server.name).is_some_and(|h| step.hosts.contains(h))
+                    && step.hosts.contains(&server)
                     && !known
             })
         });
@@ -216,7 +215,7 @@ pub(super) fn without_export(seen: &Seen<'_>, out: &mut Vec<Diagnostic>) {
             continue;
         }
         let paths: Vec<String> = its.iter().map(|e| e.path.clone()).collect();
-        let message = format!("{} does not export {}", server.name, mount.path);
+        let message = format!("{} does not export {}", run.world.fleet.hosts[server].name, mount.path);
         let mut found = MOUNT_WITHOUT_EXPORT
             .at(seen.source(mount.of), &mount.at, message)
             .related(span(seen.source(its[0].of), &its[0].of.node.span_at("path")), "this is exported");
@@ -230,16 +229,6 @@ fn covers(exported: &str, path: &str) -> bool {
     exported == path
         || exported == "/"
         || path.strip_prefix(exported).is_some_and(|rest| rest.starts_with('/'))
-}
-
-/// Whether `server` in a mount's source means this host.
-fn names(host: &Host, server: &str) -> bool {
-    host.name.as_str() == server
-        || host.login.address == server
-        || matches!(
-            (host.login.address.parse::<IpAddr>(), server.parse::<IpAddr>()),
-            (Ok(a), Ok(b)) if a == b
-        )
 }
 
 /// Whether the export may let the host in: only what is certain counts as a no.
@@ -321,11 +310,11 @@ fn export(checked: &Checked) -> Option<Export<'_>> {
     Some(Export { of: checked, path: trimmed(path), clients, clients_at })
 }
 
-fn mount(checked: &Checked) -> Option<Mount<'_>> {
+fn mount<'a>(checked: &'a Checked, hosts: &Hosts) -> Option<Mount<'a>> {
     let node = &checked.node;
     let (from, at) = text(node, "source").filter(|_| !absent(node))?;
     let nfs = text(node, "fstype").is_none_or(|(t, _)| t.is_empty() || t.starts_with("nfs"));
     let (server, path) = from.split_once(":/").filter(|_| nfs)?;
-    let server = server.trim_matches(['[', ']']).to_owned();
+    let server = hosts.find(server);
     Some(Mount { of: checked, server, path: trimmed(&format!("/{path}")), at: at.span.clone() })
 }

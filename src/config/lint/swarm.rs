@@ -25,7 +25,7 @@ pub(super) fn several(seen: &Seen<'_>, out: &mut Vec<Diagnostic>) {
     };
     let mut all = seen.all().filter(makes);
     let Some(first) = all.next() else { return };
-    let others: Vec<_> = all.filter(|c| c.host.name != first.host.name).collect();
+    let others: Vec<_> = all.filter(|c| c.index != first.index).collect();
     let Some(second) = others.first() else { return };
     let names: Vec<&str> = [first]
         .iter()

@@ -11,7 +11,7 @@ use super::results::{Playbooks, Steps};
 use crate::config::becomes::Becomes;
 use crate::config::fleet::HOST_NAMES;
 use crate::config::results::Absent;
-use crate::model::Known;
+use crate::model::{HostIndex, Known};
 
 fn keys(names: &[&'static str]) -> Enumerator {
     Enumerator::Values(names.iter().map(|n| Value::from(*n)).collect())
@@ -79,8 +79,7 @@ struct Hosts(Scope);
 impl Object for Hosts {
     fn get_value(self: &Arc<Self>, key: &Value) -> Option<Value> {
         let fleet = &self.0.shared.world.fleet;
-        let name = crate::model::HostName::new(key.as_str()?).ok()?;
-        fleet.index.get(&name).map(|i| self.0.host_value(*i, false))
+        fleet.hosts.named(key.as_str()?).map(|host| self.0.host_value(host, false))
     }
 
     fn enumerate(self: &Arc<Self>) -> Enumerator {
@@ -91,7 +90,7 @@ impl Object for Hosts {
 #[derive(Debug)]
 pub(super) struct HostValue {
     pub scope: Scope,
-    pub host: usize,
+    pub host: HostIndex,
     /// It is `host`, not one of `hosts`.
     pub own: bool,
 }

@@ -7,8 +7,8 @@ use std::time::Duration;
 use hostwright::engine::{Cancel, Engine, Options};
 use hostwright::event::{Body, Event, Forecast, Mode, Outcome, Summary};
 use hostwright::model::{
-    Host, HostName, Kind, Known, Login, OnFailure, Place, Privilege, Redactor, Resource, ResultOf, Scope,
-    State, StepId,
+    Host, HostName, Hosts, Kind, Known, Login, OnFailure, Place, Privilege, Redactor, Resource, ResultOf,
+    Scope, State, StepId,
 };
 use hostwright::probe::{Answer, CheckError, Probe, Readings};
 use hostwright::run::{Batch, Play, ResolveError, Resolved, Run, StepSource};
@@ -424,7 +424,7 @@ impl Fleet {
             let names: Vec<_> = play.hosts.iter().map(|&n| self.hosts[n].name.clone()).collect();
             play.hosts = (0..hosts.len()).filter(|&n| names.contains(&hosts[n].name)).collect();
         }
-        let run = Run { hosts, inventory: Arc::new(self.hosts.clone()), plays };
+        let run = Run { hosts, inventory: Arc::new(Hosts::new(self.hosts.clone())), plays };
         let (sender, mut receiver) = tokio::sync::mpsc::channel(64);
         let collect = tokio::spawn(async move {
             let mut events = Vec::new();
