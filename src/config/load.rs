@@ -14,7 +14,7 @@ use super::options::{MissingSecrets, Options};
 use super::pattern;
 use super::playbook::{self, Playbook, RawStep};
 use super::resolve::{self, PlayScope, SourceStep};
-use super::results::{PlayIndex, StepEntry, StepIndex};
+use super::results::{PlaySteps, StepEntry, StepIndex};
 use super::scope::{Scope, World};
 use super::secret::{SecretStore, in_folder};
 use super::select::Selection;
@@ -22,7 +22,7 @@ use super::table::span;
 use super::{document, hints, offline};
 use crate::diagnostic::{self, Diagnostic, Severity, Source};
 use crate::model::value::{Key, Node, Value};
-use crate::model::{Host, HostIndex, Hosts, Known, Login, Redactor, StepId};
+use crate::model::{Host, HostIndex, Hosts, Known, Login, PlayIndex, Redactor, StepId};
 use crate::run::{Play, Run, StepSource};
 
 /// Bytes that an inventory or a playbook may have. Reading one takes some fifty times as much memory.
@@ -308,7 +308,7 @@ impl Loader<'_> {
             }
             let scope = Arc::new(PlayScope {
                 world: Arc::clone(world),
-                number,
+                number: PlayIndex::new(number),
                 source: Arc::clone(&source),
                 folder: playbook.folder.clone(),
                 becomes: playbook.becomes.clone(),
@@ -342,7 +342,7 @@ impl Loader<'_> {
                 }
                 steps.push(step);
             }
-            index.plays.push(PlayIndex { name: Arc::clone(&playbook.name), names });
+            index.plays.push(PlaySteps { name: Arc::clone(&playbook.name), names });
             plays.push((hosts, scope, steps));
         }
         world.steps.set(index).expect("set once, here");

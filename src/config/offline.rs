@@ -12,14 +12,14 @@ use super::table::{span, suggest};
 use super::template::Uses;
 use crate::diagnostic::{Diagnostic, Identity};
 use crate::model::value::{Node, Value};
-use crate::model::{Host, HostIndex, Known, ResultOf};
+use crate::model::{Host, HostIndex, Known, PlayIndex, ResultOf};
 use crate::step::Instance;
 
 /// A step of a run that could be resolved offline on one host.
 #[derive(Debug)]
 pub(super) struct Checked {
     /// The playbook, by its position.
-    pub play: usize,
+    pub play: PlayIndex,
     /// The step, by its position in the playbook.
     pub step: usize,
     /// The host, by its position in the inventory.
@@ -68,6 +68,7 @@ pub(super) fn check<'a>(
                 }
                 for (instance, node) in attempt.instances {
                     let (index, host) = (host, Arc::clone(&world.fleet.hosts[host]));
+                    let play = PlayIndex::new(play);
                     instances.push(Checked { play, step: position, index, host, instance, node });
                 }
             }
@@ -126,7 +127,7 @@ fn statically(
             None => Some(step.at().play),
         };
         let Some(found) = found else { continue };
-        let steps = &index.plays[found];
+        let steps = &index.plays[found.position()];
         if let Some(entry) = steps.find(name) {
             let comes = |host: &HostIndex| index.absent(found, entry, step.at(), *host, "").is_none();
             if step.hosts.iter().any(comes) {

@@ -21,8 +21,8 @@ use super::{masks, template};
 use crate::diagnostic::{Diagnostic, Severity, Source};
 use crate::model::value::{Mistake, Node, Value, one_or_many, optional_duration};
 use crate::model::{
-    Host, HostIndex, HostName, Kind, Known, MASK, OnFailure, Place, Privilege, Resource, ResultOf, Secret,
-    StepId,
+    Host, HostIndex, HostName, Kind, Known, MASK, OnFailure, Place, PlayIndex, Privilege, Resource, ResultOf,
+    Secret, StepId,
 };
 use crate::run::{ResolveError, Resolved, StepSource};
 use crate::step::Instance;
@@ -34,7 +34,7 @@ pub(super) struct PlayScope {
     /// The run.
     pub world: Arc<World>,
     /// The playbook, by its position in the run.
-    pub number: usize,
+    pub number: PlayIndex,
     /// The playbook's text.
     pub source: Arc<Source>,
     /// The folder that paths are meant from.

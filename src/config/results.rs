@@ -6,18 +6,18 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use crate::model::{HostIndex, StepId};
+use crate::model::{HostIndex, PlayIndex, StepId};
 
 /// The steps of a run by the names under which templates may ask for their results.
 #[derive(Debug, Default)]
 pub(super) struct StepIndex {
     /// The playbooks in the order in which they run.
-    pub plays: Vec<PlayIndex>,
+    pub plays: Vec<PlaySteps>,
 }
 
 /// The steps of one playbook.
 #[derive(Debug)]
-pub(super) struct PlayIndex {
+pub(super) struct PlaySteps {
     /// The playbook's name.
     pub name: Arc<str>,
     /// Id or `register` name, to the step.
@@ -43,7 +43,7 @@ pub(super) struct StepEntry {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Turn {
     /// The playbook, by its position in the run.
-    pub play: usize,
+    pub play: PlayIndex,
     /// The step, by its position in the playbook.
     pub index: usize,
     /// Whether it is a handler.
@@ -81,7 +81,7 @@ pub(super) fn elsewhere(index: &StepIndex, name: &str) -> Option<String> {
     Some(format!("it is a step of playbook `{0}`: write `playbooks[\"{0}\"].steps.{name}`", play.name))
 }
 
-impl PlayIndex {
+impl PlaySteps {
     /// Finds a step by id or register name; `_` may stand for `-`.
     pub(super) fn find(&self, name: &str) -> Option<&StepEntry> {
         self.names.get(name).or_else(|| self.names.get(&name.replace('_', "-")))
@@ -92,7 +92,7 @@ impl StepIndex {
     /// Finds a playbook by its name; `_` may stand for `-`, and the number at its front may be left out.
     ///
     /// Of several with one name it is the nearest before `before`.
-    pub(super) fn play(&self, name: &str, before: usize) -> Option<usize> {
+    pub(super) fn play(&self, name: &str, before: PlayIndex) -> Option<PlayIndex> {
         let plain = |name: &str| name.replace('_', "-");
         let bare = |name: &str| {
             let name = plain(name);
@@ -102,7 +102,7 @@ impl StepIndex {
             [&|n| n == name, &|n| plain(n) == plain(name), &|n| bare(n) == plain(name)];
         fits.into_iter().find_map(|fits| {
             let mut found = (0..self.plays.len()).filter(|n| fits(&self.plays[*n].name));
-            found.clone().rfind(|n| *n < before).or_else(|| found.next())
+            found.clone().rfind(|n| *n < before.position()).or_else(|| found.next()).map(PlayIndex::new)
         })
     }
 
@@ -111,7 +111,7 @@ impl StepIndex {
     /// It is there later, or never.
     pub(super) fn absent(
         &self,
-        play: usize,
+        play: PlayIndex,
         entry: &StepEntry,
         at: Turn,
         host: HostIndex,
@@ -120,7 +120,7 @@ impl StepIndex {
         let of = if play == at.play {
             format!("step `{}`", entry.id)
         } else {
-            format!("step `{}` of playbook `{}`", entry.id, self.plays[play].name)
+            format!("step `{}` of playbook `{}`", entry.id, self.plays[play.position()].name)
         };
         let later = (play, entry.handler, entry.index) >= (at.play, at.handler, at.index);
         if later && (play, entry.index) == (at.play, at.index) {

@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use super::StepId;
 use super::field::Field;
+use super::{PlayIndex, StepId};
 
 /// What is known of a host when a step is rendered.
 #[derive(Debug, Clone, Default)]
@@ -20,7 +20,7 @@ pub struct Known {
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ResultOf {
     /// Its playbook, by its position in the run.
-    pub play: usize,
+    pub play: PlayIndex,
     /// Its id, without a loop's `[item]`.
     pub step: StepId,
 }

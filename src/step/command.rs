@@ -165,9 +165,4 @@ impl Command {
         change.disrupts.clone_from(&self.disrupts);
         change
     }
-
-    /// Whether it runs at every apply.
-    pub fn always(&self) -> bool {
-        self.always
-    }
 }

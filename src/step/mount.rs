@@ -255,25 +255,14 @@ impl Step for Mount {
     }
 }
 
-/// For lints that look across steps and hosts.
 impl Mount {
-    /// The mount point.
-    pub fn path(&self) -> &str {
-        &self.path
-    }
-
     /// The NFS server and the path on it, as the playbook calls them.
-    pub fn server_and_path(&self) -> Option<(&str, &str)> {
+    fn server_and_path(&self) -> Option<(&str, &str)> {
         self.source.as_deref().filter(|_| self.is_nfs()).and_then(split_remote)
     }
 
-    /// Whether the step wants it mounted.
-    pub fn is_mounted(&self) -> bool {
-        self.state == Wanted::Mounted
-    }
-
     /// Its options, the defaults filled in.
-    pub fn options(&self) -> &[String] {
+    fn options(&self) -> &[String] {
         self.options.as_deref().unwrap_or_default()
     }
 }

@@ -1,6 +1,5 @@
 //! `nfs_export`: a directory that the kernel's NFS server exports, in the files and live.
 
-use std::net::IpAddr;
 use std::sync::Arc;
 
 use serde::Deserialize;
@@ -231,31 +230,6 @@ impl Step for NfsExport {
 
     fn as_any(&self) -> &dyn std::any::Any {
         self
-    }
-}
-
-/// For lints that look across steps and hosts.
-impl NfsExport {
-    /// The exported directory, without a slash at its end.
-    pub fn path(&self) -> &str {
-        &self.path
-    }
-
-    /// Whether the step wants the export to be there.
-    pub fn is_present(&self) -> bool {
-        self.state == Existence::Present
-    }
-
-    /// Whether some client spec admits `address`; `None` where only the server's resolver could tell.
-    pub fn admits(&self, address: IpAddr) -> Option<bool> {
-        let mut answers = self.entries.iter().map(|e| exports::admits(&e.client, address));
-        let unsure = answers.clone().any(|a| a.is_none());
-        if answers.any(|a| a == Some(true)) { Some(true) } else { (!unsure).then_some(false) }
-    }
-
-    /// The client specs as they go into the file, each with its options.
-    pub fn clients(&self) -> impl Iterator<Item = (&str, &[String])> {
-        self.entries.iter().map(|e| (e.client.as_str(), e.options.as_slice()))
     }
 }
 

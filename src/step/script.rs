@@ -156,11 +156,6 @@ cat <&3 >"$hw_t" && [ "$(sha256sum <"$hw_t" | cut -c 1-64)" = {} ] || { echo "th
         change.disrupts.clone_from(&self.disrupts);
         change
     }
-
-    /// Whether it runs at every apply.
-    pub fn always(&self) -> bool {
-        self.always
-    }
 }
 
 /// The interpreter that a script's first line names, or `sh`. Linux passes all that follows the program as

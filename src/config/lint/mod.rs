@@ -149,12 +149,12 @@ impl<'a> Seen<'a> {
 
     /// The text that a step is written in.
     fn source(&self, checked: &Checked) -> &'a Arc<Source> {
-        &self.run.plays[checked.play].1.source
+        &self.run.plays[checked.play.position()].1.source
     }
 
     /// The step as written.
     fn raw(&self, checked: &Checked) -> &'a RawStep {
-        &self.run.plays[checked.play].2[checked.step].raw
+        &self.run.plays[checked.play.position()].2[checked.step].raw
     }
 }
 

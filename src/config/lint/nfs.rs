@@ -16,6 +16,7 @@ use crate::config::table::span;
 use crate::diagnostic::{Diagnostic, Severity};
 use crate::model::value::{Node, Value};
 use crate::model::{Host, HostIndex, Hosts};
+use crate::step::family::exports;
 
 pub(super) const EXPORT_LEAVES_OUT_CLIENT: Lint = Lint {
     name: "export-leaves-out-client",
@@ -204,7 +205,8 @@ pub(super) fn without_export(seen: &Seen<'_>, out: &mut Vec<Diagnostic>) {
             .any(|e| e.clients.iter().any(|c| c.options.iter().any(|o| o == "fsid=0" || o == "fsid=root")));
         let unresolved = run.plays.iter().enumerate().any(|(p, (_, _, steps))| {
             steps.iter().enumerate().any(|(s, step)| {
-                let known = run.instances.iter().any(|c| c.play == p && c.step == s && c.index == server);
+                let known =
+                    run.instances.iter().any(|c| c.play.position() == p && c.step == s && c.index == server);
                 step.raw.kind.name == "nfs_export"
                     && (step.needs_facts || !step.needs_results.is_empty())
                     && step.hosts.contains(&server)
@@ -238,24 +240,11 @@ fn lets_in(export: &Export<'_>, host: &Host) -> bool {
 
 /// Whether a client specification means the host; `None` where only the server's resolver knows.
 fn admits(spec: &str, host: &Host) -> Option<bool> {
-    let address = host.login.address.parse::<IpAddr>().ok();
-    if spec == "*" {
-        return Some(true);
-    }
-    if spec.starts_with('@') || spec.starts_with("gss/") {
-        return None;
-    }
-    if let Some(network) = Network::parse(spec) {
-        return address.map(|a| network.contains(a));
-    }
-    if let Ok(ip) = spec.trim_matches(['[', ']']).parse::<IpAddr>() {
-        return address.map(|a| a == ip);
-    }
     let own = [host.name.as_str(), host.login.address.as_str()];
     if own.iter().any(|n| glob(&spec.to_ascii_lowercase(), &n.to_ascii_lowercase())) {
         return Some(true);
     }
-    None
+    exports::admits(spec, host.login.address.parse().ok()?)
 }
 
 fn text<'a>(node: &'a Node, key: &str) -> Option<(&'a str, &'a Node)> {

@@ -7,7 +7,7 @@ use minijinja::{Error, ErrorKind, Value};
 
 use super::Scope;
 use crate::config::results::{Absent, elsewhere};
-use crate::model::{ResultOf, StepResult};
+use crate::model::{PlayIndex, ResultOf, StepResult};
 
 fn texts(names: impl IntoIterator<Item = String>) -> Enumerator {
     Enumerator::Values(names.into_iter().map(Value::from).collect())
@@ -46,7 +46,7 @@ impl Object for Playbooks {
 pub(super) struct Steps {
     pub scope: Scope,
     /// The playbook, by its position in the run.
-    pub play: usize,
+    pub play: PlayIndex,
     /// How the template calls it.
     pub prefix: String,
 }
@@ -55,7 +55,7 @@ impl Object for Steps {
     fn get_value(self: &Arc<Self>, key: &Value) -> Option<Value> {
         let (name, index, at) = (key.as_str()?, self.scope.index()?, self.scope.at()?);
         let path = format!("{}.{name}", self.prefix);
-        let Some(entry) = index.plays.get(self.play)?.find(name) else {
+        let Some(entry) = index.plays.get(self.play.position())?.find(name) else {
             if let Some(help) = elsewhere(index, name) {
                 self.scope.is_absent(path, Absent { why: None, help });
             }
@@ -79,7 +79,7 @@ impl Object for Steps {
     }
 
     fn enumerate(self: &Arc<Self>) -> Enumerator {
-        let play = self.scope.index().and_then(|i| i.plays.get(self.play));
+        let play = self.scope.index().and_then(|i| i.plays.get(self.play.position()));
         texts(play.into_iter().flat_map(|p| p.names.keys().cloned()))
     }
 }
