@@ -127,10 +127,8 @@ fn member(
         Err(wrongs) => wrongs,
     };
     for wrong in wrongs {
-        let mut diagnostic = Diagnostic::error(
-            span(source, &within(source, node, &wrong.range)),
-            wrong.message.replace("host or group", "host"),
-        );
+        let mut diagnostic =
+            Diagnostic::error(span(source, &within(source, node, &wrong.range)), wrong.message);
         diagnostic.help.extend(if groups.contains_key(text) {
             Some(format!("`{text}` is a group: groups go to `children`"))
         } else {
@@ -307,6 +305,9 @@ impl Names for HostNames<'_> {
     }
     fn host(&self, name: &str) -> Option<HostIndex> {
         self.index.get(name).copied()
+    }
+    fn what(&self) -> &'static str {
+        "host"
     }
     fn group(&self, _: &str) -> Option<&[HostIndex]> {
         None

@@ -18,6 +18,10 @@ pub(super) trait Names {
     fn host(&self, name: &str) -> Option<HostIndex> {
         self.hosts().iter().position(|h| *h == name).map(HostIndex::new)
     }
+    /// What a name may be of, for messages.
+    fn what(&self) -> &'static str {
+        "host or group"
+    }
     /// The positions of the hosts of the group with this name.
     fn group(&self, name: &str) -> Option<&[HostIndex]> {
         self.groups().into_iter().find(|(group, _)| *group == name).map(|(_, hosts)| hosts)
@@ -154,7 +158,7 @@ fn one(term: &str, names: &dyn Names, told: usize) -> Result<BTreeSet<HostIndex>
         }
     }
     if found.is_empty() {
-        return Err((format!("no host or group matches `{name}`"), None));
+        return Err((format!("no {} matches `{name}`", names.what()), None));
     }
     Ok(found)
 }
@@ -174,7 +178,7 @@ fn every(names: &dyn Names) -> impl Iterator<Item = HostIndex> + use<> {
 }
 
 fn unknown(name: &str, names: &dyn Names, told: usize) -> Refusal {
-    let message = format!("no host or group `{name:.100}` in the inventory");
+    let message = format!("no {} `{name:.100}` in the inventory", names.what());
     if told > MANY {
         return (message, None);
     }

@@ -448,8 +448,7 @@ impl Scope {
 
     /// Turns a template's error into a mistake, unless it is only that something is not known yet.
     fn failure(&self, code: &Code<'_>, error: &Error, touches: usize) -> Failed {
-        let reported = error.detail() == Some(REPORTED) || has_cause(error, REPORTED);
-        if self.touches() > touches || reported {
+        if self.touches() > touches || template::is_reported(error) {
             return Failed;
         }
         let (message, range, help) = self.explain(code.text, error);
@@ -615,8 +614,7 @@ impl Scope {
         };
         lock(&shared.open).pop();
         shared.pass.depth.fetch_sub(1, Ordering::Relaxed);
-        let value =
-            value.unwrap_or_else(|Failed| Value::from(Error::new(ErrorKind::InvalidOperation, REPORTED)));
+        let value = value.unwrap_or_else(|Failed| Value::from(template::reported()));
         if below.is_none() && self.touches() == touches {
             let secret = self.secrets() > secrets;
             lock(&shared.memo).insert(name.to_owned(), (value.clone(), secret));
@@ -635,7 +633,7 @@ impl Scope {
                 .help("a variable may refer to itself only to extend the one of lower precedence"),
             );
         }
-        Value::from(Error::new(ErrorKind::InvalidOperation, REPORTED))
+        Value::from(template::reported())
     }
 
     /// Refuses a value that nests so deep that no other may be built around it.
@@ -707,20 +705,6 @@ fn not_defined(
 ) -> (String, Option<std::ops::Range<usize>>, Option<String>) {
     let why = absent.as_ref().and_then(|a| a.why.as_ref()).map_or_else(String::new, |why| format!(": {why}"));
     (format!("`{what}` is not defined{why}"), range, absent.map(|a| a.help))
-}
-
-/// The detail of an error that has been reported already, at the place where it belongs.
-const REPORTED: &str = "reported";
-
-fn has_cause(error: &Error, detail: &str) -> bool {
-    let mut source = std::error::Error::source(error);
-    while let Some(cause) = source {
-        if cause.downcast_ref::<Error>().is_some_and(|e| e.detail() == Some(detail)) {
-            return true;
-        }
-        source = cause.source();
-    }
-    false
 }
 
 impl Shared {
