@@ -154,10 +154,6 @@ impl Step for Block {
     fn needs(&self) -> Vec<Resource> {
         self.edit().query().needs()
     }
-
-    fn as_any(&self) -> &dyn std::any::Any {
-        self
-    }
 }
 
 impl Block {

@@ -177,10 +177,6 @@ impl Step for Cron {
         let paths = [Resource::here(Kind::Path, &self.file()), Resource::here(Kind::User, &self.user)];
         units.into_iter().chain(paths).collect()
     }
-
-    fn as_any(&self) -> &dyn std::any::Any {
-        self
-    }
 }
 
 /// Asks which cron there is: both write /run/crond.pid while they run (cron(8)).

@@ -227,10 +227,6 @@ impl Step for DockerContainer {
             Invalid::new("state", "what is to be gone cannot be started anew: this can be no handler")
         })
     }
-
-    fn as_any(&self) -> &dyn std::any::Any {
-        self
-    }
 }
 
 impl DockerContainer {

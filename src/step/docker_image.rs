@@ -112,10 +112,6 @@ esac"#,
     fn needs(&self) -> Vec<Resource> {
         vec![api::engine_of(None)]
     }
-
-    fn as_any(&self) -> &dyn std::any::Any {
-        self
-    }
 }
 
 /// Time for a pull; the step's `timeout` sets another one.

@@ -181,10 +181,6 @@ impl Step for DockerNetwork {
         }
         needs
     }
-
-    fn as_any(&self) -> &dyn std::any::Any {
-        self
-    }
 }
 
 impl DockerNetwork {

@@ -164,10 +164,6 @@ impl Step for Line {
     fn needs(&self) -> Vec<Resource> {
         self.edit().query().needs()
     }
-
-    fn as_any(&self) -> &dyn std::any::Any {
-        self
-    }
 }
 
 impl Line {

@@ -93,10 +93,6 @@ impl Step for Link {
     fn needs(&self) -> Vec<Resource> {
         self.query().needs()
     }
-
-    fn as_any(&self) -> &dyn std::any::Any {
-        self
-    }
 }
 
 impl Link {

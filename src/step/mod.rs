@@ -4,6 +4,7 @@
 //! is the verdict ([`Step::check`])? The verdict carries the actions. A plan prints them, an apply
 //! sends the same values and asks the same probes again, which must then be answered `Satisfied`.
 
+use std::any::Any;
 use std::fmt;
 use std::time::Duration;
 
@@ -62,7 +63,7 @@ pub use crate::model::field::{Field, Value};
 pub use crate::shell::Payload;
 
 /// A step of some kind with its parameters, rendered and valid.
-pub trait Step: fmt::Debug + Send + Sync {
+pub trait Step: Any + fmt::Debug + Send + Sync {
     /// Returns what must be asked. Pure, and the same at every call.
     fn probes(&self) -> Vec<Probe>;
 
@@ -115,9 +116,6 @@ pub trait Step: fmt::Debug + Send + Sync {
             )
         })
     }
-
-    /// For lints that look across steps: the concrete kind.
-    fn as_any(&self) -> &dyn std::any::Any;
 }
 
 /// What a check came to.

@@ -249,10 +249,6 @@ impl Step for Mount {
         needs.extend(exports.into_iter().map(|path| Resource::on(server, Kind::Export, path)));
         needs
     }
-
-    fn as_any(&self) -> &dyn std::any::Any {
-        self
-    }
 }
 
 impl Mount {

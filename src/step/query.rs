@@ -59,8 +59,4 @@ impl Step for Query {
     fn opaque(&self) -> bool {
         true
     }
-
-    fn as_any(&self) -> &dyn std::any::Any {
-        self
-    }
 }

@@ -98,10 +98,6 @@ impl Step for Reboot {
     fn misplaced(&self, _: Role) -> Option<Invalid> {
         None
     }
-
-    fn as_any(&self) -> &dyn std::any::Any {
-        self
-    }
 }
 
 impl Reboot {

@@ -393,10 +393,6 @@ impl Step for Repository {
             }
         }
     }
-
-    fn as_any(&self) -> &dyn std::any::Any {
-        self
-    }
 }
 
 fn shown(file: &str, now: &FileState) -> Result<Value, CheckError> {

@@ -117,10 +117,6 @@ impl Step for Script {
     fn misplaced(&self, _: Role) -> Option<Invalid> {
         None
     }
-
-    fn as_any(&self) -> &dyn std::any::Any {
-        self
-    }
 }
 
 impl Script {

@@ -145,10 +145,6 @@ impl Step for Sysctl {
     fn needs(&self) -> Vec<Resource> {
         std::iter::once(self.here()).chain(sysctl_d::needs()).collect()
     }
-
-    fn as_any(&self) -> &dyn std::any::Any {
-        self
-    }
 }
 
 /// What the running kernel says of a parameter.

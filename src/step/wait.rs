@@ -185,10 +185,6 @@ exit 1
     fn opaque(&self) -> bool {
         true
     }
-
-    fn as_any(&self) -> &dyn std::any::Any {
-        self
-    }
 }
 
 impl Wait {

@@ -152,10 +152,6 @@ impl Step for Toy {
         let before = readings.of(&get(self.key))?.text().into_owned();
         Ok(Some(self.change(&before)))
     }
-
-    fn as_any(&self) -> &dyn std::any::Any {
-        self
-    }
 }
 
 /// A step as written: the toy and its common keys.
