@@ -411,7 +411,7 @@ pub(super) fn reported() -> Error {
 /// Whether the reason of an error was told already.
 pub(super) fn is_reported(error: &Error) -> bool {
     let own = std::error::Error::source(error);
-    std::iter::successors(own, |cause| cause.source()).any(|cause| cause.is::<Reported>())
+    std::iter::successors(own, |cause| cause.source()).any(<dyn std::error::Error>::is::<Reported>)
 }
 
 /// Filters to suggest in place of one that is not known: ours, and what playbooks use of the built-in ones.

@@ -11,7 +11,7 @@ use super::{Host, HostIndex};
 /// [`HostIndex`] from then on.
 #[derive(Debug, Clone, Default)]
 pub struct Hosts {
-    hosts: Vec<Arc<Host>>,
+    all: Vec<Arc<Host>>,
     names: HashMap<String, HostIndex>,
     addresses: HashMap<String, HostIndex>,
     ips: HashMap<IpAddr, HostIndex>,
@@ -30,7 +30,7 @@ impl Hosts {
                 found.ips.entry(ip).or_insert(index);
             }
         }
-        Self { hosts, ..found }
+        Self { all: hosts, ..found }
     }
 
     /// The host with this name, or else the first one with this address, however an IP address is written.
@@ -46,7 +46,7 @@ impl Hosts {
 
     /// The index of each, in their order.
     pub fn indices(&self) -> impl Iterator<Item = HostIndex> + use<> {
-        (0..self.hosts.len()).map(HostIndex::new)
+        (0..self.all.len()).map(HostIndex::new)
     }
 }
 
@@ -58,7 +58,7 @@ impl Deref for Hosts {
     type Target = [Arc<Host>];
 
     fn deref(&self) -> &Self::Target {
-        &self.hosts
+        &self.all
     }
 }
 
@@ -66,7 +66,7 @@ impl Index<HostIndex> for Hosts {
     type Output = Arc<Host>;
 
     fn index(&self, index: HostIndex) -> &Self::Output {
-        &self.hosts[index.position()]
+        &self.all[index.position()]
     }
 }
 

@@ -297,6 +297,7 @@ struct Use {
 
 /// Every `crate::...` and `super::...` in the code, but for its tests.
 fn uses() -> Vec<Use> {
+    let prefix = regex::Regex::new(r"\b(crate|super(?:::super)*)::").unwrap();
     let mut found = Vec::new();
     for (file, text) in rust_files("src") {
         let mut of: Vec<String> =
@@ -308,7 +309,6 @@ fn uses() -> Vec<Use> {
         let code = text.split("#[cfg(test)]").next().unwrap();
         let code: Vec<&str> = code.lines().map(|line| line.split("//").next().unwrap()).collect();
         let code = code.join("\n");
-        let prefix = regex::Regex::new(r"\b(crate|super(?:::super)*)::").unwrap();
         for start in prefix.captures_iter(&code) {
             let base = match &start[1] {
                 "crate" => &of[..0],
@@ -372,29 +372,30 @@ fn against<'a>(
 
 #[test]
 fn modules_use_only_what_is_below_them() {
-    let uses = uses();
-    let pairs = uses.iter().filter_map(|u| {
-        let used = match u.path.first()?.as_str() {
+    let all = uses();
+    let pairs = all.iter().filter_map(|found| {
+        let used = match found.path.first()?.as_str() {
             // The macros of these two stand at the root.
             "sh" => "shell",
             used => used,
         };
-        let of = u.of.first()?.as_str();
-        (!NOT_YET.contains(&(of, used)) && (of, used) != ONE_THING).then_some((of, used, u))
+        let of = found.of.first()?.as_str();
+        (!NOT_YET.contains(&(of, used)) && (of, used) != ONE_THING).then_some((of, used, found))
     });
-    let found = against(MODULES, pairs);
-    assert!(found.is_empty(), "{found:#?}");
+    let wrong = against(MODULES, pairs);
+    assert!(wrong.is_empty(), "{wrong:#?}");
 }
 
 #[test]
 fn modules_of_config_use_only_what_is_below_them() {
-    let uses = uses();
-    let pairs = uses.iter().filter(|u| u.of[0] == "config" && u.path[0] == "config").filter_map(|u| {
-        let (of, used) = (u.of.get(1)?.as_str(), u.path.get(1)?.as_str());
-        Some((of, used, u))
-    });
-    let found = against(OF_CONFIG, pairs);
-    assert!(found.is_empty(), "{found:#?}");
+    let all = uses();
+    let pairs =
+        all.iter().filter(|found| found.of[0] == "config" && found.path[0] == "config").filter_map(|found| {
+            let (of, used) = (found.of.get(1)?.as_str(), found.path.get(1)?.as_str());
+            Some((of, used, found))
+        });
+    let wrong = against(OF_CONFIG, pairs);
+    assert!(wrong.is_empty(), "{wrong:#?}");
 }
 
 #[test]

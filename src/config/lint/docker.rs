@@ -97,10 +97,10 @@ pub(super) const SETTING_REDIS: &[&str] = &["docker_config", "file", "docker_ser
 
 /// The steps of one kind that bring something.
 fn here<'a>(seen: &Seen<'a>, kind: &'static str) -> impl Iterator<Item = &'a Checked> + use<'a> {
-    seen.of(kind).filter(is_here)
+    seen.of(kind).filter(|c| is_here(c))
 }
 
-fn is_here(checked: &&Checked) -> bool {
+fn is_here(checked: &Checked) -> bool {
     text(&checked.node, "state").is_none_or(|(s, _)| s != "absent")
 }
 
@@ -134,7 +134,7 @@ fn number(node: Option<&Node>) -> Option<i64> {
 
 /// Images that are others from day to day.
 pub(super) fn without_tag(seen: &Seen<'_>, out: &mut Vec<Diagnostic>) {
-    for checked in seen.all().filter(is_here) {
+    for checked in seen.all().filter(|c| is_here(c)) {
         let key = if checked.instance.kind == "docker_image" { "name" } else { "image" };
         let Some((image, at)) = text(&checked.node, key) else { continue };
         if Reference::parse(image).is_some_and(|r| r.floats()) {
@@ -337,7 +337,7 @@ pub(super) fn on_drained(seen: &Seen<'_>, out: &mut Vec<Diagnostic>) {
 
 /// Settings of Redis without a password, in a file or as arguments (`--protected-mode no`).
 pub(super) fn without_password(seen: &Seen<'_>, out: &mut Vec<Diagnostic>) {
-    for checked in seen.all().filter(is_here) {
+    for checked in seen.all().filter(|c| is_here(c)) {
         let (settings, at) = match (text(&checked.node, "content"), checked.node.entry("args")) {
             (Some((content, at)), _) => (content.to_owned(), at),
             (None, Some((_, at))) => {
@@ -437,7 +437,7 @@ fn publishes<'a>(checked: &'a Checked, at: &'a Node) -> Option<Published<'a>> {
 /// Ports that are published twice where only one can be.
 pub(super) fn port_clash(seen: &Seen<'_>, out: &mut Vec<Diagnostic>) {
     let mut taken: Vec<Published<'_>> = Vec::new();
-    for one in seen.all().filter(is_here).flat_map(published) {
+    for one in seen.all().filter(|c| is_here(c)).flat_map(published) {
         if let Some(other) = taken.iter().find(|other| one.clashes(other)) {
             let name = text(&other.checked.node, "name").map_or("", |(n, _)| n);
             let by = match other.place {
