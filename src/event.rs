@@ -8,8 +8,9 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+use crate::model::field::Field;
 use crate::model::{Failure, HostName, Place, StepId};
-use crate::step::{Change, Field};
+use crate::step::Change;
 
 /// Version of the serialised form.
 pub const VERSION: u32 = 1;

@@ -17,6 +17,7 @@ pub mod preflight;
 pub mod probe;
 pub mod program;
 pub mod report;
+pub mod run;
 pub mod shell;
 pub mod step;
 pub mod transport;

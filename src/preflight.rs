@@ -3,6 +3,7 @@
 //!
 //! Pure: from the facts of the hosts and the controller's clock to a list of warnings.
 
+use std::any::Any;
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -44,7 +45,7 @@ impl Sighting {
             steps.slots.iter().any(|s| s.source.kind() == kind && !matches!(s.state, SlotState::Skipped(_)))
         };
         let advertised = steps.slots.iter().filter_map(|slot| {
-            let step = slot.instance()?.step.as_any();
+            let step: &dyn Any = &*slot.instance()?.step;
             (step.downcast_ref::<SwarmInit>().and_then(SwarmInit::advertises))
                 .or_else(|| step.downcast_ref::<SwarmJoin>().and_then(SwarmJoin::advertises))
         });

@@ -5,6 +5,7 @@
 //! the user only gets in through [`Script::arg`] or a `{}` of [`sh!`](crate::sh).
 
 use std::fmt;
+use std::sync::Arc;
 
 use zeroize::Zeroizing;
 
@@ -194,6 +195,16 @@ impl fmt::Display for Script {
 impl fmt::Debug for Script {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "Script({:?})", self.to_string())
+    }
+}
+
+/// Bytes on their way to a host; they never show.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Payload(pub Arc<[u8]>);
+
+impl fmt::Debug for Payload {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Payload({} bytes)", self.0.len())
     }
 }
 

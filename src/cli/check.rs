@@ -9,7 +9,7 @@ use super::{common, output};
 use crate::config::{MissingSecrets, Options};
 use crate::diagnostic::{Diagnostic, Severity, Span};
 use crate::harmless;
-use crate::model::Run;
+use crate::run::Run;
 
 pub(super) fn check(args: &Check, display: &Display) -> Exit {
     // A check also runs where no secret is.

@@ -12,7 +12,8 @@ use super::settings::{Display, Reach};
 use crate::config::{self, Environment, Loaded};
 use crate::diagnostic::{Diagnostic, Severity};
 use crate::engine::Options;
-use crate::model::{Redactor, Run};
+use crate::model::Redactor;
+use crate::run::Run;
 use crate::transport::{Connector, Settings, System};
 
 /// Hosts worked on at once when nobody says.

@@ -7,7 +7,7 @@ use super::args::Format;
 use super::exit::Exit;
 use super::output;
 use super::settings::Display;
-use crate::config::{LINTS, Lint, Silenced, lint};
+use crate::config::{self, LINTS, Silenced, lint};
 use crate::diagnostic::nearest;
 use crate::manual::{self, TOPICS};
 use crate::program::Text;
@@ -116,9 +116,10 @@ fn document(name: &str) -> Option<String> {
     Some(doc)
 }
 
-fn of_lint(lint: &Lint) -> String {
+fn of_lint(entry: &config::Entry) -> String {
+    let lint = entry.lint;
     let silence = format!("silence = {{ \"{}\" = \"why it is right here\" }}", lint.name);
-    let silenced = match lint.silenced() {
+    let silenced = match entry.silenced() {
         Silenced::Nowhere => "It cannot be silenced.".to_owned(),
         Silenced::Inventory => {
             format!("Silenced in the inventory, in `[defaults]`, at a host or at a group: `{silence}`.")
@@ -133,7 +134,7 @@ fn of_lint(lint: &Lint) -> String {
 fn near(name: &str) -> String {
     let words = manual::names();
     let topics = TOPICS.iter().map(|t| t.name);
-    let names = topics.chain(KINDS.iter().map(|k| k.name)).chain(LINTS.iter().map(|l| l.name));
+    let names = topics.chain(KINDS.iter().map(|k| k.name)).chain(LINTS.iter().map(|l| l.lint.name));
     let near = nearest(name, names).or_else(|| nearest(name, words.iter().map(String::as_str)));
     match near {
         Some(near) => format!("did you mean `{near}`?"),
@@ -152,7 +153,11 @@ fn entries() -> Vec<Entry> {
         phrase: manual::phrase(k.doc).to_owned(),
     };
     out.extend(KINDS.iter().map(kind));
-    out.extend(LINTS.iter().map(|l| Entry { group: "Lints", name: l.name, phrase: sentence(l.doc) }));
+    out.extend(LINTS.iter().map(|l| Entry {
+        group: "Lints",
+        name: l.lint.name,
+        phrase: sentence(l.lint.doc),
+    }));
     out
 }
 
@@ -196,7 +201,7 @@ mod tests {
             "kinds of a family stand together in the manifest: {groups:?}"
         );
         let names = TOPICS.iter().map(|t| t.name).chain(KINDS.iter().map(|k| k.name));
-        for name in names.chain(LINTS.iter().map(|l| l.name)) {
+        for name in names.chain(LINTS.iter().map(|l| l.lint.name)) {
             let lines: Vec<_> = text.lines().filter(|l| l.starts_with(&format!("{name} "))).collect();
             assert_eq!(lines.len(), 1, "{name}: {lines:?}");
             assert!(lines[0].split_whitespace().count() > 3, "{name}: no phrase");

@@ -135,11 +135,6 @@ impl Network {
     pub(crate) fn canonical(self) -> Self {
         Self { address: self.base(), ..self }
     }
-
-    /// Whether `address` lies in it.
-    pub(crate) fn contains(self, address: IpAddr) -> bool {
-        address.is_ipv4() == self.address.is_ipv4() && Self { address, ..self }.base() == self.base()
-    }
 }
 
 impl std::fmt::Display for Network {
@@ -175,18 +170,15 @@ mod tests {
     }
 
     #[test]
-    fn knows_what_lies_in_a_network() {
-        for (network, canonical, inside, outside) in [
-            ("192.168.158.143/24", "192.168.158.0/24", "192.168.158.7", "192.168.57.7"),
-            ("10.0.0.0/255.255.0.0", "10.0.0.0/16", "10.0.9.9", "10.1.0.0"),
-            ("0.0.0.0/0", "0.0.0.0/0", "1.2.3.4", "fd00::1"),
-            ("10.0.0.1/32", "10.0.0.1/32", "10.0.0.1", "10.0.0.2"),
-            ("fd00:1::5/64", "fd00:1::/64", "fd00:1::9", "fd00:2::9"),
+    fn reads_networks() {
+        for (network, canonical) in [
+            ("192.168.158.143/24", "192.168.158.0/24"),
+            ("10.0.0.0/255.255.0.0", "10.0.0.0/16"),
+            ("0.0.0.0/0", "0.0.0.0/0"),
+            ("10.0.0.1/32", "10.0.0.1/32"),
+            ("fd00:1::5/64", "fd00:1::/64"),
         ] {
-            let network = Network::parse(network).unwrap();
-            assert_eq!(network.canonical().to_string(), canonical);
-            assert!(network.contains(inside.parse().unwrap()), "{inside} in {network}");
-            assert!(!network.contains(outside.parse().unwrap()), "{outside} not in {network}");
+            assert_eq!(Network::parse(network).unwrap().canonical().to_string(), canonical);
         }
         for text in ["10.0.0.0", "10.0.0.0/33", "10.0.0.0/255.0.255.0", "x/24", "10.0.0/24"] {
             assert_eq!(Network::parse(text), None, "{text}");

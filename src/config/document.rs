@@ -13,17 +13,75 @@ use crate::model::value::{Key, Node, Value};
 pub struct Malformed {
     /// Byte range in the text.
     pub span: Range<usize>,
-    /// What is wrong.
+    /// What kind of mistake it is.
+    pub what: Syntax,
+    /// What is wrong, in the parser's words.
     pub message: String,
+}
+
+impl Malformed {
+    fn new(span: Range<usize>, message: &str) -> Self {
+        Self { span, what: Syntax::of(message), message: message.to_owned() }
+    }
+}
+
+/// A kind of mistake in TOML, as far as hints tell them apart.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Syntax {
+    /// Tables and lists nest too deep.
+    TooDeep,
+    /// A key or table is there twice.
+    Duplicate,
+    /// A key has signs that it may have in quotes alone.
+    Key,
+    /// A key without a value.
+    NoValue,
+    /// A number that begins with 0.
+    LeadingZero,
+    /// A backslash that begins no escape.
+    Escape,
+    /// A text whose quote, this one, is missing at its end.
+    Unclosed(&'static str),
+    /// Something behind a value that has ended.
+    AfterValue,
+    /// The header of a table without its bracket.
+    UnclosedTable,
+    /// A text without quotes, or nothing at all.
+    Unquoted,
+    /// Something else that is wrong with a value.
+    Value,
+    /// Anything else.
+    Other,
+}
+
+impl Syntax {
+    /// The parser tells its mistakes apart in words alone: this is the one place that reads them.
+    fn of(message: &str) -> Self {
+        let begins = |words: &[&str]| words.iter().any(|w| message.starts_with(w));
+        match message {
+            "duplicate key" => Self::Duplicate,
+            "recursion limit" => Self::TooDeep,
+            _ if message.contains("max recursion depth") => Self::TooDeep,
+            _ if begins(&["invalid unquoted key"]) => Self::Key,
+            _ if begins(&["key with no value"]) => Self::NoValue,
+            _ if message.contains("leading zero") => Self::LeadingZero,
+            _ if message.contains("escape") => Self::Escape,
+            _ if begins(&["invalid basic string"]) => Self::Unclosed("\""),
+            _ if begins(&["invalid literal string"]) => Self::Unclosed("'"),
+            _ if begins(&["unexpected key or value"]) => Self::AfterValue,
+            _ if begins(&["unclosed array table", "unclosed table"]) => Self::UnclosedTable,
+            _ if begins(&["string values must be quoted"]) => Self::Unquoted,
+            _ if begins(&["invalid", "unexpected", "extra", "missing", "leading"]) => Self::Value,
+            _ => Self::Other,
+        }
+    }
 }
 
 /// Reads TOML text. What can be read is returned with all that could not be.
 pub fn parse(text: &str) -> (Node, Vec<Malformed>) {
     let (table, errors) = DeTable::parse_recoverable(text);
-    let mut malformed: Vec<_> = errors
-        .into_iter()
-        .map(|e| Malformed { span: e.span().unwrap_or(0..0), message: e.message().to_owned() })
-        .collect();
+    let mut malformed: Vec<_> =
+        errors.into_iter().map(|e| Malformed::new(e.span().unwrap_or(0..0), e.message())).collect();
     let span = table.span();
     let node = Node { span, value: convert_table(table.into_inner(), &mut malformed) };
     (node, malformed)
@@ -72,7 +130,7 @@ fn convert(value: Spanned<DeValue<'_>>, malformed: &mut Vec<Malformed>) -> Node 
         DeValue::String(s) => Value::String(s.into_owned()),
         DeValue::Integer(i) => integer(&i).map_or_else(
             || {
-                malformed.push(Malformed { span: span.clone(), message: "the number is too large".into() });
+                malformed.push(Malformed::new(span.clone(), "the number is too large"));
                 Value::Integer(0)
             },
             Value::Integer,

@@ -4,19 +4,31 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
 use super::document::within;
-use super::inventory::{RawGroup, RawHost};
-use super::lint;
+use super::finding::Lint;
+use super::fleet::{RawGroup, RawHost};
 use super::pattern::{self, Names};
 use super::table::{span, suggest_beside};
-use crate::diagnostic::{Diagnostic, Source};
+use crate::diagnostic::{Diagnostic, Severity, Source};
+use crate::model::HostIndex;
 use crate::model::value::{Key, Node};
+
+/// Two groups side by side that set the same.
+pub(super) const SIBLING_GROUPS: Lint = Lint {
+    name: "sibling-groups",
+    severity: Severity::Warning,
+    doc: "Two groups of a host set the same variable or setting to different values, and neither is above the other. \
+          The rule is: a child counts more than its parents; of groups that lie equally deep, the one that is \
+          written later in the inventory counts, whatever the order in which a parent lists them. Whoever reads \
+          the inventory will hardly think of it: set the variable for the host, or in a group that is a child of \
+          both, or silence the lint in one of the groups.",
+};
 
 /// What became of the groups as written.
 pub(super) struct Resolved {
     /// The groups in the order in which their variables count, the last one most.
     pub(super) counting: Vec<usize>,
     /// The hosts of each group, those of its children included.
-    pub(super) members: Vec<BTreeSet<usize>>,
+    pub(super) members: Vec<BTreeSet<HostIndex>>,
     /// The groups above each.
     pub(super) above: Vec<BTreeSet<usize>>,
 }
@@ -70,13 +82,13 @@ pub(super) fn resolve(
         for (text, node) in groups.iter().flat_map(|g| &g.members) {
             member(source, text, node, hosts, &position, &mut BTreeSet::new(), out);
         }
-        let none = || vec![BTreeSet::new(); groups.len()];
-        return Resolved { counting: Vec::new(), members: none(), above: none() };
+        let (members, above) = (vec![BTreeSet::new(); groups.len()], vec![BTreeSet::new(); groups.len()]);
+        return Resolved { counting: Vec::new(), members, above };
     }
     // Their hosts are complete when their parents are reached.
-    let mut members: Vec<BTreeSet<usize>> = vec![BTreeSet::new(); groups.len()];
+    let mut members: Vec<BTreeSet<HostIndex>> = vec![BTreeSet::new(); groups.len()];
     for &group in &order {
-        let mut set: BTreeSet<usize> = BTreeSet::new();
+        let mut set: BTreeSet<HostIndex> = BTreeSet::new();
         for child in &children[group] {
             set.extend(members[*child].iter().copied());
         }
@@ -107,7 +119,7 @@ fn member(
     node: &Node,
     hosts: &HostNames<'_>,
     groups: &HashMap<&str, usize>,
-    set: &mut BTreeSet<usize>,
+    set: &mut BTreeSet<HostIndex>,
     out: &mut Vec<Diagnostic>,
 ) {
     let wrongs = match pattern::select(text, hosts, out.len()) {
@@ -115,10 +127,8 @@ fn member(
         Err(wrongs) => wrongs,
     };
     for wrong in wrongs {
-        let mut diagnostic = Diagnostic::error(
-            span(source, &within(source, node, &wrong.range)),
-            wrong.message.replace("host or group", "host"),
-        );
+        let mut diagnostic =
+            Diagnostic::error(span(source, &within(source, node, &wrong.range)), wrong.message);
         diagnostic.help.extend(if groups.contains_key(text) {
             Some(format!("`{text}` is a group: groups go to `children`"))
         } else {
@@ -140,7 +150,7 @@ pub(super) fn siblings(
     hosts: &[RawHost],
     of_host: &[Vec<usize>],
     above: &[BTreeSet<usize>],
-    silenced: &dyn Fn(usize, &str) -> bool,
+    silenced: &dyn Fn(HostIndex, &str) -> bool,
     out: &mut Vec<Diagnostic>,
 ) {
     // Most hosts have the same groups as others.
@@ -148,7 +158,7 @@ pub(super) fn siblings(
     let mut found: BTreeMap<(usize, usize), (Clash<'_>, usize, usize)> = BTreeMap::new();
     for (position, (host, mine)) in hosts.iter().zip(of_host).enumerate() {
         let clashes = known.entry(mine).or_insert_with(|| clashes(groups, mine, above));
-        if clashes.is_empty() || silenced(position, lint::SIBLING_GROUPS.name) {
+        if clashes.is_empty() || silenced(HostIndex::new(position), SIBLING_GROUPS.name) {
             continue;
         }
         for clash in clashes {
@@ -173,7 +183,7 @@ pub(super) fn siblings(
         };
         let message = format!("the groups {loser} and {winner} both set {what} `{name}` for {on}");
         out.push(
-            lint::SIBLING_GROUPS
+            SIBLING_GROUPS
                 .at(source, &clash.loser.0.span, message)
                 .label(format!("{loser} sets it"))
                 .related(span(source, &clash.winner.0.span), format!("{winner} sets it as well, and counts"))
@@ -275,13 +285,13 @@ fn listed_way(names: &[&str]) -> String {
 /// The names of all hosts, for the patterns in groups.
 pub(super) struct HostNames<'a> {
     names: Vec<&'a str>,
-    index: HashMap<&'a str, usize>,
+    index: HashMap<&'a str, HostIndex>,
 }
 
 impl<'a> HostNames<'a> {
     pub(super) fn new(hosts: &'a [RawHost]) -> Self {
         let names: Vec<&str> = hosts.iter().map(|h| h.name.as_str()).collect();
-        let index = names.iter().enumerate().map(|(i, n)| (*n, i)).collect();
+        let index = names.iter().enumerate().map(|(i, n)| (*n, HostIndex::new(i))).collect();
         Self { names, index }
     }
 }
@@ -290,13 +300,16 @@ impl Names for HostNames<'_> {
     fn hosts(&self) -> Vec<&str> {
         self.names.clone()
     }
-    fn groups(&self) -> Vec<(&str, &[usize])> {
+    fn groups(&self) -> Vec<(&str, &[HostIndex])> {
         Vec::new()
     }
-    fn host(&self, name: &str) -> Option<usize> {
+    fn host(&self, name: &str) -> Option<HostIndex> {
         self.index.get(name).copied()
     }
-    fn group(&self, _: &str) -> Option<&[usize]> {
+    fn what(&self) -> &'static str {
+        "host"
+    }
+    fn group(&self, _: &str) -> Option<&[HostIndex]> {
         None
     }
 }

@@ -6,7 +6,7 @@ use std::collections::HashSet;
 use std::ops::Range;
 use std::sync::Arc;
 
-use super::document::Malformed;
+use super::document::{Malformed, Syntax};
 use super::table::span;
 use crate::diagnostic::{Diagnostic, Source};
 
@@ -25,12 +25,11 @@ pub(super) fn malformed(source: &Arc<Source>, what: &str, found: Vec<Malformed>)
     for mistake in found {
         // What the parser says further of a line that it did not understand leads nowhere.
         let line = line_start(&source.text, mistake.span.start);
-        let follows =
-            mistake.message.starts_with("invalid unquoted key") || mistake.message.starts_with("key with no");
+        let follows = matches!(mistake.what, Syntax::Key | Syntax::NoValue);
         if !lines.insert(line) || (open_text && follows) {
             continue;
         }
-        open_text = unclosed(&mistake.message).is_some();
+        open_text = matches!(mistake.what, Syntax::Unclosed(_));
         out.push(one(source, what, mistake));
     }
     out
@@ -124,10 +123,10 @@ fn one(source: &Arc<Source>, what: &str, mistake: Malformed) -> Diagnostic {
     let spot = Spot::new(text, at);
     let said = |range: Range<usize>, message: &str| Diagnostic::error(span(source, &range), message);
     let quoted = || format!("write it in quotes: {}\"{}\"", spot.assignment(), spot.token());
-    if mistake.message.contains("max recursion depth") || mistake.message == "recursion limit" {
+    if mistake.what == Syntax::TooDeep {
         return said(mistake.span, "tables and lists nest deeper than 80");
     }
-    if mistake.message == "duplicate key" {
+    if mistake.what == Syntax::Duplicate {
         return duplicate(source, mistake.span);
     }
     if let Some((i, c)) = spot.line.char_indices().find(|(_, c)| invisible(*c)) {
@@ -156,13 +155,13 @@ fn one(source: &Arc<Source>, what: &str, mistake: Malformed) -> Diagnostic {
         return said(from..from + len, "this is a typographic quote")
             .help("write plain quotes: \"text\" or 'text'");
     }
-    let message = mistake.message.as_str();
+    let (mistaken, message) = (mistake.what, mistake.message.as_str());
     let trimmed = spot.line.trim();
     if trimmed.starts_with("//") || trimmed.starts_with(';') || trimmed.starts_with("--") {
         return said(mistake.span, message).help("a comment begins with `#`");
     }
     // `key: value`, `key => value`, `- item`.
-    if message.starts_with("invalid unquoted key") || message.starts_with("key with no value") {
+    if matches!(mistaken, Syntax::Key | Syntax::NoValue) {
         let bare = trimmed.trim_start_matches("- ");
         for sign in [":", "=>"] {
             if let Some((key, rest)) = bare.split_once(sign)
@@ -186,25 +185,25 @@ fn one(source: &Arc<Source>, what: &str, mistake: Malformed) -> Diagnostic {
             return said(mistake.span, message).help("a list is written `[\"a\", \"b\"]`");
         }
     }
-    if message.contains("leading zero") {
+    if mistaken == Syntax::LeadingZero {
         let label = "a number cannot begin with 0";
         return said(spot.token_range(), label).help(quoted());
     }
-    if message.starts_with("missing escaped value") || message.contains("escape") {
+    if mistaken == Syntax::Escape {
         return said(mistake.span, "a backslash in \"...\" begins an escape such as \\n").help(
             "write the text in single quotes, in which a backslash is a backslash, or double it: \\\\",
         );
     }
-    if let Some(quote) = unclosed(message) {
+    if let Syntax::Unclosed(quote) = mistaken {
         let triple = quote.repeat(3);
         return said(mistake.span, "the text has no quote at its end on this line").help(format!(
             "close it with {quote}; text over several lines stands between {triple} and {triple}"
         ));
     }
-    if message.starts_with("unexpected key or value") {
+    if mistaken == Syntax::AfterValue {
         return after_value(&spot, said(mistake.span, "the value has ended before this"));
     }
-    if message.starts_with("unclosed array table") || message.starts_with("unclosed table") {
+    if mistaken == Syntax::UnclosedTable {
         let help = if trimmed.starts_with("[[") {
             "close it with two brackets: `[[step]]`".to_owned()
         } else {
@@ -213,17 +212,17 @@ fn one(source: &Arc<Source>, what: &str, mistake: Malformed) -> Diagnostic {
         };
         return said(mistake.span, message).help(help);
     }
-    if token.is_empty() && value.is_empty() && message.starts_with("string values must be quoted") {
+    if token.is_empty() && value.is_empty() && mistaken == Syntax::Unquoted {
         return said(mistake.span, "there is no value after the `=`")
             .help("text stands in quotes; leave the key out if it is to have no value");
     }
-    let about_value =
-        ["string values must be quoted", "invalid", "unexpected", "extra", "missing", "leading"];
-    let in_list = message.starts_with("string values must be quoted");
-    if !token.is_empty()
-        && (in_list || !spot.key().is_empty())
-        && about_value.iter().any(|w| message.starts_with(w))
-    {
+    // In a list it has no key before it.
+    let of_value = match mistaken {
+        Syntax::Unquoted => true,
+        Syntax::Value | Syntax::Key => !spot.key().is_empty(),
+        _ => false,
+    };
+    if of_value && !token.is_empty() {
         return bare_value(&spot, what, said(spot.token_range(), "text stands in quotes"));
     }
     said(mistake.span, message)
@@ -299,14 +298,6 @@ fn duplicate(source: &Arc<Source>, at: Range<usize>) -> Diagnostic {
         "step" if header => found.help("each step begins with double brackets: `[[step]]`"),
         _ if header => found.help("put the keys of both into one table"),
         _ => found.help("take one of the two away; a new step begins with `[[step]]`"),
-    }
-}
-
-fn unclosed(message: &str) -> Option<&'static str> {
-    match message {
-        _ if message.starts_with("invalid basic string") => Some("\""),
-        _ if message.starts_with("invalid literal string") => Some("'"),
-        _ => None,
     }
 }
 

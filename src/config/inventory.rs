@@ -1,116 +1,40 @@
 //! `inventory.toml`: hosts, groups, their variables and how to log in.
 
 use std::collections::HashMap;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 
 use super::address;
 use super::ansible;
-use super::becomes::{Becomes, becomes, wrong_user};
+use super::becomes::{becomes, wrong_user};
 use super::environment::Environment;
+use super::finding::Lint;
+use super::fleet::{Fleet, Group, RawGroup, RawHost, Settings};
 use super::groups::{self, HostNames, Resolved};
 use super::layer::Layer;
-use super::lint;
 use super::pattern::Names;
 use super::range;
 use super::secret::in_folder;
 use super::table::{Silence, Table, silence, span, suggest_beside};
-use crate::diagnostic::{Diagnostic, Source, nearest};
+use crate::diagnostic::{Diagnostic, Severity, Source, nearest};
 use crate::model::value::{Key, Node, Value};
-use crate::model::{Host, HostName, Login};
+use crate::model::{Host, HostIndex, HostName, Hosts, Login};
 
-/// The hosts and groups of an inventory, with the variables of each host, lowest precedence first.
-#[derive(Debug, Default)]
-pub(super) struct Fleet {
-    /// All hosts in the order in which they are written.
-    pub hosts: Arc<Vec<Arc<Host>>>,
-    /// Their positions.
-    pub index: HashMap<HostName, usize>,
-    /// Host by host: defaults, groups (parents first), the host itself.
-    pub layers: Vec<Vec<Arc<Layer>>>,
-    /// Host by host: as whom steps act unless playbook or step say otherwise.
-    pub becomes: Vec<Option<Becomes>>,
-    /// The groups in the order in which they are written.
-    pub groups: Vec<Group>,
-    /// How many hosts to work on at once, if the inventory says.
-    pub forks: Option<usize>,
-}
+/// What cannot be an address. Kinds check the addresses in their own tables.
+pub(super) const ADDRESS_INVALID: Lint = Lint {
+    name: "address-invalid",
+    severity: Severity::Error,
+    doc: "The address of a host in the inventory cannot be one: `192.168.158.1434` has a digit too many. It would \
+          be taken for a host name that does not exist.",
+};
 
-/// A group with everything below it.
-#[derive(Debug)]
-pub(super) struct Group {
-    /// Its name.
-    pub name: Arc<str>,
-    /// Its hosts and those of its children, ascending.
-    pub hosts: Vec<usize>,
-}
-
-impl Names for Fleet {
-    fn hosts(&self) -> Vec<&str> {
-        self.hosts.iter().map(|h| h.name.as_str()).collect()
-    }
-    fn groups(&self) -> Vec<(&str, &[usize])> {
-        self.groups.iter().map(|g| (&*g.name, g.hosts.as_slice())).collect()
-    }
-    fn host(&self, name: &str) -> Option<usize> {
-        self.index.get(name).copied()
-    }
-}
-
-/// Connection settings that defaults, groups and hosts may all have.
-#[derive(Debug, Clone, Default)]
-pub(super) struct Settings {
-    port: Option<u16>,
-    user: Option<String>,
-    ssh_config: Option<PathBuf>,
-    /// The first one counts for `ssh`, so higher precedence stands first.
-    ssh_options: Vec<String>,
-    becomes: Option<Becomes>,
-}
-
-impl Settings {
-    /// Whether the key is set.
-    pub(super) fn has(&self, key: &str) -> bool {
-        match key {
-            "port" => self.port.is_some(),
-            "user" => self.user.is_some(),
-            "ssh_config" => self.ssh_config.is_some(),
-            "become" => self.becomes.is_some(),
-            _ => false,
-        }
-    }
-
-    fn over(mut self, lower: &Self) -> Self {
-        self.port = self.port.or(lower.port);
-        self.user = self.user.or_else(|| lower.user.clone());
-        self.ssh_config = self.ssh_config.or_else(|| lower.ssh_config.clone());
-        self.becomes = self.becomes.or_else(|| lower.becomes.clone());
-        self.ssh_options.extend(lower.ssh_options.iter().cloned());
-        self
-    }
-}
-
-/// A group as written.
-pub(super) struct RawGroup<'a> {
-    pub(super) key: &'a Key,
-    pub(super) node: &'a Node,
-    pub(super) members: Vec<(&'a str, &'a Node)>,
-    pub(super) children: Vec<(&'a str, &'a Node)>,
-    pub(super) settings: Settings,
-    pub(super) layer: Arc<Layer>,
-    pub(super) silence: Vec<Silence>,
-}
-
-/// A host as written.
-pub(super) struct RawHost {
-    pub(super) name: HostName,
-    pub(super) login: Login,
-    pub(super) settings: Settings,
-    pub(super) layer: Arc<Layer>,
-    pub(super) key_start: usize,
-    pub(super) address_span: std::ops::Range<usize>,
-    pub(super) silence: Arc<Vec<Silence>>,
-}
+/// Two names of the inventory for one machine.
+pub(super) const SAME_ADDRESS: Lint = Lint {
+    name: "same-address",
+    severity: Severity::Warning,
+    doc: "Two hosts of the inventory have the same address and port: they are one machine under two names. Both \
+          would be worked on at the same time and get in each other's way. Mostly one address is misspelled.",
+};
 
 /// Hosts that an inventory may have, so that a slip in a range is no long wait.
 const MOST: usize = 100_000;
@@ -171,16 +95,20 @@ pub(super) fn parse(
     reader.names_of_both(&raw_groups, &raw_hosts, &names, out);
     let Resolved { counting, members, above } = groups::resolve(source, &raw_groups, &names, out);
 
-    let mut fleet = Fleet { forks, ..Fleet::default() };
+    let written =
+        raw_groups.iter().flat_map(|g| &g.silence).chain(raw_hosts.iter().flat_map(|h| &*h.silence));
+    let silenced_anywhere = silence.iter().chain(written).cloned().collect();
+    let mut fleet = Fleet { forks, silenced: silenced_anywhere, ..Fleet::default() };
     let mut all = Vec::with_capacity(raw_hosts.len());
     // Host by host its groups, those that count most last.
     let mut of_host: Vec<Vec<usize>> = vec![Vec::new(); raw_hosts.len()];
     for &group in &counting {
         for &host in &members[group] {
-            of_host[host].push(group);
+            of_host[host.position()].push(group);
         }
     }
-    let silenced = |host: usize, lint: &str| {
+    let silenced = |host: HostIndex, lint: &str| {
+        let host = host.position();
         let groups = of_host[host].iter().flat_map(|g| &raw_groups[*g].silence);
         silence.iter().chain(groups).chain(&*raw_hosts[host].silence).any(|s| s.lint == lint)
     };
@@ -206,8 +134,7 @@ pub(super) fn parse(
             }
             Arc::new(vars)
         });
-        fleet.becomes.push(settings.becomes);
-        fleet.index.insert(host.name.clone(), position);
+        fleet.becomes.0.push(settings.becomes);
         all.push(Arc::new(Host {
             login: Login {
                 port: settings.port,
@@ -221,7 +148,7 @@ pub(super) fn parse(
             vars: Arc::clone(vars),
             place: source.place(host.key_start),
         }));
-        fleet.layers.push(layers);
+        fleet.layers.0.push(layers);
     }
     fleet.groups = raw_groups
         .iter()
@@ -231,7 +158,7 @@ pub(super) fn parse(
             hosts: hosts.into_iter().collect(),
         })
         .collect();
-    fleet.hosts = Arc::new(all);
+    fleet.hosts = Arc::new(Hosts::new(all));
     fleet
 }
 
@@ -246,7 +173,6 @@ impl Reader<'_> {
         let Some(mut table) = Table::new(self.source, node, out) else { return Default::default() };
         let settings = self.settings(&mut table);
         *silenced = silence(self.source, &mut table);
-        lint::known(self.source, silenced, table.out());
         *forks = table.number("forks", 1, 10_000).and_then(|n| usize::try_from(n).ok());
         let layer = self.vars(&mut table);
         table.reads(&DEFAULTS_KEYS);
@@ -308,7 +234,6 @@ impl Reader<'_> {
             let connection = table.text("connection");
             let layer = self.vars(&mut table);
             let silence = Arc::new(silence(self.source, &mut table));
-            lint::known(self.source, &silence, table.out());
             table.reads(&HOST_KEYS);
             self.finish(table);
             let local = match connection {
@@ -406,7 +331,7 @@ impl Reader<'_> {
                     continue;
                 }
                 if let Err(wrong) = address::check_host(&address) {
-                    let mut diagnostic = lint::ADDRESS_INVALID.at(self.source, &address_span, wrong.message);
+                    let mut diagnostic = ADDRESS_INVALID.at(self.source, &address_span, wrong.message);
                     diagnostic.help.extend(wrong.help);
                     out.push(diagnostic);
                 }
@@ -450,7 +375,6 @@ impl Reader<'_> {
             let members = table.texts("hosts");
             let children = table.texts("children");
             let silence = silence(self.source, &mut table);
-            lint::known(self.source, &silence, table.out());
             table.reads(&GROUP_KEYS);
             self.finish(table);
             groups.push(RawGroup { key, node, members, children, settings, layer, silence });
@@ -535,7 +459,7 @@ impl Reader<'_> {
         out: &mut Vec<Diagnostic>,
     ) {
         for group in groups {
-            let Some(host) = names.host(&group.key.name) else { continue };
+            let Some(host) = names.host(&group.key.name).map(HostIndex::position) else { continue };
             let message = format!("`{}` is the name of a host and of a group", group.key.name);
             out.push(
                 Diagnostic::error(span(self.source, &group.key.span), message)
@@ -554,19 +478,20 @@ impl Reader<'_> {
         &self,
         hosts: &[RawHost],
         defaults: &Settings,
-        silenced: &dyn Fn(usize, &str) -> bool,
+        silenced: &dyn Fn(HostIndex, &str) -> bool,
         out: &mut Vec<Diagnostic>,
     ) {
-        let mut seen: HashMap<(&str, Option<u16>), (usize, &RawHost)> = HashMap::new();
+        let mut seen: HashMap<(&str, Option<u16>), (HostIndex, &RawHost)> = HashMap::new();
         for (position, host) in hosts.iter().enumerate().filter(|(_, h)| !h.login.local) {
+            let position = HostIndex::new(position);
             let port = host.settings.port.or(defaults.port);
             if let Some((other, first)) = seen.insert((&host.login.address, port), (position, host)) {
-                let name = lint::SAME_ADDRESS.name;
+                let name = SAME_ADDRESS.name;
                 if silenced(position, name) || silenced(other, name) {
                     continue;
                 }
                 out.push(
-                    lint::SAME_ADDRESS.at(
+                    SAME_ADDRESS.at(
                         self.source,
                         &host.address_span,
                         format!("{} and {} have the same address and port", first.name, host.name),

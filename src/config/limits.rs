@@ -6,7 +6,14 @@ use std::ops::Range;
 use minijinja::value::ValueKind;
 use minijinja::{Error, ErrorKind, Value};
 
-use super::template::Part;
+/// What a template is part of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Part {
+    /// A string of a playbook: `{#` is no comment there, for shells write `${#name}`.
+    Text,
+    /// A template file.
+    File,
+}
 
 /// Operators that may stand within one another in one pair of braces. The engine's parser needs up to a kilobyte
 /// of stack for each, and threads that render have two megabytes.

@@ -1,17 +1,20 @@
 //! From options to a run: reads the files, selects hosts and steps, and checks offline all that can be.
 
 use std::collections::{BTreeMap, BTreeSet, HashSet};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 
 use super::environment::Environment;
-use super::inventory::{self, Fleet};
+use super::finding;
+use super::fleet::Fleet;
+use super::inventory;
 use super::layer::Layer;
 use super::lint;
+use super::options::{MissingSecrets, Options};
 use super::pattern;
 use super::playbook::{self, Playbook, RawStep};
 use super::resolve::{self, PlayScope, SourceStep};
-use super::results::{PlayIndex, StepEntry, StepIndex};
+use super::results::{PlaySteps, StepEntry, StepIndex};
 use super::scope::{Scope, World};
 use super::secret::{SecretStore, in_folder};
 use super::select::Selection;
@@ -19,44 +22,8 @@ use super::table::span;
 use super::{document, hints, offline};
 use crate::diagnostic::{self, Diagnostic, Severity, Source};
 use crate::model::value::{Key, Node, Value};
-use crate::model::{Host, Known, Login, Play, Redactor, Run, StepId, StepSource};
-
-/// What a command was given on its command line.
-#[derive(Debug, Clone, Default)]
-pub struct Options {
-    /// The inventory file.
-    pub inventory: PathBuf,
-    /// Playbooks, or folders whose `*.toml` files run in the order of their names.
-    pub playbooks: Vec<PathBuf>,
-    /// A pattern that narrows the hosts of every playbook.
-    pub limit: Option<String>,
-    /// Only steps with one of these tags; empty for all.
-    pub tags: Vec<String>,
-    /// No step with one of these tags.
-    pub skip_tags: Vec<String>,
-    /// Only the steps with these ids (`ID` or `PLAYBOOK/ID`); empty for all.
-    pub step: Vec<String>,
-    /// Nothing before the step with this id.
-    pub start_at: Option<String>,
-    /// Variables, each `NAME=VALUE`; the value is TOML if it can be read as such, text otherwise.
-    pub vars: Vec<String>,
-    /// `-F` of `ssh`, over all that the inventory says.
-    pub ssh_config: Option<PathBuf>,
-    /// The hosts of a command without playbooks; every host if there is none. Not used by [`load`].
-    pub hosts_pattern: Option<String>,
-    /// What it means when a secret cannot be read.
-    pub missing_secrets: MissingSecrets,
-}
-
-/// What it means when a secret that a step uses cannot be read.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub enum MissingSecrets {
-    /// Nothing is done: for every command that talks to hosts.
-    #[default]
-    Error,
-    /// A warning, and some text stands in for it: for `check`, which also runs where no secret is.
-    Warning,
-}
+use crate::model::{Host, HostIndex, Hosts, Known, Login, PlayIndex, Redactor, StepId};
+use crate::run::{Play, Run, StepSource};
 
 /// Bytes that an inventory or a playbook may have. Reading one takes some fifty times as much memory.
 const LARGEST: u64 = 8 << 20;
@@ -100,7 +67,7 @@ pub fn load_inventory(options: &Options, environment: &Arc<dyn Environment>) -> 
     let mut loader = Loader { options, environment, redactor: Redactor::default(), out: Vec::new() };
     let Some(fleet) = loader.fleet() else { return loader.finish(None, None) };
     let forks = fleet.forks;
-    let mut selected: Vec<usize> = (0..fleet.hosts.len()).collect();
+    let mut selected: Vec<HostIndex> = fleet.hosts.indices().collect();
     for (option, pattern) in [("", &options.hosts_pattern), ("--limit", &options.limit)] {
         if let Some(pattern) = pattern {
             let found = loader.command_line_pattern(option, pattern, &fleet);
@@ -169,7 +136,7 @@ impl Loader<'_> {
         let (root, malformed) = document::parse(&source.text);
         // What stands in a malformed file may not be what was written: its other mistakes may be none.
         let found = !malformed.is_empty();
-        offline::merge(&mut self.out, hints::malformed(&source, what, malformed));
+        finding::merge(&mut self.out, hints::malformed(&source, what, malformed));
         (!found).then_some((source, root))
     }
 
@@ -178,13 +145,14 @@ impl Loader<'_> {
         let (source, root) = self.document(&path, "inventory")?;
         let folder = path.parent().unwrap_or(Path::new(""));
         let mut fleet = inventory::parse(&source, folder, &root, &**self.environment, &mut self.out);
+        lint::known(&source, &fleet.silenced, &mut self.out);
         if let Some(config) = &self.options.ssh_config {
             let config = in_folder(Path::new(""), &config.display().to_string(), &**self.environment);
             let with = |host: &Arc<Host>| {
                 let login = Login { ssh_config: Some(config.clone()), ..host.login.clone() };
                 Arc::new(Host { login, ..(**host).clone() })
             };
-            fleet.hosts = Arc::new(fleet.hosts.iter().map(with).collect());
+            fleet.hosts = Arc::new(Hosts::new(fleet.hosts.iter().map(with).collect()));
         }
         Some(fleet)
     }
@@ -267,7 +235,7 @@ impl Loader<'_> {
     /// one that no step uses.
     fn secrets(&self, fleet: &Fleet, playbooks: &[Playbook]) -> SecretStore {
         let secrets = SecretStore::new(Arc::clone(self.environment), self.redactor.clone());
-        let written = fleet.layers.iter().flatten().chain(playbooks.iter().map(|p| &p.vars));
+        let written = fleet.layers.0.iter().flatten().chain(playbooks.iter().map(|p| &p.vars));
         let mut seen = HashSet::new();
         for layer in written.filter(|layer| seen.insert(Arc::as_ptr(layer))) {
             layer.vars.iter().for_each(|(_, node)| secrets.foresee(node, &layer.folder));
@@ -275,7 +243,7 @@ impl Loader<'_> {
         secrets
     }
 
-    fn command_line_pattern(&mut self, option: &str, pattern: &str, fleet: &Fleet) -> BTreeSet<usize> {
+    fn command_line_pattern(&mut self, option: &str, pattern: &str, fleet: &Fleet) -> BTreeSet<HostIndex> {
         match pattern::select(pattern, fleet, self.out.len()) {
             Ok(hosts) => hosts.into_iter().collect(),
             Err(wrongs) => {
@@ -295,7 +263,7 @@ impl Loader<'_> {
     }
 
     /// The hosts that a pattern in a playbook selects.
-    fn pattern(&mut self, source: &Arc<Source>, node: &Node, fleet: &Fleet) -> BTreeSet<usize> {
+    fn pattern(&mut self, source: &Arc<Source>, node: &Node, fleet: &Fleet) -> BTreeSet<HostIndex> {
         let Value::String(text) = &node.value else { return BTreeSet::new() };
         match pattern::select(text, fleet, self.out.len()) {
             Ok(hosts) => hosts.into_iter().collect(),
@@ -318,7 +286,7 @@ impl Loader<'_> {
         lint::written(&playbooks, &mut self.out);
         let selection = Selection::new(self.options, &playbooks, &mut self.out);
 
-        let mut plays: Vec<(BTreeSet<usize>, Arc<PlayScope>, Vec<SourceStep>)> = Vec::new();
+        let mut plays: Vec<(BTreeSet<HostIndex>, Arc<PlayScope>, Vec<SourceStep>)> = Vec::new();
         let mut index = StepIndex::default();
         for (number, playbook) in playbooks.iter_mut().enumerate() {
             let source = Arc::clone(&playbook.source);
@@ -340,7 +308,7 @@ impl Loader<'_> {
             }
             let scope = Arc::new(PlayScope {
                 world: Arc::clone(world),
-                number,
+                number: PlayIndex::new(number),
                 source: Arc::clone(&source),
                 folder: playbook.folder.clone(),
                 becomes: playbook.becomes.clone(),
@@ -374,16 +342,16 @@ impl Loader<'_> {
                 }
                 steps.push(step);
             }
-            index.plays.push(PlayIndex { name: Arc::clone(&playbook.name), names });
+            index.plays.push(PlaySteps { name: Arc::clone(&playbook.name), names });
             plays.push((hosts, scope, steps));
         }
         world.steps.set(index).expect("set once, here");
 
-        let resolved = offline::check(world, &mut plays, &mut self.out);
+        let resolved = offline::check(world, &mut plays, &lint::looks_at, &mut self.out);
         lint::resolved(&resolved, &mut self.out);
 
-        let used: BTreeSet<usize> = plays.iter().flat_map(|(hosts, ..)| hosts.iter().copied()).collect();
-        let hosts: Vec<usize> = used.into_iter().collect();
+        let used: BTreeSet<HostIndex> = plays.iter().flat_map(|(hosts, ..)| hosts.iter().copied()).collect();
+        let hosts: Vec<HostIndex> = used.into_iter().collect();
         if hosts.is_empty() && !self.failed() {
             let what =
                 self.options.limit.as_ref().map_or_else(String::new, |l| format!(" within `--limit {l}`"));
@@ -416,7 +384,7 @@ impl Loader<'_> {
         &mut self,
         world: &Arc<World>,
         playbook: &Playbook,
-        on: &BTreeSet<usize>,
+        on: &BTreeSet<HostIndex>,
         play: &PlayScope,
     ) -> String {
         let Some(node) = &playbook.title else { return playbook.name.to_string() };
@@ -434,7 +402,7 @@ impl Loader<'_> {
                 "the title cannot use facts or results: it is one for all hosts",
             ));
         }
-        offline::merge(&mut self.out, diagnostics);
+        finding::merge(&mut self.out, diagnostics);
         match rendered.map(|n| n.value) {
             Ok(Value::String(text)) => text,
             Ok(_) | Err(_) => as_written,
@@ -454,7 +422,12 @@ fn respan(node: &Node, range: &std::ops::Range<usize>) -> Node {
         .unwrap_or_else(|| Node { span: range.clone(), value: node.value.clone() })
 }
 
-fn source_step(play: &Arc<PlayScope>, index: usize, raw: RawStep, hosts: Arc<BTreeSet<usize>>) -> SourceStep {
+fn source_step(
+    play: &Arc<PlayScope>,
+    index: usize,
+    raw: RawStep,
+    hosts: Arc<BTreeSet<HostIndex>>,
+) -> SourceStep {
     let name = match raw.name.as_ref().map(|n| &n.value) {
         Some(Value::String(name)) => name.clone(),
         _ => resolve::name_of(raw.kind, &raw.body, &raw.body),

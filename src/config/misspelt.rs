@@ -6,7 +6,7 @@ use std::sync::{Arc, OnceLock};
 use serde_json::Value as Json;
 
 use super::document::within;
-use super::scope::{HOST_KEYS, World};
+use super::fleet::{Fleet, HOST_NAMES};
 use super::table::{span, suggest};
 use super::template::{self, Uses};
 use crate::diagnostic::{Diagnostic, Source};
@@ -17,7 +17,7 @@ type Missing = (String, Option<String>);
 /// Adds what all strings in `node` use to `uses`, what was not there also to `fresh`, and reports names that cannot
 /// be there.
 pub(super) fn gather(
-    world: &World,
+    fleet: &Fleet,
     source: &Arc<Source>,
     node: &Node,
     expression: bool,
@@ -29,7 +29,7 @@ pub(super) fn gather(
             let mut own = Uses::default();
             own.add(template::texts(), text, expression);
             for path in &own.paths {
-                let found = fixed(path).or_else(|| of_inventory(world, path, text));
+                let found = fixed(path).or_else(|| of_inventory(fleet, path, text));
                 let Some((missing, help)) = found else { continue };
                 let at = text.find(path.as_str()).or_else(|| text.find(&missing)).unwrap_or(0);
                 let at = within(source, node, &(at..at + missing.len()));
@@ -46,12 +46,12 @@ pub(super) fn gather(
         }
         Value::Array(items) => {
             for n in items {
-                gather(world, source, n, expression, (uses, fresh), out);
+                gather(fleet, source, n, expression, (uses, fresh), out);
             }
         }
         Value::Table(entries) => {
             for (_, n) in entries {
-                gather(world, source, n, expression, (uses, fresh), out);
+                gather(fleet, source, n, expression, (uses, fresh), out);
             }
         }
         _ => {}
@@ -76,7 +76,7 @@ fn fixed(path: &str) -> Option<Missing> {
         "facts" => walk(FACTS.get_or_init(crate::facts::sample), "facts", rest),
         "host" => {
             let key = rest.split('.').next().unwrap_or(rest);
-            (!HOST_KEYS.contains(&key)).then(|| (format!("host.{key}"), suggest(key, HOST_KEYS)))
+            (!HOST_NAMES.contains(&key)).then(|| (format!("host.{key}"), suggest(key, HOST_NAMES)))
         }
         _ => None,
     }
@@ -95,17 +95,16 @@ fn walk(value: &Json, so_far: &str, rest: &str) -> Option<Missing> {
 }
 
 /// Groups and hosts of this inventory, unless the template asks whether they are there.
-fn of_inventory(world: &World, path: &str, text: &str) -> Option<Missing> {
+fn of_inventory(fleet: &Fleet, path: &str, text: &str) -> Option<Missing> {
     let (root, rest) = path.split_once('.')?;
     let key = rest.split('.').next().unwrap_or(rest);
     let asked = text.contains("default") || text.contains("defined") || text.contains(&format!("in {root}"));
     if asked || ["items", "keys", "values", "get"].contains(&key) {
         return None;
     }
-    let fleet = &world.fleet;
     let names: Vec<&str> = match root {
         "groups" => fleet.groups.iter().map(|g| &*g.name).chain(["all"]).collect(),
-        "hosts" if fleet.index.contains_key(key) => return None,
+        "hosts" if fleet.hosts.named(key).is_some() => return None,
         "hosts" => fleet.hosts.iter().map(|h| h.name.as_str()).collect(),
         _ => return None,
     };

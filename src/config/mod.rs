@@ -10,6 +10,8 @@ mod becomes;
 mod braces;
 pub mod document;
 mod environment;
+mod finding;
+mod fleet;
 mod groups;
 mod hints;
 mod inventory;
@@ -20,6 +22,7 @@ mod load;
 mod masks;
 mod misspelt;
 mod offline;
+mod options;
 mod pattern;
 mod playbook;
 mod range;
@@ -33,18 +36,20 @@ mod template;
 
 pub(crate) use ansible::{At, WORDS};
 pub use environment::{Environment, too_large};
-pub use lint::{LINTS, Lint, Silenced, lint};
-pub use load::{Loaded, MissingSecrets, Options, load, load_inventory};
+pub use finding::Lint;
+pub use lint::{Entry, LINTS, Silenced, lint};
+pub use load::{Loaded, load, load_inventory};
+pub use options::{MissingSecrets, Options};
 pub use secret::AGE_IDENTITY;
 pub use template::until_holds;
 
 /// The words of the language, to which the tests hold the manual.
 #[cfg(test)]
 pub(crate) mod words {
+    pub(crate) use super::fleet::HOST_NAMES;
     pub(crate) use super::inventory::{DEFAULTS_KEYS, GROUP_KEYS, HOST_KEYS, TOP};
     pub(crate) use super::playbook::{PLAYBOOK_KEYS, STEP_KEYS};
-    pub(crate) use super::resolve::RESOURCES;
-    pub(crate) use super::scope::{HOST_KEYS as HOST_NAMES, NAMES};
+    pub(crate) use super::scope::NAMES;
     pub(crate) use super::secret::KEYS as SECRET_KEYS;
     pub(crate) use super::template::{FILTERS, vocabulary};
 }

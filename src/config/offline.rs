@@ -3,23 +3,27 @@
 use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 
+use super::finding::merge;
 use super::misspelt;
 use super::resolve::{Attempt, PlayScope, SourceStep};
 use super::results::elsewhere;
 use super::scope::World;
 use super::table::{span, suggest};
 use super::template::Uses;
-use crate::diagnostic::{Diagnostic, Identity, distinct};
+use crate::diagnostic::{Diagnostic, Identity};
 use crate::model::value::{Node, Value};
-use crate::model::{Host, Instance, Known, ResultOf};
+use crate::model::{Host, HostIndex, Known, PlayIndex, ResultOf};
+use crate::step::Instance;
 
 /// A step of a run that could be resolved offline on one host.
 #[derive(Debug)]
 pub(super) struct Checked {
     /// The playbook, by its position.
-    pub play: usize,
+    pub play: PlayIndex,
     /// The step, by its position in the playbook.
     pub step: usize,
+    /// The host, by its position in the inventory.
+    pub index: HostIndex,
     /// The host.
     pub host: Arc<Host>,
     /// The instance.
@@ -34,16 +38,19 @@ pub(super) struct Resolved<'a> {
     /// The run's surroundings.
     pub world: &'a Arc<World>,
     /// The playbooks: their hosts, their texts, their steps.
-    pub plays: &'a [(BTreeSet<usize>, Arc<PlayScope>, Vec<SourceStep>)],
+    pub plays: &'a [(BTreeSet<HostIndex>, Arc<PlayScope>, Vec<SourceStep>)],
     /// Every instance that could be resolved of the kinds that lints look at, in the order of the run, then of
     /// the inventory.
     pub instances: Vec<Checked>,
 }
 
 /// Resolves all steps for all their hosts, reports all mistakes, and notes what each step must wait for.
+///
+/// Instances are kept of the kinds that `looks_at` names.
 pub(super) fn check<'a>(
     world: &'a Arc<World>,
-    plays: &'a mut [(BTreeSet<usize>, Arc<PlayScope>, Vec<SourceStep>)],
+    plays: &'a mut [(BTreeSet<HostIndex>, Arc<PlayScope>, Vec<SourceStep>)],
+    looks_at: &dyn Fn(&str) -> bool,
     out: &mut Vec<Diagnostic>,
 ) -> Resolved<'a> {
     let mut instances = Vec::new();
@@ -56,12 +63,13 @@ pub(super) fn check<'a>(
                 facts |= attempt.facts_wanted;
                 results.extend(attempt.results_wanted.iter().cloned());
                 found.take(&world.fleet.hosts[host], &attempt);
-                if !super::lint::looks_at(step.raw.kind.name) {
+                if !looks_at(step.raw.kind.name) {
                     continue;
                 }
                 for (instance, node) in attempt.instances {
-                    let host = Arc::clone(&world.fleet.hosts[host]);
-                    instances.push(Checked { play, step: position, host, instance, node });
+                    let (index, host) = (host, Arc::clone(&world.fleet.hosts[host]));
+                    let play = PlayIndex::new(play);
+                    instances.push(Checked { play, step: position, index, host, instance, node });
                 }
             }
             step.needs_facts = facts;
@@ -83,12 +91,12 @@ fn statically(
     let (mut uses, mut fresh) = (Uses::default(), Vec::new());
     let raw = &step.raw;
     for node in raw.name.iter().chain(&raw.each).chain([&raw.common, &raw.body]) {
-        misspelt::gather(world, &play.source, node, false, (&mut uses, &mut fresh), out);
+        misspelt::gather(&world.fleet, &play.source, node, false, (&mut uses, &mut fresh), out);
     }
     for node in &raw.when {
         if let Value::String(text) = &node.value {
             let expression = !super::template::is_template(text);
-            misspelt::gather(world, &play.source, node, expression, (&mut uses, &mut fresh), out);
+            misspelt::gather(&world.fleet, &play.source, node, expression, (&mut uses, &mut fresh), out);
         }
     }
     // Variables, and the variables that these use.
@@ -106,7 +114,7 @@ fn statically(
             if looked.insert(Arc::as_ptr(layer))
                 && let Some(node) = layer.find(name)
             {
-                misspelt::gather(world, &layer.source, node, false, (&mut uses, &mut fresh), out);
+                misspelt::gather(&world.fleet, &layer.source, node, false, (&mut uses, &mut fresh), out);
             }
         }
     }
@@ -119,10 +127,10 @@ fn statically(
             None => Some(step.at().play),
         };
         let Some(found) = found else { continue };
-        let steps = &index.plays[found];
+        let steps = &index.plays[found.position()];
         if let Some(entry) = steps.find(name) {
-            let comes = |h: &&usize| index.absent(found, entry, step.at(), **h, "").is_none();
-            if step.hosts.iter().any(|h| comes(&h)) {
+            let comes = |host: &HostIndex| index.absent(found, entry, step.at(), *host, "").is_none();
+            if step.hosts.iter().any(comes) {
                 results.insert(ResultOf { play: found, step: entry.id.clone() });
             }
             continue;
@@ -156,7 +164,7 @@ fn until(play: &PlayScope, step: &SourceStep, out: &mut Vec<Diagnostic>) {
     let Some(node) = &step.raw.until else { return };
     let Value::String(text) = &node.value else { return };
     let at = span(&play.source, &node.span);
-    let bounded = super::template::bounded(text, true, super::template::Part::Text);
+    let bounded = super::template::bounded(text, true, super::limits::Part::Text);
     let expression = match bounded.and_then(|()| super::template::texts().compile_expression(text)) {
         Ok(expression) => expression,
         Err(error) => {
@@ -220,16 +228,5 @@ impl Found {
             diagnostic
         });
         merge(out, found.collect());
-    }
-}
-
-/// Adds mistakes, of which some may be there already. They are left out at the end, and whenever there are
-/// many: a look through all that is known for each would take too long.
-pub(super) fn merge(out: &mut Vec<Diagnostic>, found: Vec<Diagnostic>) {
-    const SWEEP: usize = 4096;
-    let before = out.len();
-    out.extend(found);
-    if before / SWEEP != out.len() / SWEEP {
-        distinct(out);
     }
 }

@@ -6,19 +6,24 @@
 use std::collections::BTreeSet;
 
 use crate::diagnostic::{MANY, listed, nearest};
+use crate::model::HostIndex;
 
 /// What patterns select from: hosts in inventory order, groups with the positions of their hosts.
 pub(super) trait Names {
     /// The names of all hosts in inventory order.
     fn hosts(&self) -> Vec<&str>;
     /// The groups, each with the positions of its hosts, ascending.
-    fn groups(&self) -> Vec<(&str, &[usize])>;
+    fn groups(&self) -> Vec<(&str, &[HostIndex])>;
     /// The position of the host with this name.
-    fn host(&self, name: &str) -> Option<usize> {
-        self.hosts().iter().position(|h| *h == name)
+    fn host(&self, name: &str) -> Option<HostIndex> {
+        self.hosts().iter().position(|h| *h == name).map(HostIndex::new)
+    }
+    /// What a name may be of, for messages.
+    fn what(&self) -> &'static str {
+        "host or group"
     }
     /// The positions of the hosts of the group with this name.
-    fn group(&self, name: &str) -> Option<&[usize]> {
+    fn group(&self, name: &str) -> Option<&[HostIndex]> {
         self.groups().into_iter().find(|(group, _)| *group == name).map(|(_, hosts)| hosts)
     }
 }
@@ -36,7 +41,7 @@ pub(super) struct Wrong {
 
 /// Returns the positions of the hosts that `pattern` selects, ascending. Where many mistakes were `told` already, no
 /// near names are looked for.
-pub(super) fn select(pattern: &str, names: &dyn Names, told: usize) -> Result<Vec<usize>, Vec<Wrong>> {
+pub(super) fn select(pattern: &str, names: &dyn Names, told: usize) -> Result<Vec<HostIndex>, Vec<Wrong>> {
     let (mut union, mut intersections, mut excluded) = (None, Vec::new(), BTreeSet::new());
     let mut wrong = Vec::new();
     for (at, term) in terms(pattern) {
@@ -73,7 +78,7 @@ pub(super) fn select(pattern: &str, names: &dyn Names, told: usize) -> Result<Ve
         }]);
     }
     // `!node-3` alone means all but node-3.
-    let mut selected = union.unwrap_or_else(|| (0..names.hosts().len()).collect());
+    let mut selected = union.unwrap_or_else(|| every(names).collect());
     for other in intersections {
         selected.retain(|h| other.contains(h));
     }
@@ -110,7 +115,7 @@ fn terms(pattern: &str) -> Vec<(usize, &str)> {
 
 type Refusal = (String, Option<String>);
 
-fn one(term: &str, names: &dyn Names, told: usize) -> Result<BTreeSet<usize>, Refusal> {
+fn one(term: &str, names: &dyn Names, told: usize) -> Result<BTreeSet<HostIndex>, Refusal> {
     if term.starts_with('~') {
         return Err((
             "regular expressions are not supported in patterns".into(),
@@ -140,22 +145,27 @@ fn one(term: &str, names: &dyn Names, told: usize) -> Result<BTreeSet<usize>, Re
     if !name.contains(['*', '?']) {
         return Err(unknown(name, names, told));
     }
-    let mut found: BTreeSet<_> =
-        names.hosts().iter().enumerate().filter(|(_, h)| glob(name, h)).map(|(i, _)| i).collect();
+    let mut found: BTreeSet<_> = names
+        .hosts()
+        .iter()
+        .enumerate()
+        .filter(|(_, h)| glob(name, h))
+        .map(|(i, _)| HostIndex::new(i))
+        .collect();
     for (group, hosts) in names.groups() {
         if glob(name, group) {
             found.extend(hosts);
         }
     }
     if found.is_empty() {
-        return Err((format!("no host or group matches `{name}`"), None));
+        return Err((format!("no {} matches `{name}`", names.what()), None));
     }
     Ok(found)
 }
 
-fn exact(name: &str, names: &dyn Names) -> Option<Vec<usize>> {
+fn exact(name: &str, names: &dyn Names) -> Option<Vec<HostIndex>> {
     if matches!(name, "all" | "*") {
-        return Some((0..names.hosts().len()).collect());
+        return Some(every(names).collect());
     }
     match names.group(name) {
         Some(hosts) => Some(hosts.to_vec()),
@@ -163,8 +173,12 @@ fn exact(name: &str, names: &dyn Names) -> Option<Vec<usize>> {
     }
 }
 
+fn every(names: &dyn Names) -> impl Iterator<Item = HostIndex> + use<> {
+    (0..names.hosts().len()).map(HostIndex::new)
+}
+
 fn unknown(name: &str, names: &dyn Names, told: usize) -> Refusal {
-    let message = format!("no host or group `{name:.100}` in the inventory");
+    let message = format!("no {} `{name:.100}` in the inventory", names.what());
     if told > MANY {
         return (message, None);
     }
@@ -181,7 +195,7 @@ fn unknown(name: &str, names: &dyn Names, told: usize) -> Refusal {
 }
 
 /// `[0]`, `[-1]`, `[1:3]` (both ends included, as Ansible has it), `[1:]`.
-fn subscripted(hosts: &[usize], inner: &str, term: &str) -> Result<Vec<usize>, Refusal> {
+fn subscripted(hosts: &[HostIndex], inner: &str, term: &str) -> Result<Vec<HostIndex>, Refusal> {
     let wrong = || (format!("`{term}`: [{inner}] is not a subscript such as [0], [-1] or [1:3]"), None);
     let number = |s: &str| s.trim().parse::<i64>().map_err(|_| wrong());
     let count = i64::try_from(hosts.len()).unwrap_or(i64::MAX);
@@ -200,7 +214,7 @@ fn subscripted(hosts: &[usize], inner: &str, term: &str) -> Result<Vec<usize>, R
             (from.max(0), to.min(count - 1))
         }
     };
-    let in_range = |(i, _): &(usize, &usize)| i64::try_from(*i).is_ok_and(|i| (from..=to).contains(&i));
+    let in_range = |(i, _): &(usize, &HostIndex)| i64::try_from(*i).is_ok_and(|i| (from..=to).contains(&i));
     Ok(hosts.iter().enumerate().filter(in_range).map(|(_, h)| *h).collect())
 }
 
@@ -241,14 +255,22 @@ mod tests {
         fn hosts(&self) -> Vec<&str> {
             vec!["nfs-01", "manager-01", "worker-01", "worker-02", "worker-03"]
         }
-        fn groups(&self) -> Vec<(&str, &[usize])> {
-            vec![("managers", &[1]), ("workers", &[2, 3, 4]), ("dc1", &[0, 2, 3]), ("none", &[])]
+        fn groups(&self) -> Vec<(&str, &[HostIndex])> {
+            const fn at(n: usize) -> HostIndex {
+                HostIndex::new(n)
+            }
+            vec![
+                ("managers", &[const { at(1) }]),
+                ("workers", &[const { at(2) }, const { at(3) }, const { at(4) }]),
+                ("dc1", &[const { at(0) }, const { at(2) }, const { at(3) }]),
+                ("none", &[]),
+            ]
         }
     }
 
     fn names(pattern: &str) -> String {
         match select(pattern, &Sample, 0) {
-            Ok(hosts) => hosts.iter().map(|h| Sample.hosts()[*h]).collect::<Vec<_>>().join(" "),
+            Ok(hosts) => hosts.iter().map(|h| Sample.hosts()[h.position()]).collect::<Vec<_>>().join(" "),
             Err(wrong) => {
                 let text = |w: &Wrong| {
                     let help = w.help.as_ref().map(|h| format!(" ({h})")).unwrap_or_default();

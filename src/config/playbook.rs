@@ -9,8 +9,8 @@ use super::becomes::{Becomes, becomes};
 use super::layer::Layer;
 use super::table::{Silence, Table, mismatch, silence, span, suggest_beside};
 use crate::diagnostic::{Diagnostic, MANY, Source, nearest};
-use crate::model::Batch;
 use crate::model::value::{Key, Node, Value};
+use crate::run::Batch;
 use crate::step::{self, KindInfo};
 
 /// A playbook.

@@ -19,12 +19,14 @@ use super::scope::{Failed, Scope, World};
 use super::table::{mismatch, quotes, span, suggest};
 use super::{masks, template};
 use crate::diagnostic::{Diagnostic, Severity, Source};
-use crate::model::value::{Node, Value, one_or_many, optional_duration};
+use crate::model::value::{Mistake, Node, Value, one_or_many, optional_duration};
 use crate::model::{
-    Host, HostName, Instance, Kind, Known, MASK, OnFailure, Place, Privilege, ResolveError, Resolved,
-    Resource, ResultOf, Secret, StepId, StepSource,
+    Host, HostIndex, HostName, Kind, Known, MASK, OnFailure, Place, PlayIndex, Privilege, Resource, ResultOf,
+    Secret, StepId,
 };
-use crate::step::{Context, KindInfo, Problem, Role, Step, Veil};
+use crate::run::{ResolveError, Resolved, StepSource};
+use crate::step::Instance;
+use crate::step::{Context, Fault, KindInfo, Problem, Role, Step, Veil};
 
 /// What the steps of one playbook share.
 #[derive(Debug)]
@@ -32,7 +34,7 @@ pub(super) struct PlayScope {
     /// The run.
     pub world: Arc<World>,
     /// The playbook, by its position in the run.
-    pub number: usize,
+    pub number: PlayIndex,
     /// The playbook's text.
     pub source: Arc<Source>,
     /// The folder that paths are meant from.
@@ -59,7 +61,7 @@ pub(super) struct SourceStep {
     /// Where it is written.
     pub place: Place,
     /// The hosts it is for, by position in the inventory.
-    pub hosts: Arc<BTreeSet<usize>>,
+    pub hosts: Arc<BTreeSet<HostIndex>>,
     /// See [`StepSource::needs_facts`].
     pub needs_facts: bool,
     /// See [`StepSource::needs_results`].
@@ -104,7 +106,7 @@ impl StepSource for SourceStep {
         written.and_then(|(_, node)| OnFailure::deserialize(node).ok()).unwrap_or_default()
     }
     fn selects(&self, host: &HostName) -> bool {
-        self.play.world.fleet.index.get(host).is_some_and(|i| self.hosts.contains(i))
+        self.play.world.fleet.hosts.named(host.as_str()).is_some_and(|host| self.hosts.contains(&host))
     }
     fn needs_facts(&self) -> bool {
         self.needs_facts
@@ -113,11 +115,11 @@ impl StepSource for SourceStep {
         &self.needs_results
     }
     fn resolve(&self, host: &Host, known: &Known) -> Result<Resolved, ResolveError> {
-        let Some(&position) = self.play.world.fleet.index.get(&host.name) else {
+        let Some(index) = self.play.world.fleet.hosts.named(host.name.as_str()) else {
             let message = format!("{} is not in the inventory", host.name);
             return Err(ResolveError(vec![Diagnostic::error(None, message)]));
         };
-        let mut attempt = self.attempt(position, known);
+        let mut attempt = self.attempt(index, known);
         attempt.diagnostics.retain(|d| d.severity == Severity::Error);
         if attempt.failed {
             if attempt.diagnostics.is_empty() {
@@ -173,11 +175,11 @@ impl SourceStep {
         )
     }
 
-    /// Renders the step for the host at `position` as far as it goes.
-    pub(super) fn attempt(&self, position: usize, known: &Known) -> Attempt {
-        let scope = Scope::new(&self.play.world, position, &self.play.layers, known, Some(self.at()));
+    /// Renders the step for the host as far as it goes.
+    pub(super) fn attempt(&self, host: HostIndex, known: &Known) -> Attempt {
+        let scope = Scope::new(&self.play.world, host, &self.play.layers, known, Some(self.at()));
         let mut attempt = Attempt::default();
-        if self.instances(&scope, position, &mut attempt).is_err() {
+        if self.instances(&scope, host, &mut attempt).is_err() {
             attempt.failed = true;
             attempt.instances.clear();
         }
@@ -187,13 +189,13 @@ impl SourceStep {
         attempt
     }
 
-    fn instances(&self, scope: &Scope, position: usize, attempt: &mut Attempt) -> Result<(), Failed> {
+    fn instances(&self, scope: &Scope, host: HostIndex, attempt: &mut Attempt) -> Result<(), Failed> {
         let Some(each) = &self.raw.each else {
             if let Some(why) = self.refused(scope)? {
                 attempt.skipped = Some(why);
                 return Ok(());
             }
-            attempt.instances.push(self.instance(scope, &|| scope.masked(), position, self.id.clone())?);
+            attempt.instances.push(self.instance(scope, &|| scope.masked(), host, self.id.clone())?);
             return Ok(());
         };
         let items = self.items(scope, each)?;
@@ -215,7 +217,7 @@ impl SourceStep {
             match self.refused(&scope) {
                 Ok(None) => {
                     let id = StepId::new(&format!("{}[{text}]", self.id));
-                    match self.instance(&scope, &seen, position, id) {
+                    match self.instance(&scope, &seen, host, id) {
                         Ok(instance) => attempt.instances.push(instance),
                         Err(Failed) => failed = true,
                     }
@@ -297,7 +299,7 @@ impl SourceStep {
         &self,
         scope: &Scope,
         seen: &dyn Fn() -> Scope,
-        position: usize,
+        host: HostIndex,
         id: StepId,
     ) -> Result<(Instance, Node), Failed> {
         let (play, raw) = (&self.play, &self.raw);
@@ -314,7 +316,7 @@ impl SourceStep {
             Err(Failed) => scope.render_partly(source, &raw.body),
         };
         let before = scope.deferred();
-        let step = self.read(scope, seen, position, &node, body.is_err());
+        let step = self.read(scope, seen, host, &node, body.is_err());
         let (mut name, (common, becomes), body) = (name?, common?, body?);
         if raw.name.is_none() {
             name = name_of(raw.kind, &raw.body, &body);
@@ -331,9 +333,9 @@ impl SourceStep {
                 None => seen.render(source, &raw.body).map(|body| name_of(raw.kind, &raw.body, &body)),
             };
             name = shown.unwrap_or_else(|Failed| self.name.clone());
-            veil = self.veil(scope, &seen, position, &body);
+            veil = self.veil(scope, &seen, host, &body);
         }
-        let host_becomes = play.world.fleet.becomes[position].clone();
+        let host_becomes = play.world.fleet.becomes[host].clone();
         let privilege = match becomes.or_else(|| play.becomes.clone()).or(host_becomes) {
             Some(Becomes::User(user)) => Privilege::Become(user),
             Some(Becomes::Login) | None => Privilege::Login,
@@ -382,10 +384,12 @@ impl SourceStep {
             Err(error) => {
                 let at = error.span.clone().unwrap_or(node.span);
                 let mut diagnostic = Diagnostic::error(span(source, &at), error.message.clone());
-                diagnostic.help.extend(error.quotes.map(|q| quotes(source, &at, q)));
-                if let Some(unknown) = &error.unknown {
-                    diagnostic.help.extend(suggest(unknown, error.expected.iter().copied()));
-                }
+                diagnostic.help.extend(match &error.mistake {
+                    Mistake::Quotes(q) => Some(quotes(source, &at, *q)),
+                    mistake => {
+                        mistake.unknown().and_then(|name| suggest(name, error.expected.iter().copied()))
+                    }
+                });
                 scope.report(diagnostic);
                 Err(Failed)
             }
@@ -397,38 +401,35 @@ impl SourceStep {
         &self,
         scope: &Scope,
         seen: &dyn Fn() -> Scope,
-        position: usize,
+        host: HostIndex,
         node: &Node,
         partly: bool,
     ) -> Result<Arc<dyn Step>, Failed> {
         let deferred_before = scope.deferred();
         let render = |name: &str, text: &str| scope.render_text(name, text);
-        let mut problems = match self.parse(node, position, &render, &|| scope.secrets() > 0) {
+        let mut problems = match self.parse(node, host, &render, &|| scope.secrets() > 0) {
             Ok(step) => return Ok(step),
             Err(problems) => problems,
         };
         // A file's template that needs facts fails for now; that is no mistake.
         let waits = !deferred_before && scope.deferred();
         if scope.secrets() > 0 {
-            self.cover(&mut problems, &seen(), position);
+            self.cover(&mut problems, &seen(), host);
         }
         for problem in problems {
-            let certain = problem.certain
-                || problem.message.starts_with("unknown key `")
-                || problem.message.ends_with(" is missing");
-            if (partly || waits) && !certain {
+            if (partly || waits) && !problem.fault.is_certain() {
                 continue;
             }
             let mut diagnostic = Diagnostic::error(span(&self.play.source, &problem.span), problem.message)
                 .label(problem.label);
-            let unknown = problem.unknown.as_deref().unwrap_or_default();
-            diagnostic.help.extend(match problem.quotes {
-                Some(q) => Some(quotes(&self.play.source, &problem.span, q)),
-                None if STEP_KEYS.contains(&unknown) => Some(format!(
+            let unknown = problem.fault.unknown().unwrap_or_default();
+            diagnostic.help.extend(match &problem.fault {
+                Fault::Unread(Mistake::Quotes(q)) => Some(quotes(&self.play.source, &problem.span, *q)),
+                _ if STEP_KEYS.contains(&unknown) => Some(format!(
                     "`{unknown}` belongs to the step, not to `{kind}`: write it beside `{kind}`, above a table `[step.{kind}]`",
                     kind = self.raw.kind.name,
                 )),
-                None => ansible::word(At::Task, unknown).or(problem.help),
+                _ => ansible::word(At::Task, unknown).or(problem.help),
             });
             scope.report(diagnostic);
         }
@@ -439,7 +440,7 @@ impl SourceStep {
     fn parse(
         &self,
         node: &Node,
-        position: usize,
+        host: HostIndex,
         render: &dyn Fn(&str, &str) -> Result<String, String>,
         holds_secret: &dyn Fn() -> bool,
     ) -> Result<Arc<dyn Step>, Vec<Problem>> {
@@ -447,7 +448,7 @@ impl SourceStep {
         let read = |path: &str| world.read_file(&self.play.folder, path);
         let locate = |path: &str| world.locate(&self.play.folder, path);
         let context = Context {
-            host: &world.fleet.hosts[position],
+            host: &world.fleet.hosts[host],
             inventory: &world.fleet.hosts,
             read: &read,
             locate: &locate,
@@ -459,10 +460,10 @@ impl SourceStep {
     }
 
     /// What is said of a table that secrets went into is what would be said of masks in their place.
-    fn cover(&self, problems: &mut [Problem], seen: &Scope, position: usize) {
+    fn cover(&self, problems: &mut [Problem], seen: &Scope, host: HostIndex) {
         let node = seen.render_partly(&self.play.source, &self.raw.body);
         let render = |name: &str, text: &str| seen.render_text(name, text);
-        let covered = self.parse(&node, position, &render, &|| true).err().unwrap_or_default();
+        let covered = self.parse(&node, host, &render, &|| true).err().unwrap_or_default();
         for problem in problems {
             if let Some(covered) = covered.iter().find(|covered| covered.span == problem.span) {
                 problem.clone_from(covered);
@@ -475,7 +476,7 @@ impl SourceStep {
     }
 
     /// How a step is shown that is rendered to `body`, if secrets went into it.
-    fn veil(&self, scope: &Scope, seen: &Scope, position: usize, body: &Node) -> Option<Arc<Veil>> {
+    fn veil(&self, scope: &Scope, seen: &Scope, host: HostIndex, body: &Node) -> Option<Arc<Veil>> {
         let values = RefCell::new(Vec::new());
         let shown = seen.render(&self.play.source, &self.raw.body);
         match &shown {
@@ -489,7 +490,7 @@ impl SourceStep {
             }
             shown
         };
-        let twin = shown.ok().and_then(|node| self.parse(&node, position, &render, &|| true).ok());
+        let twin = shown.ok().and_then(|node| self.parse(&node, host, &render, &|| true).ok());
         let values: Vec<Secret> = values.into_inner().into_iter().map(Secret::new).collect();
         if values.is_empty() {
             return None;
@@ -517,46 +518,18 @@ impl SourceStep {
     }
 }
 
-/// What a playbook may provide and need.
-pub(crate) const RESOURCES: [&str; 23] = [
-    "package",
-    "repository",
-    "unit",
-    "command",
-    "path",
-    "user",
-    "group",
-    "mount",
-    "export",
-    "port",
-    "firewall",
-    "sysctl",
-    "docker",
-    "swarm",
-    "node",
-    "node_label",
-    "image",
-    "network",
-    "volume",
-    "config",
-    "secret",
-    "service",
-    "container",
-];
-
 /// `"unit redis.service"`, `"port 6379"`: the kind, a blank, the name.
 fn resource(text: &str) -> Result<Resource, (String, String)> {
     let (kind, name) = text.trim().split_once(' ').unwrap_or((text.trim(), ""));
     let name = name.trim();
-    let parsed: Result<Kind, _> = serde_json::from_value(kind.into());
-    match parsed {
-        Ok(kind) if !name.is_empty() => Ok(Resource::here(kind, name)),
-        Ok(_) => Err((
+    match Kind::named(kind) {
+        Some(kind) if !name.is_empty() => Ok(Resource::here(kind, name)),
+        Some(_) => Err((
             format!("{text:?} does not say which {kind}"),
             format!("write the kind and the name: \"{kind} NAME\""),
         )),
-        Err(_) => {
-            let help = suggest(kind, RESOURCES).unwrap_or_default();
+        None => {
+            let help = suggest(kind, Kind::of_playbooks().map(Kind::name)).unwrap_or_default();
             Err((format!("{kind:?} is not a kind of resource"), help))
         }
     }

@@ -4,6 +4,7 @@
 //! if something needs it.
 
 mod names;
+mod results;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::path::Path;
@@ -17,7 +18,7 @@ use super::ansible::{self, At};
 use super::braces;
 use super::document;
 use super::environment::Environment;
-use super::inventory::Fleet;
+use super::fleet::Fleet;
 use super::layer::Layer;
 use super::limits;
 use super::misspelt;
@@ -27,9 +28,8 @@ use super::table::{span, suggest};
 use super::template::{self, Compiled};
 use crate::diagnostic::{Diagnostic, Identity, Severity, Source};
 use crate::model::value::{Node, Value as TomlValue};
-use crate::model::{Known, MASK, ResultOf, Secret, StepResult};
+use crate::model::{HostIndex, Known, MASK, ResultOf, Secret, StepResult};
 
-pub(crate) use names::HOST_KEYS;
 #[cfg(test)]
 pub(crate) use names::NAMES;
 
@@ -64,10 +64,10 @@ impl World {
         secrets: SecretStore,
         missing_secrets: Severity,
     ) -> Self {
-        let names = |hosts: &[usize]| -> Value {
+        let names = |hosts: &[HostIndex]| -> Value {
             hosts.iter().map(|h| Value::from(fleet.hosts[*h].name.as_str())).collect()
         };
-        let every: Vec<usize> = (0..fleet.hosts.len()).collect();
+        let every: Vec<HostIndex> = fleet.hosts.indices().collect();
         let mut groups: BTreeMap<String, Value> =
             fleet.groups.iter().map(|g| (g.name.to_string(), names(&g.hosts))).collect();
         groups.insert("all".into(), names(&every));
@@ -76,7 +76,7 @@ impl World {
             fleet,
             environment,
             compiled: Mutex::default(),
-            file_jinja: template::environment(template::Part::File),
+            file_jinja: template::environment(limits::Part::File),
             secrets,
             missing_secrets,
             steps: OnceLock::new(),
@@ -155,7 +155,7 @@ pub(super) struct Scope {
 #[derive(Debug)]
 struct Shared {
     world: Arc<World>,
-    host: usize,
+    host: HostIndex,
     /// Lowest precedence first.
     layers: Vec<Arc<Layer>>,
     facts: Value,
@@ -187,7 +187,7 @@ impl Scope {
     /// The scope of the host at `host` with the variables of its playbook and of the command line.
     pub(super) fn new(
         world: &Arc<World>,
-        host: usize,
+        host: HostIndex,
         extra: &[Arc<Layer>],
         known: &Known,
         at: Option<Turn>,
@@ -197,7 +197,7 @@ impl Scope {
 
     fn with_log(
         world: &Arc<World>,
-        host: usize,
+        host: HostIndex,
         extra: &[Arc<Layer>],
         known: &Known,
         at: Option<Turn>,
@@ -281,7 +281,7 @@ impl Scope {
     }
 
     /// The host, by its position in the inventory, and its name.
-    pub(super) fn host(&self) -> (usize, &str) {
+    pub(super) fn host(&self) -> (HostIndex, &str) {
         (self.shared.host, self.shared.world.fleet.hosts[self.shared.host].name.as_str())
     }
 
@@ -448,8 +448,7 @@ impl Scope {
 
     /// Turns a template's error into a mistake, unless it is only that something is not known yet.
     fn failure(&self, code: &Code<'_>, error: &Error, touches: usize) -> Failed {
-        let reported = error.detail() == Some(REPORTED) || has_cause(error, REPORTED);
-        if self.touches() > touches || reported {
+        if self.touches() > touches || template::is_reported(error) {
             return Failed;
         }
         let (message, range, help) = self.explain(code.text, error);
@@ -615,8 +614,7 @@ impl Scope {
         };
         lock(&shared.open).pop();
         shared.pass.depth.fetch_sub(1, Ordering::Relaxed);
-        let value =
-            value.unwrap_or_else(|Failed| Value::from(Error::new(ErrorKind::InvalidOperation, REPORTED)));
+        let value = value.unwrap_or_else(|Failed| Value::from(template::reported()));
         if below.is_none() && self.touches() == touches {
             let secret = self.secrets() > secrets;
             lock(&shared.memo).insert(name.to_owned(), (value.clone(), secret));
@@ -635,7 +633,7 @@ impl Scope {
                 .help("a variable may refer to itself only to extend the one of lower precedence"),
             );
         }
-        Value::from(Error::new(ErrorKind::InvalidOperation, REPORTED))
+        Value::from(template::reported())
     }
 
     /// Refuses a value that nests so deep that no other may be built around it.
@@ -694,7 +692,7 @@ impl Scope {
         self.shared.pass.touches.fetch_add(1, Ordering::Relaxed);
     }
 
-    fn host_value(&self, host: usize, own: bool) -> Value {
+    fn host_value(&self, host: HostIndex, own: bool) -> Value {
         Value::from_object(names::HostValue { scope: self.clone(), host, own })
     }
 }
@@ -707,20 +705,6 @@ fn not_defined(
 ) -> (String, Option<std::ops::Range<usize>>, Option<String>) {
     let why = absent.as_ref().and_then(|a| a.why.as_ref()).map_or_else(String::new, |why| format!(": {why}"));
     (format!("`{what}` is not defined{why}"), range, absent.map(|a| a.help))
-}
-
-/// The detail of an error that has been reported already, at the place where it belongs.
-const REPORTED: &str = "reported";
-
-fn has_cause(error: &Error, detail: &str) -> bool {
-    let mut source = std::error::Error::source(error);
-    while let Some(cause) = source {
-        if cause.downcast_ref::<Error>().is_some_and(|e| e.detail() == Some(detail)) {
-            return true;
-        }
-        source = cause.source();
-    }
-    false
 }
 
 impl Shared {

@@ -1,6 +1,6 @@
 //! Which steps a command is for: `--tags`, `--skip-tags`, `--step`, `--start-at`.
 
-use super::load::Options;
+use super::options::Options;
 use super::playbook::{Playbook, RawStep};
 use super::table::suggest;
 use crate::diagnostic::Diagnostic;

@@ -13,20 +13,11 @@ use minijinja::{
 use sha2::{Digest as _, Sha256};
 
 use super::address::Network;
-use super::limits::{self, Excess};
+use super::limits::{self, Excess, Part};
 use crate::model::value::{Key, Node, Value as TomlValue};
 
 /// Macros that call themselves deeper than this are taken for ones that never end.
 const RECURSION: usize = 64;
-
-/// What a template is part of.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Part {
-    /// A string of a playbook: `{#` is no comment there, for shells write `${#name}`.
-    Text,
-    /// A template file.
-    File,
-}
 
 /// Makes the environment that all templates of a run share.
 pub(super) fn environment(part: Part) -> Environment<'static> {
@@ -396,7 +387,7 @@ pub(super) fn message(error: &Error) -> String {
     };
     let mut message = own;
     let mut source = std::error::Error::source(error);
-    while let Some(cause) = source {
+    while let Some(cause) = source.filter(|cause| !cause.is::<Reported>()) {
         let text = cause.downcast_ref::<Error>().map_or_else(
             || cause.to_string(),
             |e| e.detail().map_or_else(|| e.kind().to_string(), str::to_owned),
@@ -405,6 +396,22 @@ pub(super) fn message(error: &Error) -> String {
         source = cause.source();
     }
     message
+}
+
+/// The cause of an error whose reason was told at the place where it belongs.
+#[derive(Debug, thiserror::Error)]
+#[error("reported")]
+struct Reported;
+
+/// An error of which nothing more is to be told.
+pub(super) fn reported() -> Error {
+    Error::new(ErrorKind::InvalidOperation, "a variable that it uses is wrong").with_source(Reported)
+}
+
+/// Whether the reason of an error was told already.
+pub(super) fn is_reported(error: &Error) -> bool {
+    let own = std::error::Error::source(error);
+    std::iter::successors(own, |cause| cause.source()).any(<dyn std::error::Error>::is::<Reported>)
 }
 
 /// Filters to suggest in place of one that is not known: ours, and what playbooks use of the built-in ones.

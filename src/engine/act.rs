@@ -14,10 +14,11 @@ use super::host::{HostRun, Turn};
 use super::link::Asker;
 use super::save::save;
 use crate::event::{Body, ChangeView, Outcome};
-use crate::model::{Failure, Instance, Privilege, Secret, StepResult};
+use crate::model::{Failure, Privilege, Secret, StepResult};
 use crate::plan::failure_of as check_failure;
 use crate::probe::{Answer, Probe};
 use crate::sh;
+use crate::step::Instance;
 use crate::step::{Action, Change, Origin, Payload, Then, Verdict};
 use crate::transport::{Frame, Keep, Output, Part, TransportError};
 

@@ -12,8 +12,9 @@ use super::changes::Changes;
 use super::host::HostRun;
 use super::{Engine, Options};
 use crate::event::{Body, Summary};
-use crate::model::{Failure, Play, Resource, Run};
+use crate::model::{Failure, Resource};
 use crate::plan::{HostSteps, Planned};
+use crate::run::{Play, Run};
 
 /// What the tasks of all hosts share.
 #[derive(Debug)]
@@ -191,7 +192,7 @@ pub(super) fn interrupted() -> Failure {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::Batch;
+    use crate::run::Batch;
 
     fn play(serial: Vec<Batch>) -> Play {
         Play {

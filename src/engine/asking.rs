@@ -4,8 +4,9 @@ use std::collections::HashMap;
 use std::time::Duration;
 
 use super::link::{Asker, Link};
-use crate::model::{Failure, Instance, Privilege};
+use crate::model::{Failure, Privilege};
 use crate::probe::{Answer, Probe};
+use crate::step::Instance;
 use crate::transport::{Frame, Part, TransportError};
 
 /// Probes for one host and one privilege, each once, in the order in which they came up.

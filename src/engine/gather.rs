@@ -267,7 +267,7 @@ impl Engine {
         let mut known = Known::default();
         for of in on {
             for (other, planned) in steps.slots.iter().zip(&self.plan.hosts[host]) {
-                if other.play != of.play || *other.source.id() != of.step {
+                if other.play != of.play.position() || *other.source.id() != of.step {
                     continue;
                 }
                 match &planned.forecast {

@@ -32,7 +32,7 @@ pub(super) fn probe() -> Probe {
 }
 
 /// Reads the answer to [`probe`]: those that belong to a playbook of the run, by its position.
-pub(super) fn parse(answer: &Answer, plays: &[crate::model::Play]) -> Vec<(usize, StepId)> {
+pub(super) fn parse(answer: &Answer, plays: &[crate::run::Play]) -> Vec<(usize, StepId)> {
     let text = answer.text();
     text.lines()
         .filter_map(|line| {

@@ -16,9 +16,10 @@ use super::gather::{insert, target};
 use super::link::Asker;
 use super::resolve;
 use crate::event::{Body, ChangeView, Counts, Finished, Forecast, Outcome, StepRef};
-use crate::model::{Failure, HostName, Instance, Known, OnFailure, Resource, ResultOf, StepId, StepResult};
+use crate::model::{Failure, HostName, Known, OnFailure, PlayIndex, Resource, ResultOf, StepId, StepResult};
 use crate::plan::{self, HostSteps, Planned, SlotState, failure_of as check_failure};
 use crate::probe::Probe;
+use crate::step::Instance;
 use crate::step::{Change, Origin, Verdict};
 use crate::transport::TransportError;
 
@@ -618,7 +619,7 @@ impl HostRun {
     /// Turns of a loop share one result: changed if any was.
     fn keep_result(&mut self, n: usize, result: &StepResult) {
         let slot = &self.steps.slots[n];
-        let of = ResultOf { play: slot.play, step: slot.source.id().clone() };
+        let of = ResultOf { play: PlayIndex::new(slot.play), step: slot.source.id().clone() };
         let before = self.results.get(&of);
         let (changed, failed) = before.map_or((false, false), |b| (b.changed, b.failed));
         let result = StepResult {

@@ -25,8 +25,9 @@ use std::time::Duration;
 use tokio::sync::mpsc;
 
 use crate::event::{Body, Entry, Event, Forecast, Mode, PlayInfo, StepRef, Summary, VERSION};
-use crate::model::{Redactor, Run};
+use crate::model::Redactor;
 use crate::plan::{self, HostSteps, Plan};
+use crate::run::Run;
 use crate::transport::Connector;
 
 pub use adhoc::{Answers, command, facts};

@@ -3,8 +3,9 @@
 use serde_json::Value;
 
 use crate::diagnostic::Diagnostic;
-use crate::model::{Failure, Host, Known, ResolveError, Resolved, Run, StepSource};
+use crate::model::{Failure, Host, Known};
 use crate::plan::{Slot, SlotState};
+use crate::run::{ResolveError, Resolved, Run, StepSource};
 
 /// Renders one step for a host: one slot, or one for each turn of its loop.
 pub(super) fn resolve(

@@ -8,8 +8,8 @@ use super::words::first_names;
 use super::{TOPICS, find, phrase, topic};
 use crate::cli::Exit;
 use crate::config::words::{
-    DEFAULTS_KEYS, FILTERS, GROUP_KEYS, HOST_KEYS, HOST_NAMES, NAMES, PLAYBOOK_KEYS, RESOURCES, SECRET_KEYS,
-    STEP_KEYS, TOP, vocabulary,
+    DEFAULTS_KEYS, FILTERS, GROUP_KEYS, HOST_KEYS, HOST_NAMES, NAMES, PLAYBOOK_KEYS, SECRET_KEYS, STEP_KEYS,
+    TOP, vocabulary,
 };
 use crate::config::{At, LINTS, Silenced, WORDS};
 use crate::event::{Body, Forecast, Mode, Outcome};
@@ -147,10 +147,10 @@ fn facts_are_those_that_are_asked_for() {
 #[test]
 fn words_of_values_are_those_of_the_types() {
     check("step", "When it fails", variants::<OnFailure>("?".into()));
-    check("step", "What it provides and needs", RESOURCES);
+    check("step", "What it provides and needs", Kind::of_playbooks().map(Kind::name));
     // The end of containers is nothing that a playbook could say.
     let kinds: BTreeSet<_> = variants::<Kind>("?".into()).into_iter().filter(|k| k != "end").collect();
-    assert_eq!(kinds, RESOURCES.iter().map(|r| (*r).to_owned()).collect());
+    assert_eq!(kinds, Kind::of_playbooks().map(|kind| kind.name().to_owned()).collect());
 }
 
 #[test]
@@ -180,7 +180,7 @@ fn exit_codes_are_those_of_the_program() {
 
 #[test]
 fn lints_and_words_of_ansible_are_all_there() {
-    check("lints", "All lints", LINTS.iter().map(|l| l.name));
+    check("lints", "All lints", LINTS.iter().map(|l| l.lint.name));
     for (heading, at) in [
         ("Keys of a play", At::Play),
         ("Keys of a task", At::Task),
@@ -190,8 +190,9 @@ fn lints_and_words_of_ansible_are_all_there() {
     ] {
         check("ansible", heading, WORDS.iter().filter(|w| w.at == at).map(|w| w.theirs));
     }
-    for lint in LINTS {
-        assert_ne!((lint.silenced(), lint.name.contains("address")), (Silenced::Step, true), "{}", lint.name);
+    for entry in LINTS {
+        let name = entry.lint.name;
+        assert_ne!((entry.silenced(), name.contains("address")), (Silenced::Step, true), "{name}");
     }
 }
 

@@ -90,10 +90,11 @@ fn ansible(at: At) -> String {
 /// All lints with what they find.
 fn lints() -> String {
     let mut table = String::from("| Lint | Is | Finds |\n|---|---|---|\n");
-    for lint in LINTS {
+    for entry in LINTS {
+        let lint = entry.lint;
         let severity = if lint.severity == Severity::Error { "error" } else { "warning" };
         let doc = lint.doc.replace('|', "\\|");
-        let silenced = lint.silenced().word();
+        let silenced = entry.silenced().word();
         let _ = writeln!(table, "| `{}` | {severity} | {doc} Silenced: {silenced}. |", lint.name);
     }
     table

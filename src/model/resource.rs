@@ -29,89 +29,96 @@ pub enum Scope {
     Fleet,
 }
 
-/// What a [`Resource`] is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Kind {
+/// One line for each kind of resource: its name in playbooks and events, and in a sentence.
+macro_rules! kinds {
+    ($($(#[$doc:meta])* $kind:ident ($name:literal, $word:literal),)*) => {
+        /// What a [`Resource`] is.
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+        pub enum Kind {
+            $($(#[$doc])* #[serde(rename = $name)] $kind,)*
+        }
+
+        impl Kind {
+            /// Every kind.
+            const ALL: &[Self] = &[$(Self::$kind),*];
+
+            /// The kind as it is called in playbooks and events.
+            pub fn name(self) -> &'static str {
+                match self {
+                    $(Self::$kind => $name,)*
+                }
+            }
+
+            /// The kind as a word in a sentence ("unit", "NFS export").
+            pub fn word(self) -> &'static str {
+                match self {
+                    $(Self::$kind => $word,)*
+                }
+            }
+        }
+    };
+}
+
+kinds! {
     /// A package, by its name.
-    Package,
+    Package ("package", "package"),
     /// A package repository, by its id.
-    Repository,
+    Repository ("repository", "repository"),
     /// A systemd unit, by its full name (`nfs-server.service`).
-    Unit,
+    Unit ("unit", "unit"),
     /// A program on the search path, by its name.
-    Command,
+    Command ("command", "command"),
     /// A file or directory, by its absolute path.
-    Path,
+    Path ("path", "path"),
     /// A user, by name.
-    User,
+    User ("user", "user"),
     /// A group, by name.
-    Group,
+    Group ("group", "group"),
     /// A mounted file system, by its mount point.
-    Mount,
+    Mount ("mount", "mount"),
     /// A directory exported over NFS, by its path on the server.
-    Export,
+    Export ("export", "NFS export"),
     /// A TCP port that something listens on, by its number.
-    Port,
+    Port ("port", "port"),
     /// Something that a firewall lets in, as `ZONE/service NAME`, `ZONE/port 80/tcp`.
-    Firewall,
+    Firewall ("firewall", "firewall rule"),
     /// A kernel parameter, by its dotted name.
-    Sysctl,
+    Sysctl ("sysctl", "kernel parameter"),
     /// The Docker engine of a host; the name is `engine`.
-    Docker,
+    Docker ("docker", "Docker"),
     /// A swarm; the name is `swarm`, its scope the fleet.
-    Swarm,
+    Swarm ("swarm", "swarm"),
     /// A swarm node, by the inventory name of its host.
-    Node,
+    Node ("node", "swarm node"),
     /// A label of swarm nodes, as `key=value`.
-    NodeLabel,
+    NodeLabel ("node_label", "node label"),
     /// A container image, by its reference.
-    Image,
+    Image ("image", "image"),
     /// A container network, by name.
-    Network,
+    Network ("network", "network"),
     /// A container volume, by name.
-    Volume,
+    Volume ("volume", "volume"),
     /// A swarm config, by the name in the playbook (without its version).
-    Config,
+    Config ("config", "config"),
     /// A swarm secret, by the name in the playbook (without its version).
-    Secret,
+    Secret ("secret", "secret"),
     /// A swarm service, by name.
-    Service,
+    Service ("service", "service"),
     /// A plain container, by name.
-    Container,
+    Container ("container", "container"),
     /// The end of containers, whichever they are; the name is `containers`. Who waits for it looks again then.
-    End,
+    End ("end", "end of"),
 }
 
 impl Kind {
-    /// The kind as a word in a sentence ("unit", "NFS export").
-    pub fn word(self) -> &'static str {
-        match self {
-            Self::Package => "package",
-            Self::Repository => "repository",
-            Self::Unit => "unit",
-            Self::Command => "command",
-            Self::Path => "path",
-            Self::User => "user",
-            Self::Group => "group",
-            Self::Mount => "mount",
-            Self::Export => "NFS export",
-            Self::Port => "port",
-            Self::Firewall => "firewall rule",
-            Self::Sysctl => "kernel parameter",
-            Self::Docker => "Docker",
-            Self::Swarm => "swarm",
-            Self::Node => "swarm node",
-            Self::NodeLabel => "node label",
-            Self::Image => "image",
-            Self::Network => "network",
-            Self::Volume => "volume",
-            Self::Config => "config",
-            Self::Secret => "secret",
-            Self::Service => "service",
-            Self::Container => "container",
-            Self::End => "end of",
-        }
+    /// The kinds that a playbook may name in `provides` and `needs`.
+    pub fn of_playbooks() -> impl Iterator<Item = Self> {
+        Self::ALL.iter().copied().filter(|kind| *kind != Self::End)
+    }
+
+    /// The kind that a playbook calls so.
+    pub fn named(name: &str) -> Option<Self> {
+        Self::of_playbooks().find(|kind| kind.name() == name)
     }
 }
 

@@ -115,10 +115,33 @@ pub struct Error {
     pub span: Option<Range<usize>>,
     /// What could have stood there instead: the known keys or variants.
     pub expected: &'static [&'static str],
-    /// The key or variant that is not known.
-    pub unknown: Option<String>,
+    /// What kind of mistake it is.
+    pub mistake: Mistake,
+}
+
+/// A kind of mistake, as far as anything depends on it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Mistake {
+    /// The value does not fit.
+    Value,
     /// It would fit with quotes, or without them.
-    pub quotes: Option<Quotes>,
+    Quotes(Quotes),
+    /// No key has this name.
+    UnknownKey(String),
+    /// This is none of the words that may stand here.
+    UnknownWord(String),
+    /// A key is missing.
+    MissingKey,
+}
+
+impl Mistake {
+    /// The key or word that is not known.
+    pub fn unknown(&self) -> Option<&str> {
+        match self {
+            Self::UnknownKey(name) | Self::UnknownWord(name) => Some(name),
+            _ => None,
+        }
+    }
 }
 
 /// What is to be done with the quotes of a value.
@@ -137,7 +160,7 @@ impl Error {
     }
 
     fn plain(message: String) -> Self {
-        Self { message, span: None, expected: &[], unknown: None, quotes: None }
+        Self { message, span: None, expected: &[], mistake: Mistake::Value }
     }
 }
 
@@ -147,16 +170,17 @@ impl de::Error for Error {
     }
 
     fn unknown_field(field: &str, expected: &'static [&'static str]) -> Self {
-        Self { expected, unknown: Some(field.into()), ..Self::plain(format!("unknown key `{field}`")) }
+        let mistake = Mistake::UnknownKey(field.into());
+        Self { expected, mistake, ..Self::plain(format!("unknown key `{field}`")) }
     }
 
     fn unknown_variant(variant: &str, expected: &'static [&'static str]) -> Self {
         let message = format!("`{variant}` is not one of {}", join(expected));
-        Self { expected, unknown: Some(variant.into()), ..Self::plain(message) }
+        Self { expected, mistake: Mistake::UnknownWord(variant.into()), ..Self::plain(message) }
     }
 
     fn missing_field(field: &'static str) -> Self {
-        Self::plain(format!("the key `{field}` is missing"))
+        Self { mistake: Mistake::MissingKey, ..Self::plain(format!("the key `{field}` is missing")) }
     }
 
     fn duplicate_field(field: &'static str) -> Self {
@@ -165,26 +189,27 @@ impl de::Error for Error {
 
     fn invalid_type(unexp: de::Unexpected<'_>, exp: &dyn de::Expected) -> Self {
         let wanted = wanted(exp);
-        let flag = wanted == "`true` or `false`";
-        let number = wanted.contains("number");
         let quotes = match unexp {
-            de::Unexpected::Str(text) if number && text.trim().parse::<f64>().is_ok() => {
+            de::Unexpected::Str(text)
+                if matches!(wanted, Wanted::Number(_)) && text.trim().parse::<f64>().is_ok() =>
+            {
                 Some(Quotes::Unwanted)
             }
-            de::Unexpected::Str(text) if flag => {
+            de::Unexpected::Str(text) if wanted == Wanted::Flag => {
                 let text = text.to_ascii_lowercase();
                 ["true", "yes", "on", "y", "1", "false", "no", "off", "n", "0"]
                     .contains(&text.as_str())
                     .then_some(Quotes::Unwanted)
             }
             de::Unexpected::Signed(_) | de::Unexpected::Float(_) | de::Unexpected::Bool(_)
-                if wanted.starts_with("a string") =>
+                if matches!(wanted, Wanted::Text(_)) =>
             {
                 Some(Quotes::Wanted)
             }
             _ => None,
         };
-        Self { quotes, ..Self::plain(format!("expected {wanted}, found {}", words(&unexp))) }
+        let mistake = quotes.map_or(Mistake::Value, Mistake::Quotes);
+        Self { mistake, ..Self::plain(format!("expected {wanted}, found {}", words(&unexp))) }
     }
 
     fn invalid_value(unexp: de::Unexpected<'_>, exp: &dyn de::Expected) -> Self {
@@ -192,16 +217,37 @@ impl de::Error for Error {
     }
 }
 
-/// What a type is called by people who do not write Rust.
-fn wanted(exp: &dyn de::Expected) -> String {
-    match exp.to_string().as_str() {
-        "a boolean" => "`true` or `false`".into(),
-        "u8" => format!("a number from 0 to {}", u8::MAX),
-        "u16" => format!("a number from 0 to {}", u16::MAX),
-        "u32" | "u64" | "usize" => "a number from 0 up".into(),
-        "i8" | "i16" | "i32" | "i64" | "isize" => "a whole number".into(),
-        "f32" | "f64" => "a number".into(),
-        other => other.to_owned(),
+/// What is wanted in the place of a value, in the words of people who do not write Rust.
+#[derive(Debug, PartialEq, Eq)]
+enum Wanted {
+    Flag,
+    Number(String),
+    Text(String),
+    Other(String),
+}
+
+/// What is wanted. Serde tells it in words alone: this is the one place that reads them.
+fn wanted(exp: &dyn de::Expected) -> Wanted {
+    let words = exp.to_string();
+    match words.as_str() {
+        "a boolean" => Wanted::Flag,
+        "u8" => Wanted::Number(format!("a number from 0 to {}", u8::MAX)),
+        "u16" => Wanted::Number(format!("a number from 0 to {}", u16::MAX)),
+        "u32" | "u64" | "usize" => Wanted::Number("a number from 0 up".into()),
+        "i8" | "i16" | "i32" | "i64" | "isize" => Wanted::Number("a whole number".into()),
+        "f32" | "f64" => Wanted::Number("a number".into()),
+        _ if words.contains("number") => Wanted::Number(words),
+        _ if words.starts_with("a string") => Wanted::Text(words),
+        _ => Wanted::Other(words),
+    }
+}
+
+impl std::fmt::Display for Wanted {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Flag => f.write_str("`true` or `false`"),
+            Self::Number(words) | Self::Text(words) | Self::Other(words) => f.write_str(words),
+        }
     }
 }
 

@@ -8,7 +8,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::{HostSteps, Options, Plan};
 use crate::event::StepRef;
-use crate::model::{HostName, Kind, OnFailure, Play, Resource, Scope};
+use crate::model::{HostName, Kind, OnFailure, Resource, Scope};
+use crate::run::Play;
 
 /// Reasons that are told of one host; further ones are mostly what follows from them.
 const REASONS: usize = 3;

@@ -11,9 +11,11 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use crate::event::{Forecast, StepRef};
-use crate::model::{Failure, Host, Instance, OnFailure, ResultOf, StepId, StepResult, StepSource};
+use crate::model::{Failure, Host, OnFailure, ResultOf, StepId, StepResult};
 use crate::probe::Readings;
+use crate::run::StepSource;
 use crate::step::Change;
+use crate::step::Instance;
 
 pub use left_out::{LeftOut, blocked};
 pub use planner::{Options, disruption, plan};

@@ -8,8 +8,9 @@ use super::providers::{Providers, Where, locate};
 use super::{HostSteps, Plan, Planned, Slot, SlotState, failure_of};
 use crate::event::{ChangeView, Forecast, StepRef};
 use crate::model::{
-    Failure, Host, HostName, Instance, Kind, OnFailure, Resource, Scope, State, StepId, StepResult,
+    Failure, HostIndex, HostName, Hosts, Kind, OnFailure, Resource, Scope, State, StepId, StepResult,
 };
+use crate::step::Instance;
 use crate::step::{Change, Origin, Verdict};
 
 /// What the user allows.
@@ -27,8 +28,7 @@ pub struct Options {
 /// A host that is left out brings nothing. So the walk is made again without those that must be, until no more are
 /// found: each one leaves out at least one host, and mostly the first finds none.
 pub fn plan(hosts: &mut [HostSteps], options: Options) -> Plan {
-    let inventory: Vec<Arc<Host>> = hosts.iter().map(|h| Arc::clone(&h.host)).collect();
-    let names: Vec<&Host> = inventory.iter().map(|h| &**h).collect();
+    let names = Hosts::new(hosts.iter().map(|h| Arc::clone(&h.host)).collect());
     let order = order(hosts);
     let mut left_out: BTreeMap<usize, LeftOut> = BTreeMap::new();
     // What a host that is left out says of its steps is what the walk said that left it out.
@@ -66,7 +66,7 @@ fn left_out_of(planned: &Planned) -> Planned {
 fn walk(
     hosts: &mut [HostSteps],
     order: &[(usize, usize)],
-    names: &[&Host],
+    names: &Hosts,
     options: Options,
     left_out: &BTreeMap<usize, LeftOut>,
     well: &[Vec<Planned>],
@@ -75,7 +75,6 @@ fn walk(
     let mut walk = Walk {
         options,
         names,
-        index: names.iter().enumerate().map(|(n, h)| (&h.name, n)).collect(),
         left_out,
         providers: Providers::default(),
         lost: Providers::default(),
@@ -129,8 +128,7 @@ fn order(hosts: &[HostSteps]) -> Vec<(usize, usize)> {
 
 struct Walk<'a> {
     options: Options,
-    names: &'a [&'a Host],
-    index: HashMap<&'a HostName, usize>,
+    names: &'a Hosts,
     left_out: &'a BTreeMap<usize, LeftOut>,
     providers: Providers,
     /// What hosts that are left out, and steps that cannot work, would have brought.
@@ -245,9 +243,14 @@ impl Walk<'_> {
         planned
     }
 
+    /// The position of a host in the run.
+    fn position(&self, host: &HostName) -> Option<usize> {
+        self.names.named(host.as_str()).map(HostIndex::position)
+    }
+
     /// The other hosts that these steps are of, or rest on.
     fn others(&self, used: &[StepRef], own: usize) -> BTreeSet<usize> {
-        let of = |at: &StepRef| self.index.get(&at.host).copied();
+        let of = |at: &StepRef| self.position(&at.host);
         let further = used.iter().filter_map(|at| self.rests_on.get(at)).flatten().copied();
         used.iter().filter_map(of).chain(further).filter(|host| *host != own).collect()
     }
@@ -360,7 +363,7 @@ impl Walk<'_> {
     }
 
     fn is_left_out(&self, by: &StepRef, own: usize) -> bool {
-        self.index.get(&by.host).is_some_and(|n| *n != own && self.left_out.contains_key(n))
+        self.position(&by.host).is_some_and(|n| n != own && self.left_out.contains_key(&n))
     }
 
     /// What a step that is to do something needs of a host that is left out.
@@ -376,7 +379,7 @@ impl Walk<'_> {
                 return Some(Need::resource(need, by));
             }
         }
-        let out = |name: &&HostName| self.index.get(name).is_some_and(|n| self.left_out.contains_key(n));
+        let out = |name: &&HostName| self.position(name).is_some_and(|n| self.left_out.contains_key(&n));
         for action in change.iter().flat_map(|change| &change.actions) {
             for borrowed in &action.borrowed {
                 if let Origin::Probe(probe) = &borrowed.from
@@ -508,7 +511,7 @@ impl Walk<'_> {
 }
 
 /// Notes all that a step brings.
-fn provide(providers: &mut Providers, instance: &Instance, host: usize, names: &[&Host], by: &StepRef) {
+fn provide(providers: &mut Providers, instance: &Instance, host: usize, names: &Hosts, by: &StepRef) {
     for resource in instance.step.provides().iter().chain(&instance.provides) {
         providers.add(resource, host, names, by);
     }

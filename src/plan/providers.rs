@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use crate::event::StepRef;
-use crate::model::{Host, Kind, Resource, Scope};
+use crate::model::{Hosts, Kind, Resource, Scope};
 
 /// The planned providers of a run so far. Hosts are positions in the run.
 #[derive(Debug, Default)]
@@ -24,21 +24,17 @@ pub(super) enum Where {
 }
 
 /// Finds the host that a scope means.
-pub(super) fn locate(scope: &Scope, own: usize, hosts: &[&Host]) -> Where {
+pub(super) fn locate(scope: &Scope, own: usize, hosts: &Hosts) -> Where {
     match scope {
         Scope::Here => Where::Host(own),
         Scope::Fleet => Where::Fleet,
-        Scope::On(name) => hosts
-            .iter()
-            .position(|h| h.name.as_str() == &**name)
-            .or_else(|| hosts.iter().position(|h| h.login.address == **name))
-            .map_or(Where::Elsewhere, Where::Host),
+        Scope::On(name) => hosts.find(name).map_or(Where::Elsewhere, |host| Where::Host(host.position())),
     }
 }
 
 impl Providers {
     /// Records that the planned step `by` on host `own` will bring `resource`.
-    pub(super) fn add(&mut self, resource: &Resource, own: usize, hosts: &[&Host], by: &StepRef) {
+    pub(super) fn add(&mut self, resource: &Resource, own: usize, hosts: &Hosts, by: &StepRef) {
         let host = match locate(&resource.scope, own, hosts) {
             Where::Host(host) => Some(host),
             Where::Fleet => None,
@@ -55,7 +51,7 @@ impl Providers {
     }
 
     /// The planned step that will certainly bring `resource`.
-    pub(super) fn of(&self, resource: &Resource, own: usize, hosts: &[&Host]) -> Option<&StepRef> {
+    pub(super) fn of(&self, resource: &Resource, own: usize, hosts: &Hosts) -> Option<&StepRef> {
         let host = match locate(&resource.scope, own, hosts) {
             Where::Host(host) => Some(host),
             Where::Fleet => None,
@@ -67,7 +63,7 @@ impl Providers {
     }
 
     /// The planned step that will bring `resource`, or may: a package brings units nobody listed.
-    pub(super) fn of_any(&self, resource: &Resource, own: usize, hosts: &[&Host]) -> Option<&StepRef> {
+    pub(super) fn of_any(&self, resource: &Resource, own: usize, hosts: &Hosts) -> Option<&StepRef> {
         self.of(resource, own, hosts).or_else(|| match locate(&resource.scope, own, hosts) {
             Where::Host(host) => self.weak.get(&(host, resource.kind)),
             _ => None,
@@ -78,7 +74,7 @@ impl Providers {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::{HostName, Login, Place, StepId};
+    use crate::model::{Host, HostIndex, HostName, Login, Place, StepId};
 
     fn host(n: u8) -> Host {
         Host {
@@ -92,9 +88,8 @@ mod tests {
 
     #[test]
     fn a_port_of_the_swarm_is_open_on_every_host() {
-        let (one, two) = (host(1), host(2));
-        let hosts = [&one, &two];
-        let by = StepRef { play: 0, step: StepId::new("redis"), host: one.name.clone() };
+        let hosts = Hosts::new(vec![host(1).into(), host(2).into()]);
+        let by = StepRef { play: 0, step: StepId::new("redis"), host: hosts[HostIndex::new(0)].name.clone() };
         let mut providers = Providers::default();
         providers.add(&Resource::fleet(Kind::Port, "6379"), 0, &hosts, &by);
         for wanted in [Resource::here(Kind::Port, "6379"), Resource::on("10.0.0.2", Kind::Port, "6379")] {

@@ -5,7 +5,7 @@ use super::style::{Detail, Look, Tone};
 use super::text;
 use crate::event::ChangeView;
 use crate::model::Failure;
-use crate::step::{Field, Value};
+use crate::model::field::{Field, Value};
 
 /// Field names beyond this many columns do not push the others to the right.
 const NAME: usize = 24;

@@ -128,10 +128,6 @@ impl Step for Assert {
     fn opaque(&self) -> bool {
         !self.command.is_empty()
     }
-
-    fn as_any(&self) -> &dyn std::any::Any {
-        self
-    }
 }
 
 /// The guard that is fulfilled when `command` succeeds.

@@ -37,7 +37,7 @@ impl Validate for Block {
             invalid.push(Invalid::new("marker", "a marker is one line of text"));
         }
         match (&self.content, self.state) {
-            (None, Existence::Present) => invalid.push(Invalid::new("", "the key `content` is missing")),
+            (None, Existence::Present) => invalid.push(Invalid::missing("content")),
             (Some(text), _) => {
                 let (begin, end) = self.markers();
                 let is_marker = |line: &str| [&begin, &end].iter().any(|m| same(line.as_bytes(), m));

@@ -140,10 +140,6 @@ impl Step for Command {
     fn misplaced(&self, _: Role) -> Option<Invalid> {
         None
     }
-
-    fn as_any(&self) -> &dyn std::any::Any {
-        self
-    }
 }
 
 impl Command {
@@ -176,10 +172,5 @@ impl Command {
         let mut change = Change::new(label).field("run", Value::Absent, shown).action(action);
         change.disrupts.clone_from(&self.disrupts);
         change
-    }
-
-    /// Whether it runs at every apply.
-    pub fn always(&self) -> bool {
-        self.always
     }
 }

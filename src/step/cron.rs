@@ -62,7 +62,7 @@ impl Validate for Cron {
             return invalid;
         }
         match &self.schedule {
-            None => invalid.push(Invalid::new("", "the key `schedule` is missing")),
+            None => invalid.push(Invalid::missing("schedule")),
             Some(schedule) => {
                 if let Err(why) = schedule::check(schedule) {
                     invalid.push(Invalid::new("schedule", format!("{schedule:?} {why}")).help(
@@ -72,7 +72,7 @@ impl Validate for Cron {
             }
         }
         match &self.command {
-            None => invalid.push(Invalid::new("", "the key `command` is missing")),
+            None => invalid.push(Invalid::missing("command")),
             Some(command) if command.trim().is_empty() || command.contains(['\n', '\r', '\0']) => {
                 invalid.push(Invalid::new("command", "cron wants one line").help("put more into a script"));
             }
@@ -182,10 +182,6 @@ impl Step for Cron {
         let units = ["crond.service", "cron.service"].map(|unit| Resource::here(Kind::Unit, unit));
         let paths = [Resource::here(Kind::Path, &self.file()), Resource::here(Kind::User, &self.user)];
         units.into_iter().chain(paths).collect()
-    }
-
-    fn as_any(&self) -> &dyn std::any::Any {
-        self
     }
 }
 

@@ -104,10 +104,6 @@ impl Step for Directory {
     fn needs(&self) -> Vec<Resource> {
         self.query().needs()
     }
-
-    fn as_any(&self) -> &dyn std::any::Any {
-        self
-    }
 }
 
 impl Directory {

@@ -92,7 +92,7 @@ impl Validate for DockerContainer {
             return invalid;
         }
         match &self.image {
-            None => invalid.push(Invalid::new("", "the key `image` is missing")),
+            None => invalid.push(Invalid::missing("image")),
             Some(image) if Reference::parse(image).is_none() => {
                 invalid.push(Invalid::new("image", format!("{image:?} is no reference of an image")));
             }
@@ -229,10 +229,6 @@ impl Step for DockerContainer {
         (role == Role::Handler && self.state == Existence::Absent).then(|| {
             Invalid::new("state", "what is to be gone cannot be started anew: this can be no handler")
         })
-    }
-
-    fn as_any(&self) -> &dyn std::any::Any {
-        self
     }
 }
 

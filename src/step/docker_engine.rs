@@ -291,10 +291,6 @@ impl Step for DockerEngine {
         needs.push(Resource::here(Kind::Path, DAEMON_JSON));
         needs
     }
-
-    fn as_any(&self) -> &dyn std::any::Any {
-        self
-    }
 }
 
 impl DockerEngine {

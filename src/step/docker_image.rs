@@ -107,10 +107,6 @@ impl Step for DockerImage {
     fn needs(&self) -> Vec<Resource> {
         vec![api::engine_of(None)]
     }
-
-    fn as_any(&self) -> &dyn std::any::Any {
-        self
-    }
 }
 
 /// Time for a pull; the step's `timeout` sets another one.

@@ -182,10 +182,6 @@ impl Step for DockerNetwork {
         }
         needs
     }
-
-    fn as_any(&self) -> &dyn std::any::Any {
-        self
-    }
 }
 
 impl DockerNetwork {

@@ -176,10 +176,6 @@ impl Step for DockerService {
             Invalid::new("state", "what is to be gone cannot be started anew: this can be no handler")
         })
     }
-
-    fn as_any(&self) -> &dyn std::any::Any {
-        self
-    }
 }
 
 /// What a manager says of the service, or the verdict where none can be asked.

@@ -221,10 +221,6 @@ impl Step for DockerStack {
             Resource::fleet(Kind::Secret, "*"),
         ]
     }
-
-    fn as_any(&self) -> &dyn std::any::Any {
-        self
-    }
 }
 
 impl DockerStack {

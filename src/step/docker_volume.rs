@@ -180,10 +180,6 @@ impl Step for DockerVolume {
     fn needs(&self) -> Vec<Resource> {
         vec![api::engine_of(None)]
     }
-
-    fn as_any(&self) -> &dyn std::any::Any {
-        self
-    }
 }
 
 /// The options of a mount mean the same in any order, and a slash at the end of a device says nothing.

@@ -191,10 +191,6 @@ impl Step for FailoverDrill {
     fn needs(&self) -> Vec<Resource> {
         vec![api::engine_of(None), swarm::swarm(), Resource::fleet(Kind::Service, &self.service)]
     }
-
-    fn as_any(&self) -> &dyn std::any::Any {
-        self
-    }
 }
 
 /// Where things are.

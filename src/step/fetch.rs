@@ -121,10 +121,6 @@ impl Step for Fetch {
     fn needs(&self) -> Vec<Resource> {
         self.query().needs()
     }
-
-    fn as_any(&self) -> &dyn std::any::Any {
-        self
-    }
 }
 
 impl Fetch {

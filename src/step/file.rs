@@ -141,10 +141,6 @@ impl Step for File {
     fn needs(&self) -> Vec<Resource> {
         self.query().needs()
     }
-
-    fn as_any(&self) -> &dyn std::any::Any {
-        self
-    }
 }
 
 impl File {

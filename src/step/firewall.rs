@@ -161,10 +161,6 @@ impl Step for Firewall {
         needs.extend(self.provides());
         needs
     }
-
-    fn as_any(&self) -> &dyn std::any::Any {
-        self
-    }
 }
 
 impl Firewall {

@@ -149,10 +149,6 @@ impl Step for Group {
     fn needs(&self) -> Vec<Resource> {
         vec![Resource::here(Kind::Group, &self.name)]
     }
-
-    fn as_any(&self) -> &dyn std::any::Any {
-        self
-    }
 }
 
 impl Group {

@@ -90,10 +90,6 @@ impl Step for Hostname {
         let set = SetHostname { name: &self.name };
         Ok(Verdict::Drift(change.action(Action::new(format!("call the host {}", self.name), set.script()))))
     }
-
-    fn as_any(&self) -> &dyn std::any::Any {
-        self
-    }
 }
 
 fn probe() -> Probe {

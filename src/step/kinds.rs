@@ -6,8 +6,8 @@ use std::sync::Arc;
 use serde::de::DeserializeOwned;
 
 use super::Step;
-use crate::model::value::{self, Key, Node, Quotes, Value};
-use crate::model::{Host, HostName};
+use crate::model::value::{self, Key, Mistake, Node, Value};
+use crate::model::{Host, HostName, Hosts};
 use crate::program::Programs;
 
 /// What `explain` shows of a kind and how its table is read.
@@ -38,7 +38,7 @@ pub struct Context<'a> {
     /// The host that the step is for.
     pub host: &'a Host,
     /// All hosts of the inventory.
-    pub inventory: &'a [Arc<Host>],
+    pub inventory: &'a Hosts,
     /// Reads a file of the controller, relative to the playbook.
     pub read: ReadFile<'a>,
     /// Where on the controller that is which a playbook names, relative to itself.
@@ -70,10 +70,7 @@ impl std::fmt::Debug for Context<'_> {
 impl Context<'_> {
     /// The host of the inventory with this name or address.
     pub fn find_host(&self, name_or_address: &str) -> Option<&Arc<Host>> {
-        self.inventory
-            .iter()
-            .find(|h| h.name.as_str() == name_or_address)
-            .or_else(|| self.inventory.iter().find(|h| h.login.address == name_or_address))
+        self.inventory.find(name_or_address).map(|index| &self.inventory[index])
     }
 
     /// The names of all hosts of the inventory, for "did you mean".
@@ -93,12 +90,40 @@ pub struct Problem {
     pub label: String,
     /// What to do.
     pub help: Option<String>,
-    /// It is right but for its quotes.
-    pub quotes: Option<Quotes>,
-    /// The key that is not known.
-    pub unknown: Option<String>,
-    /// It is one whatever the parts of the table will be that are not known yet.
-    pub certain: bool,
+    /// What kind of mistake it is.
+    pub fault: Fault,
+}
+
+/// A kind of mistake in a step's table.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Fault {
+    /// The table cannot be read.
+    Unread(Mistake),
+    /// It can be read, but lacks a key.
+    Missing,
+    /// It can be read, but makes no sense.
+    Senseless,
+    /// The step makes no sense where it stands.
+    Misplaced,
+}
+
+impl Fault {
+    /// Whether it is one whatever the parts of the table will be that are not known yet.
+    pub fn is_certain(&self) -> bool {
+        match self {
+            Self::Unread(mistake) => matches!(mistake, Mistake::UnknownKey(_) | Mistake::MissingKey),
+            Self::Missing | Self::Misplaced => true,
+            Self::Senseless => false,
+        }
+    }
+
+    /// The key or word that is not known.
+    pub fn unknown(&self) -> Option<&str> {
+        match self {
+            Self::Unread(mistake) => mistake.unknown(),
+            _ => None,
+        }
+    }
 }
 
 /// A mistake that a kind finds in its own parameters, by the path of the key (`clients[0]`).
@@ -110,12 +135,19 @@ pub struct Invalid {
     pub message: String,
     /// What to do.
     pub help: Option<String>,
+    /// A key is missing.
+    pub missing: bool,
 }
 
 impl Invalid {
     /// `message` says what is wrong with the value at `path`.
     pub fn new(path: impl Into<String>, message: impl Into<String>) -> Self {
-        Self { path: path.into(), message: message.into(), help: None }
+        Self { path: path.into(), message: message.into(), help: None, missing: false }
+    }
+
+    /// The key `key` of the table is missing.
+    pub fn missing(key: &str) -> Self {
+        Self { missing: true, ..Self::new("", format!("the key `{key}` is missing")) }
     }
 
     /// Adds what to do about it.
@@ -165,17 +197,18 @@ fn parse<T: DeserializeOwned + Validate + Step + 'static>(
     if problems.is_empty()
         && let Some(step) = read.as_mut()
     {
-        let shown = |invalid: Invalid, certain| Problem {
+        let shown = |invalid: Invalid, fault| Problem {
             span: node.span_at(&invalid.path),
             message: invalid.message,
             label: String::new(),
             help: invalid.help,
-            quotes: None,
-            unknown: None,
-            certain,
+            fault,
         };
-        problems.extend(step.validate(context).into_iter().map(|invalid| shown(invalid, false)));
-        problems.extend(step.misplaced(context.role).map(|invalid| shown(invalid, true)));
+        problems.extend(step.validate(context).into_iter().map(|invalid| {
+            let fault = if invalid.missing { Fault::Missing } else { Fault::Senseless };
+            shown(invalid, fault)
+        }));
+        problems.extend(step.misplaced(context.role).map(|invalid| shown(invalid, Fault::Misplaced)));
     }
     match read {
         Some(step) if problems.is_empty() => Ok(Arc::new(step)),
@@ -184,7 +217,7 @@ fn parse<T: DeserializeOwned + Validate + Step + 'static>(
 }
 
 fn problem(error: &value::Error, span: Range<usize>) -> Problem {
-    let near = error.unknown.as_deref().and_then(|name| crate::diagnostic::nearest(name, error.expected));
+    let near = error.mistake.unknown().and_then(|name| crate::diagnostic::nearest(name, error.expected));
     let help = match (near, error.expected) {
         (Some(near), _) => Some(format!("did you mean `{near}`?")),
         (None, []) => None,
@@ -195,9 +228,7 @@ fn problem(error: &value::Error, span: Range<usize>) -> Problem {
         message: error.message.clone(),
         label: String::new(),
         help,
-        quotes: error.quotes,
-        unknown: error.unknown.clone(),
-        certain: false,
+        fault: Fault::Unread(error.mistake.clone()),
     }
 }
 

@@ -41,7 +41,7 @@ impl Validate for Line {
         let mut invalid = self.mistakes(context);
         self.matching = Expression::read("match", self.r#match.as_deref(), &mut invalid);
         match (&self.line, self.state) {
-            (None, Existence::Present) => invalid.push(Invalid::new("", "the key `line` is missing")),
+            (None, Existence::Present) => invalid.push(Invalid::missing("line")),
             (None, Existence::Absent) if self.r#match.is_none() => {
                 invalid.push(Invalid::new("", "which line? give `line` or `match`"));
             }

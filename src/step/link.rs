@@ -31,7 +31,7 @@ impl Validate for Link {
     fn validate(&mut self, _: &Context<'_>) -> Vec<Invalid> {
         let mut invalid = path::normalise(&mut self.path, "path");
         match (self.state, self.target.as_deref()) {
-            (Existence::Present, None) => invalid.push(Invalid::new("", "the key `target` is missing")),
+            (Existence::Present, None) => invalid.push(Invalid::missing("target")),
             (Existence::Present, Some("")) => invalid.push(Invalid::new("target", "the target is empty")),
             (Existence::Present, Some(target)) if target == self.path => {
                 invalid.push(Invalid::new("target", "the link would point to itself"));
@@ -92,10 +92,6 @@ impl Step for Link {
 
     fn needs(&self) -> Vec<Resource> {
         self.query().needs()
-    }
-
-    fn as_any(&self) -> &dyn std::any::Any {
-        self
     }
 }
 

@@ -4,17 +4,16 @@
 //! is the verdict ([`Step::check`])? The verdict carries the actions. A plan prints them, an apply
 //! sends the same values and asks the same probes again, which must then be answered `Satisfied`.
 
+use std::any::Any;
 use std::fmt;
-use std::sync::Arc;
 use std::time::Duration;
-
-use serde::Serialize;
 
 use crate::model::{HostName, Resource, State, StepResult};
 use crate::probe::{CheckError, Probe, Readings};
 use crate::shell::Script;
 
 pub mod family;
+mod instance;
 mod kinds;
 mod veil;
 
@@ -56,11 +55,15 @@ pub mod sysctl;
 pub mod user;
 pub mod wait;
 
-pub use kinds::{Context, Invalid, KINDS, KindInfo, Parse, Problem, ReadFile, Role, Validate, kind};
+pub use instance::Instance;
+pub use kinds::{Context, Fault, Invalid, KINDS, KindInfo, Parse, Problem, ReadFile, Role, Validate, kind};
 pub use veil::Veil;
 
+pub use crate::model::field::{Field, Value};
+pub use crate::shell::Payload;
+
 /// A step of some kind with its parameters, rendered and valid.
-pub trait Step: fmt::Debug + Send + Sync {
+pub trait Step: Any + fmt::Debug + Send + Sync {
     /// Returns what must be asked. Pure, and the same at every call.
     fn probes(&self) -> Vec<Probe>;
 
@@ -113,9 +116,6 @@ pub trait Step: fmt::Debug + Send + Sync {
             )
         })
     }
-
-    /// For lints that look across steps: the concrete kind.
-    fn as_any(&self) -> &dyn std::any::Any;
 }
 
 /// What a check came to.
@@ -224,58 +224,6 @@ impl Change {
     pub fn expect(mut self, resource: Resource, state: State) -> Self {
         self.expects.push((resource, state));
         self
-    }
-}
-
-/// One field of a difference.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, serde::Deserialize)]
-pub struct Field {
-    /// Its name, as the playbook calls it (`mode`, `running`).
-    pub name: String,
-    /// As it is.
-    pub before: Value,
-    /// As it will be.
-    pub after: Value,
-}
-
-/// A value of a field.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, serde::Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Value {
-    /// Nothing is there.
-    Absent,
-    /// Something short.
-    Text(String),
-    /// The content of a text file, for a unified diff.
-    Content(String),
-    /// The content of a binary or very large file, by its digest and size in bytes.
-    Binary {
-        /// SHA-256, lower-case hexadecimal.
-        sha256: String,
-        /// Size in bytes.
-        size: u64,
-    },
-    /// Known only after the change (an id that a daemon will choose).
-    AfterApply,
-    /// Not known, for the thing it belongs to is not there yet.
-    Unknown,
-    /// A secret.
-    Masked,
-}
-
-impl From<&str> for Value {
-    fn from(text: &str) -> Self {
-        Self::Text(text.into())
-    }
-}
-impl From<String> for Value {
-    fn from(text: String) -> Self {
-        Self::Text(text)
-    }
-}
-impl From<Option<String>> for Value {
-    fn from(text: Option<String>) -> Self {
-        text.map_or(Self::Absent, Self::Text)
     }
 }
 
@@ -405,14 +353,4 @@ pub enum Origin {
     Printed,
     /// What is read here from all that the action before it printed there.
     Read(Reader),
-}
-
-/// Bytes on their way to a host; they never show.
-#[derive(Clone, PartialEq, Eq)]
-pub struct Payload(pub Arc<[u8]>);
-
-impl fmt::Debug for Payload {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Payload({} bytes)", self.0.len())
-    }
 }

@@ -101,12 +101,12 @@ impl Validate for Mount {
             }
             if self.fstype.is_empty() {
                 invalid.push(
-                    Invalid::new("", "the key `fstype` is missing")
+                    Invalid::missing("fstype")
                         .help("only a source of the form HOST:/PATH is known to be `nfs`"),
                 );
             }
         } else if self.state == Wanted::Mounted {
-            invalid.push(Invalid::new("", "the key `source` is missing"));
+            invalid.push(Invalid::missing("source"));
         }
         if self.fstype.contains(|c: char| !(c.is_ascii_alphanumeric() || "._-".contains(c))) {
             invalid.push(Invalid::new("fstype", format!("{:?} is not a file system type", self.fstype)));
@@ -258,10 +258,6 @@ impl Step for Mount {
         exports.dedup();
         needs.extend(exports.into_iter().map(|path| Resource::on(server, Kind::Export, path)));
         needs
-    }
-
-    fn as_any(&self) -> &dyn std::any::Any {
-        self
     }
 }
 

@@ -237,10 +237,6 @@ impl Step for NfsExport {
             Resource::here(Kind::Unit, "nfs-server.service"),
         ]
     }
-
-    fn as_any(&self) -> &dyn std::any::Any {
-        self
-    }
 }
 
 impl NfsExport {

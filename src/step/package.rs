@@ -103,10 +103,6 @@ impl Step for Package {
     fn needs(&self) -> Vec<Resource> {
         vec![Resource::here(Kind::Repository, super::repository::VAULT)]
     }
-
-    fn as_any(&self) -> &dyn std::any::Any {
-        self
-    }
 }
 
 impl Package {

@@ -66,8 +66,4 @@ impl Step for Query {
     fn opaque(&self) -> bool {
         true
     }
-
-    fn as_any(&self) -> &dyn std::any::Any {
-        self
-    }
 }

@@ -108,10 +108,6 @@ impl Step for Reboot {
     fn misplaced(&self, _: Role) -> Option<Invalid> {
         None
     }
-
-    fn as_any(&self) -> &dyn std::any::Any {
-        self
-    }
 }
 
 impl Reboot {

@@ -139,7 +139,7 @@ impl Validate for Repository {
             }
         } else {
             if self.id.is_empty() {
-                invalid.push(Invalid::new("", "the key `id` is missing"));
+                invalid.push(Invalid::missing("id"));
             } else if !self.id.chars().all(good) || self.id.starts_with('.') {
                 invalid.push(Invalid::new("id", format!("{:?} is not the id of a repository", self.id)));
             }
@@ -413,10 +413,6 @@ impl Step for Repository {
                 files.chain([Resource::here(Kind::Repository, &self.id)]).collect()
             }
         }
-    }
-
-    fn as_any(&self) -> &dyn std::any::Any {
-        self
     }
 }
 

@@ -126,10 +126,6 @@ impl Step for Script {
     fn misplaced(&self, _: Role) -> Option<Invalid> {
         None
     }
-
-    fn as_any(&self) -> &dyn std::any::Any {
-        self
-    }
 }
 
 impl Script {
@@ -163,11 +159,6 @@ impl Script {
         }
         change.disrupts.clone_from(&self.disrupts);
         change
-    }
-
-    /// Whether it runs at every apply.
-    pub fn always(&self) -> bool {
-        self.always
     }
 }
 

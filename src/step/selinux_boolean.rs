@@ -104,10 +104,6 @@ impl Step for SelinuxBoolean {
     fn needs(&self) -> Vec<Resource> {
         vec![self.path()]
     }
-
-    fn as_any(&self) -> &dyn std::any::Any {
-        self
-    }
 }
 
 impl SelinuxBoolean {

@@ -172,10 +172,6 @@ impl Step for Service {
             _ => None,
         }
     }
-
-    fn as_any(&self) -> &dyn std::any::Any {
-        self
-    }
 }
 
 impl Service {

@@ -155,10 +155,6 @@ impl Step for SwarmInit {
         }
         needs
     }
-
-    fn as_any(&self) -> &dyn std::any::Any {
-        self
-    }
 }
 
 impl SwarmInit {

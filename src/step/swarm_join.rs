@@ -141,10 +141,6 @@ impl Step for SwarmJoin {
     fn exclusive(&self) -> Option<Resource> {
         (self.wanted_role() == Role::Manager).then(swarm::swarm)
     }
-
-    fn as_any(&self) -> &dyn std::any::Any {
-        self
-    }
 }
 
 impl SwarmJoin {

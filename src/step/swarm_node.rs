@@ -151,10 +151,6 @@ impl Step for SwarmNode {
     fn exclusive(&self) -> Option<Resource> {
         (self.role.is_some() || self.state == Existence::Absent).then(swarm::swarm)
     }
-
-    fn as_any(&self) -> &dyn std::any::Any {
-        self
-    }
 }
 
 fn label(key: &str, value: &str) -> Resource {

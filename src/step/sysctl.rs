@@ -63,7 +63,7 @@ impl Validate for Sysctl {
             );
         }
         match (self.state, &self.value) {
-            (Existence::Present, None) => invalid.push(Invalid::new("", "the key `value` is missing")),
+            (Existence::Present, None) => invalid.push(Invalid::missing("value")),
             (Existence::Present, Some(value)) if value.is_empty() => {
                 invalid.push(Invalid::new("value", "it is empty"));
             }
@@ -153,10 +153,6 @@ impl Step for Sysctl {
 
     fn needs(&self) -> Vec<Resource> {
         std::iter::once(self.here()).chain(sysctl_d::needs()).collect()
-    }
-
-    fn as_any(&self) -> &dyn std::any::Any {
-        self
     }
 }
 

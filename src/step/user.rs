@@ -219,10 +219,6 @@ impl Step for User {
         let groups = self.group.iter().chain(&self.groups).map(|g| Resource::here(Kind::Group, g.as_str()));
         groups.chain([Resource::here(Kind::User, &self.name)]).collect()
     }
-
-    fn as_any(&self) -> &dyn std::any::Any {
-        self
-    }
 }
 
 impl User {

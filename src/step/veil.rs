@@ -8,8 +8,8 @@ use std::collections::HashSet;
 use std::fmt;
 use std::sync::Arc;
 
-use super::{Action, Change, Field, Step, Value, Verdict};
-use crate::model::{Instance, MASK, Redactor, Secret};
+use super::{Action, Change, Field, Instance, Step, Value, Verdict};
+use crate::model::{MASK, Redactor, Secret};
 use crate::probe::{Answer, CheckError, Readings};
 use crate::shell::Script;
 

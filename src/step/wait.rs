@@ -199,10 +199,6 @@ impl Step for Wait {
     fn opaque(&self) -> bool {
         true
     }
-
-    fn as_any(&self) -> &dyn std::any::Any {
-        self
-    }
 }
 
 impl Wait {

@@ -24,8 +24,8 @@ use zeroize::Zeroizing;
 use super::{Frame, Part};
 use crate::probe::Shared;
 use crate::program::Text;
+use crate::shell::Payload;
 use crate::shell::{self, Script, quote};
-use crate::step::Payload;
 
 /// Begins anew with an environment of our own, whatever a login or `sudo` has left: variables, also those that are
 /// read-only in the shell that goes (`TMOUT`, which `read` of bash obeys), functions that bash exports, options

@@ -139,7 +139,7 @@ async fn ignored_signals_hold_nobody_up_with_an_old_env() {
             ]
         })
         .await;
-        let payload = Part { payload: Some(crate::step::Payload(b"abc"[..].into())), ..part("cat <&3") };
+        let payload = Part { payload: Some(crate::shell::Payload(b"abc"[..].into())), ..part("cat <&3") };
         let bounded = Part { timeout: Some(Duration::from_secs(9)), ..part("echo bounded") };
         let parts =
             vec![part("sed -n 's/^SigIgn:.*0*\\(....\\)$/\\1/p' /proc/self/status"), payload, bounded];

@@ -10,8 +10,8 @@ use std::time::Duration;
 
 use crate::model::{Host, Privilege, Secret};
 use crate::probe::{Answer, Probe, Shared, Together};
+use crate::shell::Payload;
 use crate::shell::Script;
-use crate::step::Payload;
 
 mod channel;
 mod decoder;

@@ -225,19 +225,6 @@ impl Scripted {
         lock(&self.0.hosts).values().map(|state| lock(state).log.exchanges).sum()
     }
 
-    /// Replaces the faults of a host that was connected to before.
-    pub fn set_faults(&self, host: &HostName, faults: Faults) {
-        let state = lock(&self.0.hosts).get(host).cloned();
-        if let Some(state) = state {
-            lock(&state).double.faults = faults;
-        }
-    }
-
-    /// Returns the scripts that came unexpected, as `host: script`, and forgets them: for tests that provoke one.
-    pub fn take_unexpected(&self) -> Vec<String> {
-        std::mem::take(&mut lock(&self.0.unexpected))
-    }
-
     fn state(&self, host: &Host) -> Arc<Mutex<State>> {
         let mut hosts = lock(&self.0.hosts);
         if let Some(state) = hosts.get(&host.name) {

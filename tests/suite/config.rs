@@ -13,7 +13,8 @@ use std::sync::Arc;
 use hostwright::config::{Environment, MissingSecrets, Options, document, load, load_inventory};
 use hostwright::diagnostic;
 use hostwright::model::value::{Node, Value};
-use hostwright::model::{Known, Privilege, Resolved, ResultOf, Run, StepId, StepResult};
+use hostwright::model::{Known, PlayIndex, Privilege, ResultOf, StepId, StepResult};
+use hostwright::run::{Resolved, Run};
 
 /// Files and variables in memory. Commands: `echo WORDS` prints its words, everything else fails.
 #[derive(Debug, Default)]
@@ -209,7 +210,8 @@ fn read_options(
                         ..StepResult::default()
                     };
                     let (play, step) = id.name.split_once('/').unwrap_or(("0", &id.name));
-                    let of = ResultOf { play: play.parse().unwrap(), step: StepId::new(step) };
+                    let of =
+                        ResultOf { play: PlayIndex::new(play.parse().unwrap()), step: StepId::new(step) };
                     known.results.insert(of, result);
                 }
             }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use hostwright::config::document;
 use hostwright::model::value::Value as TomlValue;
-use hostwright::model::{FileContent, Host, HostName, Login, Place, State};
+use hostwright::model::{FileContent, Host, HostName, Hosts, Login, Place, State};
 use hostwright::probe::{Answer, CheckError, Readings};
 use hostwright::step::{self, Context, Step, Verdict};
 use proptest::prelude::*;
@@ -33,7 +33,7 @@ fn step(text: &str) -> Result<Arc<dyn Step>, String> {
         vars: Arc::default(),
         place: Place { file: "inventory.toml".into(), line: 1, column: 1 },
     });
-    let inventory = vec![Arc::clone(&host)];
+    let inventory = Hosts::new(vec![Arc::clone(&host)]);
     let read = |_: &str| Err("no file".to_owned());
     let render = |_: &str, text: &str| Ok(text.to_owned());
     let context = Context {

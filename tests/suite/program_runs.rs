@@ -279,7 +279,8 @@ fn perform(
     let mut expect = |what: &str, wanted: &str, actual: &str| {
         let plain = |text: &str| text.trim_end().lines().map(str::trim_end).collect::<Vec<_>>().join("\n");
         if plain(wanted) != plain(actual) {
-            writeln!(wrong, "{what}: wanted\n{}\nbut it is\n{}", wanted.trim_end(), actual.trim_end()).unwrap();
+            writeln!(wrong, "{what}: wanted\n{}\nbut it is\n{}", wanted.trim_end(), actual.trim_end())
+                .unwrap();
         }
     };
     expect(

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use hostwright::config::document;
 use hostwright::model::value::Value as TomlValue;
-use hostwright::model::{Host, HostName, Login, Place};
+use hostwright::model::{Host, HostName, Hosts, Login, Place};
 use hostwright::probe::{Answer, CheckError, Readings};
 use hostwright::step::{self, Change, Context, Problem, Step, Then, Value, Verdict};
 
@@ -102,7 +102,7 @@ impl Bench {
             vars: Arc::default(),
             place: Place { file: "inventory.toml".into(), line: 1, column: 1 },
         });
-        let inventory = vec![Arc::clone(&host)];
+        let inventory = Hosts::new(vec![Arc::clone(&host)]);
         let read = |path: &str| {
             std::fs::read(self.local(path)).map(Arc::from).map_err(|_| "no such file".to_owned())
         };

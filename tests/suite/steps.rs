@@ -9,7 +9,7 @@ use std::sync::Arc;
 use hostwright::config::document;
 use hostwright::model::value::{Node, Value as TomlValue};
 use hostwright::model::{
-    FileContent, FileKind, FileState, Host, HostName, Kind, Login, Place, Resource, Scope, State,
+    FileContent, FileKind, FileState, Host, HostName, Hosts, Kind, Login, Place, Resource, Scope, State,
 };
 use hostwright::probe::{Answer, CheckError, Probe, Readings};
 use hostwright::step::{self, Change, Context, Step, Value, Verdict};
@@ -178,7 +178,7 @@ fn parse_step(
         (TomlValue::Table(_), _) | (_, None) => value.clone(),
         (_, Some(key)) => Node::wrapped(key, value.clone()),
     };
-    let inventory = inventory();
+    let inventory = Hosts::new(inventory());
     let read = |path: &str| {
         std::fs::read(folder.join(path))
             .map(Arc::from)
@@ -186,7 +186,7 @@ fn parse_step(
     };
     let render = |_: &str, text: &str| Ok(text.to_owned());
     let context = Context {
-        host: &inventory[2],
+        host: inventory.last().unwrap(),
         inventory: &inventory,
         read: &read,
         locate: &|path| PathBuf::from(path),

@@ -1,6 +1,171 @@
-//! What no compiler checks: sizes of files, what pure parts may use, and words that do not belong here.
+//! What no compiler checks: who may use whom, sizes of files, what pure parts may use, and words that do not belong here.
 
 use std::path::{Path, PathBuf};
+
+/// The modules from the ground up, each with those that it may use: they all stand above it, so nothing goes in a circle.
+const MODULES: &[(&str, &[&str])] = &[
+    // The words everything is said in.
+    ("harmless", &[]),
+    ("model", &["harmless"]),
+    ("diagnostic", &["model"]),
+    // What is sent to hosts, and what they answer.
+    ("shell", &["model"]),
+    ("program", &["model", "shell"]),
+    ("probe", &["model", "program", "shell"]),
+    ("facts", &["probe", "shell"]),
+    ("transport", &["model", "probe", "program", "shell"]),
+    // What a host is to be, and what is missing.
+    ("step", &["diagnostic", "model", "probe", "program", "shell"]),
+    ("run", &["diagnostic", "model", "step"]),
+    ("config", &["diagnostic", "facts", "model", "run", "shell", "step"]),
+    ("event", &["model", "step"]),
+    ("plan", &["event", "model", "probe", "run", "step"]),
+    ("preflight", &["facts", "model", "plan", "step"]),
+    // Doing it, and telling of it: these two meet in events alone.
+    (
+        "engine",
+        &[
+            "diagnostic",
+            "event",
+            "facts",
+            "model",
+            "plan",
+            "preflight",
+            "probe",
+            "program",
+            "run",
+            "shell",
+            "step",
+            "transport",
+        ],
+    ),
+    ("report", &["event", "harmless", "model"]),
+    // What a user calls.
+    ("manual", &["config", "diagnostic", "step"]),
+    (
+        "cli",
+        &[
+            "config",
+            "diagnostic",
+            "engine",
+            "event",
+            "harmless",
+            "manual",
+            "model",
+            "probe",
+            "report",
+            "run",
+            "shell",
+            "step",
+            "transport",
+        ],
+    ),
+];
+
+/// The modules of `config`, as [`MODULES`]: from a text to what is written in it, to what is meant by it, to a run.
+const OF_CONFIG: &[(&str, &[&str])] = &[
+    // Texts, and the templates in them.
+    ("address", &[]),
+    ("ansible", &[]),
+    ("braces", &[]),
+    ("document", &[]),
+    ("environment", &[]),
+    ("limits", &[]),
+    ("masks", &[]),
+    ("options", &[]),
+    ("range", &[]),
+    ("template", &["address", "limits"]),
+    ("table", &["template"]),
+    ("hints", &["document", "table"]),
+    ("finding", &["table"]),
+    // What stands in an inventory and in a playbook.
+    ("pattern", &["range"]),
+    ("becomes", &["address", "table"]),
+    ("secret", &["environment", "table", "template"]),
+    ("layer", &["secret", "table"]),
+    ("fleet", &["becomes", "layer", "pattern", "table"]),
+    ("groups", &["document", "finding", "fleet", "pattern", "table"]),
+    (
+        "inventory",
+        &[
+            "address",
+            "ansible",
+            "becomes",
+            "environment",
+            "finding",
+            "fleet",
+            "groups",
+            "layer",
+            "pattern",
+            "range",
+            "secret",
+            "table",
+        ],
+    ),
+    ("playbook", &["ansible", "becomes", "layer", "table"]),
+    ("select", &["options", "playbook", "table"]),
+    // What templates see, and what becomes of a step on a host.
+    ("results", &[]),
+    ("misspelt", &["document", "fleet", "table", "template"]),
+    (
+        "scope",
+        &[
+            "ansible",
+            "becomes",
+            "braces",
+            "document",
+            "environment",
+            "fleet",
+            "layer",
+            "limits",
+            "misspelt",
+            "results",
+            "secret",
+            "table",
+            "template",
+        ],
+    ),
+    (
+        "resolve",
+        &["ansible", "becomes", "layer", "masks", "playbook", "results", "scope", "table", "template"],
+    ),
+    // All of it together.
+    ("offline", &["finding", "limits", "misspelt", "resolve", "results", "scope", "table", "template"]),
+    (
+        "lint",
+        &["address", "finding", "fleet", "groups", "inventory", "offline", "pattern", "playbook", "table"],
+    ),
+    (
+        "load",
+        &[
+            "document",
+            "environment",
+            "finding",
+            "fleet",
+            "hints",
+            "inventory",
+            "layer",
+            "lint",
+            "offline",
+            "options",
+            "pattern",
+            "playbook",
+            "resolve",
+            "results",
+            "scope",
+            "secret",
+            "select",
+            "table",
+            "template",
+        ],
+    ),
+];
+
+/// Two files of one thing: a script may hold a call of a program, and a program is rendered to a script.
+const ONE_THING: (&str, &str) = ("shell", "program");
+
+/// What is not yet as it should be: to be taken out of here, never to be added to.
+const NOT_YET: &[(&str, &str)] = &[("engine", "config"), ("plan", "config")];
 
 fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
@@ -117,4 +282,124 @@ fn nothing_is_left_unfinished() {
         .map(|(path, _)| path)
         .collect();
     assert!(found.is_empty(), "{found:?}");
+}
+
+/// A use of a module by another one of the same crate.
+#[derive(Debug)]
+struct Use {
+    /// The file and the line.
+    at: String,
+    /// The module that uses, from the crate's root.
+    of: Vec<String>,
+    /// The path that is used, from the crate's root.
+    path: Vec<String>,
+}
+
+/// Every `crate::...` and `super::...` in the code, but for its tests.
+fn uses() -> Vec<Use> {
+    let prefix = regex::Regex::new(r"\b(crate|super(?:::super)*)::").unwrap();
+    let mut found = Vec::new();
+    for (file, text) in rust_files("src") {
+        let mut of: Vec<String> =
+            file.with_extension("").iter().skip(1).map(|p| p.to_str().unwrap().to_owned()).collect();
+        if of.last().is_some_and(|name| name.ends_with("tests") || name == "main" || name == "lib") {
+            continue;
+        }
+        of.retain(|name| name != "mod");
+        let code = text.split("#[cfg(test)]").next().unwrap();
+        let code: Vec<&str> = code.lines().map(|line| line.split("//").next().unwrap()).collect();
+        let code = code.join("\n");
+        for start in prefix.captures_iter(&code) {
+            let base = match &start[1] {
+                "crate" => &of[..0],
+                supers => &of[..of.len() - supers.matches("super").count()],
+            };
+            let whole = start.get(0).unwrap();
+            let line = code[..whole.start()].matches('\n').count() + 1;
+            for used in listed(&code[whole.end()..]) {
+                let names = used.split("::").map(str::to_owned);
+                let path = base.iter().cloned().chain(names).collect();
+                found.push(Use { at: format!("{}:{line}", file.display()), of: of.clone(), path });
+            }
+        }
+    }
+    found
+}
+
+/// The path that a text begins with, or those in the braces that it begins with.
+fn listed(text: &str) -> Vec<&str> {
+    let path =
+        |text: &str| text.find(|c: char| !c.is_alphanumeric() && !"_:".contains(c)).unwrap_or(text.len());
+    let Some(inner) = text.strip_prefix('{') else { return vec![&text[..path(text)]] };
+    let (mut depth, mut start, mut items) = (0, 0, Vec::new());
+    for (at, c) in inner.char_indices() {
+        match c {
+            '{' => depth += 1,
+            '}' if depth > 0 => depth -= 1,
+            ',' | '}' if depth == 0 => {
+                let item = inner[start..at].trim();
+                items.push(&item[..path(item)]);
+                start = at + 1;
+            }
+            _ => {}
+        }
+        if c == '}' && depth == 0 && start == at + 1 {
+            break;
+        }
+    }
+    items.retain(|item| !item.is_empty());
+    items
+}
+
+/// What is against the table, of uses as pairs of modules.
+fn against<'a>(
+    table: &[(&str, &[&str])],
+    uses: impl Iterator<Item = (&'a str, &'a str, &'a Use)>,
+) -> Vec<String> {
+    let mut found = Vec::new();
+    for (n, (module, allowed)) in table.iter().enumerate() {
+        let above = |name: &&&str| !table[..n].iter().any(|(earlier, _)| earlier == *name);
+        found.extend(allowed.iter().filter(above).map(|name| format!("{module} stands above {name}")));
+    }
+    for (of, used, at) in uses.filter(|(of, used, _)| of != used) {
+        let allowed = table.iter().find(|(module, _)| *module == of).map(|(_, allowed)| *allowed);
+        if allowed.is_none_or(|allowed| !allowed.contains(&used)) {
+            found.push(format!("{}: {of} may not use {used}", at.at));
+        }
+    }
+    found
+}
+
+#[test]
+fn modules_use_only_what_is_below_them() {
+    let all = uses();
+    let pairs = all.iter().filter_map(|found| {
+        let used = match found.path.first()?.as_str() {
+            // The macros of these two stand at the root.
+            "sh" => "shell",
+            used => used,
+        };
+        let of = found.of.first()?.as_str();
+        (!NOT_YET.contains(&(of, used)) && (of, used) != ONE_THING).then_some((of, used, found))
+    });
+    let wrong = against(MODULES, pairs);
+    assert!(wrong.is_empty(), "{wrong:#?}");
+}
+
+#[test]
+fn modules_of_config_use_only_what_is_below_them() {
+    let all = uses();
+    let pairs =
+        all.iter().filter(|found| found.of[0] == "config" && found.path[0] == "config").filter_map(|found| {
+            let (of, used) = (found.of.get(1)?.as_str(), found.path.get(1)?.as_str());
+            Some((of, used, found))
+        });
+    let wrong = against(OF_CONFIG, pairs);
+    assert!(wrong.is_empty(), "{wrong:#?}");
+}
+
+#[test]
+fn lists_of_uses_are_read() {
+    assert_eq!(listed("{a::{self, B}, c::D,\n e};"), ["a::", "c::D", "e"]);
+    assert_eq!(listed("a::b(c)"), ["a::b"]);
 }

@@ -1,6 +1,7 @@
 //! Commands of the user's own, of which hostwright knows only what the step says.
 
-use super::{Lint, report};
+use super::{Seen, report};
+use crate::config::finding::Lint;
 use crate::config::offline::Resolved;
 use crate::config::playbook::{Playbook, RawStep};
 use crate::diagnostic::{Diagnostic, Severity};
@@ -36,55 +37,55 @@ fn is_command(step: &RawStep) -> bool {
     matches!(step.kind.name, "command" | "script")
 }
 
-/// Checks one playbook as written.
-pub(super) fn check(playbook: &Playbook, out: &mut Vec<Diagnostic>) {
-    let source = &playbook.source;
-    for step in playbook.steps.iter().filter(|s| is_command(s) || s.kind.name == "service") {
+/// Whether it is to run at every apply, if it says so. A template is left to the run.
+fn always(step: &RawStep) -> Option<&Node> {
+    let (_, node) = step.body.entry("always")?;
+    (!matches!(node.value, Value::Boolean(false))).then_some(node)
+}
+
+/// Commands that do not say whether they have to run.
+pub(super) fn unguarded(playbook: &Playbook, out: &mut Vec<Diagnostic>) {
+    for step in playbook.steps.iter().filter(|s| is_command(s) && !s.handler) {
         let guarded = GUARDS.iter().any(|g| step.body.entry(g).is_some());
-        let always = match step.body.entry("always") {
-            // A template is left to the run.
-            Some((_, node)) if !matches!(node.value, Value::Boolean(false)) => Some(node),
-            _ => None,
-        };
-        if is_command(step) && !guarded && always.is_none() && !step.handler {
-            let found = UNGUARDED_COMMAND
-                .at(
-                    source,
-                    &step.kind_span,
-                    format!("nothing tells whether this {} has to run", step.kind.name),
-                )
-                .help("add `creates = \"/path\"`, `removes`, `unless = \"test ...\"` or `only_if`")
-                .help("add `always = true` if it has to run at every apply");
-            report(out, step, found);
+        if guarded || always(step).is_some() {
+            continue;
         }
-        if let Some(node) = always.filter(|_| !step.handler) {
-            let help = if is_command(step) {
-                "a guard such as `creates` or `unless` lets a second run do nothing"
-            } else {
-                "a handler (`handler = true`) does so only after a change"
-            };
-            let found = ALWAYS_RUNS
-                .at(source, &node.span, format!("this {} runs at every apply", step.kind.name))
-                .help(help)
-                .help("where it is right: `silence = { \"always-runs\" = \"why\" }`");
-            report(out, step, found);
-        }
+        let message = format!("nothing tells whether this {} has to run", step.kind.name);
+        let found = UNGUARDED_COMMAND
+            .at(&playbook.source, &step.kind_span, message)
+            .help("add `creates = \"/path\"`, `removes`, `unless = \"test ...\"` or `only_if`")
+            .help("add `always = true` if it has to run at every apply");
+        report(out, step, found);
     }
 }
 
-/// Checks the commands as they will run.
-pub(super) fn check_resolved(run: &Resolved<'_>, out: &mut Vec<Diagnostic>) {
-    for checked in &run.instances {
-        let (_, play, steps) = &run.plays[checked.play];
-        let step = &steps[checked.step].raw;
-        if !is_command(step) && step.kind.name != "query" {
-            continue;
-        }
+/// Steps that run at every apply.
+pub(super) fn always_runs(playbook: &Playbook, out: &mut Vec<Diagnostic>) {
+    let may = |step: &&RawStep| !step.handler && (is_command(step) || step.kind.name == "service");
+    for step in playbook.steps.iter().filter(may) {
+        let Some(node) = always(step) else { continue };
+        let help = if is_command(step) {
+            "a guard such as `creates` or `unless` lets a second run do nothing"
+        } else {
+            "a handler (`handler = true`) does so only after a change"
+        };
+        let found = ALWAYS_RUNS
+            .at(&playbook.source, &node.span, format!("this {} runs at every apply", step.kind.name))
+            .help(help)
+            .help("where it is right: `silence = { \"always-runs\" = \"why\" }`");
+        report(out, step, found);
+    }
+}
+
+/// Commands that show a secret in the list of processes, as they will run.
+pub(super) fn shows_secret(seen: &Seen<'_>, out: &mut Vec<Diagnostic>) {
+    for checked in seen.all() {
+        let step = seen.raw(checked);
         for key in ["run", "args", "chdir", "creates", "removes", "unless", "only_if"] {
             let Some((_, node)) = checked.node.entry(key) else { continue };
-            if let Some(at) = find_secret(run, node) {
+            if let Some(at) = find_secret(seen.run, node) {
                 let found = SECRET_IN_COMMAND
-                    .at(&play.source, &at.span, "a secret shows in the process list of the host")
+                    .at(seen.source(checked), &at.span, "a secret shows in the process list of the host")
                     .label(format!("in `{key}`"))
                     .help(if is_command(step) {
                         "hand it over with `stdin` or `env`"

@@ -3,14 +3,13 @@
 //! Reads the tables of the Docker kinds, not their types: whoever writes a kind need not know of lints.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::Arc;
 
-use super::{Lint, report};
-use crate::config::offline::{Checked, Resolved};
-use crate::config::playbook::RawStep;
+use super::{Seen, report};
+use crate::config::finding::Lint;
+use crate::config::offline::Checked;
 use crate::config::table::span;
-use crate::diagnostic::{Diagnostic, Severity, Source};
-use crate::model::HostName;
+use crate::diagnostic::{Diagnostic, Severity};
+use crate::model::HostIndex;
 use crate::model::value::{Node, Value};
 use crate::step::family::docker::image::Reference;
 
@@ -81,32 +80,28 @@ const SINGLE_WRITERS: [&str; 11] = [
     "grafana",
 ];
 
-/// Checks all Docker steps of a run.
-pub(super) fn check(run: &Resolved<'_>, out: &mut Vec<Diagnostic>) {
-    let here = |c: &&Checked| text(&c.node, "state").is_none_or(|(s, _)| s != "absent");
-    let of = |kind: &'static str| run.instances.iter().filter(move |c| c.instance.kind == kind).filter(here);
-    for checked in of("docker_service").chain(of("docker_container")).chain(of("docker_image")) {
-        untagged(run, checked, out);
-    }
-    for checked in of("docker_service") {
-        two_writers(run, checked, out);
-        binds(run, checked, out);
-        drained(run, checked, out);
-    }
-    for checked in
-        of("docker_config").chain(of("file")).chain(of("docker_service")).chain(of("docker_container"))
-    {
-        no_password(run, checked, out);
-    }
-    ports(run, of("docker_service").chain(of("docker_container")), out);
+/// Where services and the shares that they bind may be.
+pub(super) const BOUND: &[&str] = &["docker_service", "mount", "swarm_init", "swarm_join", "swarm_node"];
+
+/// Services, and what says which nodes they may run on.
+pub(super) const PLACED: &[&str] = &["docker_service", "swarm_init", "swarm_join", "swarm_node"];
+
+/// What names an image.
+pub(super) const OF_IMAGES: &[&str] = &["docker_service", "docker_container", "docker_image"];
+
+/// What publishes ports.
+pub(super) const PUBLISHING: &[&str] = &["docker_service", "docker_container"];
+
+/// Where the settings of Redis may stand.
+pub(super) const SETTING_REDIS: &[&str] = &["docker_config", "file", "docker_service", "docker_container"];
+
+/// The steps of one kind that bring something.
+fn here<'a>(seen: &Seen<'a>, kind: &'static str) -> impl Iterator<Item = &'a Checked> + use<'a> {
+    seen.of(kind).filter(|c| is_here(c))
 }
 
-fn source<'a>(run: &Resolved<'a>, checked: &Checked) -> &'a Arc<Source> {
-    &run.plays[checked.play].1.source
-}
-
-fn raw<'a>(run: &Resolved<'a>, checked: &Checked) -> &'a RawStep {
-    &run.plays[checked.play].2[checked.step].raw
+fn is_here(checked: &Checked) -> bool {
+    text(&checked.node, "state").is_none_or(|(s, _)| s != "absent")
 }
 
 fn text<'a>(node: &'a Node, key: &str) -> Option<(&'a str, &'a Node)> {
@@ -137,67 +132,80 @@ fn number(node: Option<&Node>) -> Option<i64> {
     }
 }
 
-fn untagged(run: &Resolved<'_>, checked: &Checked, out: &mut Vec<Diagnostic>) {
-    let key = if checked.instance.kind == "docker_image" { "name" } else { "image" };
-    let Some((image, at)) = text(&checked.node, key) else { return };
-    if Reference::parse(image).is_some_and(|r| r.floats()) {
-        let found = IMAGE_WITHOUT_TAG
-            .at(source(run, checked), &at.span, format!("{image:?} is another image from day to day"))
-            .help("write the version you mean, as in \"redis:7.0.15\"");
-        report(out, raw(run, checked), found);
+/// Images that are others from day to day.
+pub(super) fn without_tag(seen: &Seen<'_>, out: &mut Vec<Diagnostic>) {
+    for checked in seen.all().filter(|c| is_here(c)) {
+        let key = if checked.instance.kind == "docker_image" { "name" } else { "image" };
+        let Some((image, at)) = text(&checked.node, key) else { continue };
+        if Reference::parse(image).is_some_and(|r| r.floats()) {
+            let found = IMAGE_WITHOUT_TAG
+                .at(seen.source(checked), &at.span, format!("{image:?} is another image from day to day"))
+                .help("write the version you mean, as in \"redis:7.0.15\"");
+            report(out, seen.raw(checked), found);
+        }
     }
 }
 
-fn two_writers(run: &Resolved<'_>, checked: &Checked, out: &mut Vec<Diagnostic>) {
-    let node = &checked.node;
-    let Some(reference) = text(node, "image").and_then(|(image, _)| Reference::parse(image)) else { return };
-    let program = reference.repository.rsplit('/').next().unwrap_or_default();
-    if !SINGLE_WRITERS.contains(&program) {
-        return;
-    }
-    let keeps = items(node, "mounts").into_iter().any(|mount| {
-        let temporary = text(mount, "type").is_some_and(|(t, _)| t == "tmpfs");
-        let read_only = mount.entry("read_only").is_some_and(|(_, n)| n.value == Value::Boolean(true));
-        let config = text(mount, "target").is_some_and(|(t, _)| t.starts_with("/etc/"));
-        !temporary && !read_only && !config
-    });
-    if !keeps {
-        return;
-    }
-    let mut wrong = |at: &Node, message: String, help: &str| {
-        report(out, raw(run, checked), TWO_WRITERS.at(source(run, checked), &at.span, message).help(help));
-    };
-    if let Some((_, at)) = node.entry("replicas")
-        && number(Some(at)).is_some_and(|n| n > 1)
-    {
-        wrong(at, format!("several tasks of {program} would write to the same data"), "set `replicas = 1`");
-    }
-    if let Some(("global", at)) = text(node, "mode") {
-        wrong(
-            at,
-            format!("{program} on every node would write to the same data"),
-            "leave `mode` out, and set `replicas = 1`",
-        );
-    }
-    for key in ["update", "rollback"] {
-        if let Some((_, policy)) = node.entry(key)
-            && let Some(("start-first", at)) = text(policy, "order")
+/// Services of which several tasks would write to the same data.
+pub(super) fn two_writers(seen: &Seen<'_>, out: &mut Vec<Diagnostic>) {
+    for checked in here(seen, "docker_service") {
+        let node = &checked.node;
+        let Some(reference) = text(node, "image").and_then(|(image, _)| Reference::parse(image)) else {
+            continue;
+        };
+        let program = reference.repository.rsplit('/').next().unwrap_or_default();
+        if !SINGLE_WRITERS.contains(&program) {
+            continue;
+        }
+        let keeps = items(node, "mounts").into_iter().any(|mount| {
+            let temporary = text(mount, "type").is_some_and(|(t, _)| t == "tmpfs");
+            let read_only = mount.entry("read_only").is_some_and(|(_, n)| n.value == Value::Boolean(true));
+            let config = text(mount, "target").is_some_and(|(t, _)| t.starts_with("/etc/"));
+            !temporary && !read_only && !config
+        });
+        if !keeps {
+            continue;
+        }
+        let mut wrong = |at: &Node, message: String, help: &str| {
+            report(
+                out,
+                seen.raw(checked),
+                TWO_WRITERS.at(seen.source(checked), &at.span, message).help(help),
+            );
+        };
+        if let Some((_, at)) = node.entry("replicas")
+            && number(Some(at)).is_some_and(|n| n > 1)
         {
-            let message =
-                format!("the new {program} would start while the old one still writes to the same data");
-            wrong(at, message, "set `order = \"stop-first\"`");
+            wrong(
+                at,
+                format!("several tasks of {program} would write to the same data"),
+                "set `replicas = 1`",
+            );
+        }
+        if let Some(("global", at)) = text(node, "mode") {
+            wrong(
+                at,
+                format!("{program} on every node would write to the same data"),
+                "leave `mode` out, and set `replicas = 1`",
+            );
+        }
+        for key in ["update", "rollback"] {
+            if let Some((_, policy)) = node.entry(key)
+                && let Some(("start-first", at)) = text(policy, "order")
+            {
+                let message =
+                    format!("the new {program} would start while the old one still writes to the same data");
+                wrong(at, message, "set `order = \"stop-first\"`");
+            }
         }
     }
 }
 
 /// Hosts that the run has in its swarm, and what it says of their nodes.
-fn nodes<'a>(run: &'a Resolved<'_>) -> BTreeMap<&'a HostName, Facts<'a>> {
-    let mut nodes: BTreeMap<&HostName, Facts<'_>> = BTreeMap::new();
-    for checked in &run.instances {
-        if !matches!(checked.instance.kind, "swarm_init" | "swarm_join" | "swarm_node") {
-            continue;
-        }
-        let facts = nodes.entry(&checked.host.name).or_default();
+fn nodes<'a>(seen: &Seen<'a>) -> BTreeMap<HostIndex, Facts<'a>> {
+    let mut nodes: BTreeMap<HostIndex, Facts<'_>> = BTreeMap::new();
+    for checked in seen.all().filter(|c| c.instance.kind != "docker_service" && c.instance.kind != "mount") {
+        let facts = nodes.entry(checked.index).or_default();
         let role = text(&checked.node, "role").map(|(r, _)| r);
         facts.manager |= checked.instance.kind == "swarm_init" || role == Some("manager");
         if let Some((availability, _)) = text(&checked.node, "availability") {
@@ -241,98 +249,124 @@ fn kept_off(service: &Node, facts: &Facts<'_>) -> bool {
     })
 }
 
-fn binds(run: &Resolved<'_>, checked: &Checked, out: &mut Vec<Diagnostic>) {
-    let nodes = nodes(run);
-    for mount in items(&checked.node, "mounts") {
+/// The paths that a service binds, and where they stand.
+fn binds(service: &Checked) -> impl Iterator<Item = (&Node, &str, &Node)> {
+    items(&service.node, "mounts").into_iter().filter_map(|mount| {
         let bind = text(mount, "type").is_some_and(|(t, _)| t == "bind");
-        let Some((path, at)) = text(mount, "source").filter(|_| bind) else { continue };
-        let name = |p: &str| p.rsplit('/').next().unwrap_or_default().to_owned();
-        let is_file = |n: &str| {
-            n.rsplit_once('.').is_some_and(|(stem, end)| !stem.is_empty() && !matches!(end, "d" | "sock"))
-        };
-        let target = text(mount, "target").map(|(t, _)| name(t)).unwrap_or_default();
-        if is_file(&name(path)) && is_file(&target) {
-            let found = BIND_OF_FILE
-                .at(source(run, checked), &at.span, format!("{path} is a single file"))
-                .help("a change of the file does not reach the container: use a `docker_config`, or bind its directory");
-            report(out, raw(run, checked), found);
-        }
-        let below =
-            |share: &str| path == share || path.strip_prefix(share).is_some_and(|rest| rest.starts_with('/'));
-        let mounted: BTreeMap<&HostName, (&Checked, &Node)> = run
-            .instances
-            .iter()
-            .filter(|c| c.instance.kind == "mount")
-            .filter(|c| text(&c.node, "state").is_none_or(|(s, _)| s == "mounted"))
-            .filter_map(|c| {
-                text(&c.node, "path").filter(|(p, _)| below(p)).map(|(_, at)| (&c.host.name, (c, at)))
-            })
-            .collect();
-        let Some((with, share)) = mounted.values().next() else { continue };
-        let without: Vec<String> = nodes
-            .iter()
-            .filter(|(name, facts)| !mounted.contains_key(*name) && !kept_off(&checked.node, facts))
-            .map(|(name, facts)| if facts.drained { format!("{name} (drained)") } else { name.to_string() })
-            .collect();
-        if without.is_empty() {
-            continue;
-        }
-        let message = format!("nodes that may run it do not mount {path}: {}", without.join(", "));
-        let found = BIND_NOT_EVERYWHERE
-            .at(source(run, checked), &at.span, message)
-            .related(span(source(run, with), &share.span), "mounted by others here")
-            .help("label the nodes that mount it, and add `constraints = [\"node.labels.storage == nfs\"]`");
-        report(out, raw(run, checked), found);
-    }
+        let (path, at) = text(mount, "source").filter(|_| bind)?;
+        Some((mount, path, at))
+    })
 }
 
-fn drained(run: &Resolved<'_>, checked: &Checked, out: &mut Vec<Diagnostic>) {
-    let nodes = nodes(run);
-    let Some((_, constraints)) = checked.node.entry("constraints") else { return };
-    let fitting: Vec<_> = nodes.iter().filter(|(_, facts)| !kept_off(&checked.node, facts)).collect();
-    if !fitting.is_empty() && fitting.iter().all(|(_, facts)| facts.drained) {
-        let names: Vec<String> = fitting.iter().map(|(name, _)| name.to_string()).collect();
-        let found = SERVICE_ON_DRAINED
-            .at(
-                source(run, checked),
-                &constraints.span,
-                format!("only drained nodes may run it: {}", names.join(", ")),
-            )
-            .help("a drained node takes no service tasks: use a `docker_container`, or keep the node active");
-        report(out, raw(run, checked), found);
-    }
-}
-
-/// Settings of Redis in a file, or as arguments (`--protected-mode no`).
-fn no_password(run: &Resolved<'_>, checked: &Checked, out: &mut Vec<Diagnostic>) {
-    let (settings, at) = match (text(&checked.node, "content"), checked.node.entry("args")) {
-        (Some((content, at)), _) => (content.to_owned(), at),
-        (None, Some((_, at))) => {
-            let words = items(&checked.node, "args").into_iter().filter_map(|item| match &item.value {
-                Value::String(word) => Some(word.as_str()),
-                _ => None,
-            });
-            let args = words.collect::<Vec<_>>().join(" ");
-            // A file among them may have the password.
-            if args.split_whitespace().any(|word| word.strip_suffix(".conf").is_some()) {
-                return;
-            }
-            (args.replace("--", "\n"), at)
-        }
-        (None, None) => return,
+/// Single files that are bound into a container.
+pub(super) fn bind_of_file(seen: &Seen<'_>, out: &mut Vec<Diagnostic>) {
+    let name = |p: &str| p.rsplit('/').next().unwrap_or_default().to_owned();
+    let is_file = |n: &str| {
+        n.rsplit_once('.').is_some_and(|(stem, end)| !stem.is_empty() && !matches!(end, "d" | "sock"))
     };
-    let words: Vec<Vec<&str>> = settings.lines().map(|l| l.split_whitespace().collect()).collect();
-    let says = |key: &str| words.iter().any(|w| w.first() == Some(&key));
-    let open = words.iter().any(|w| w.as_slice() == ["protected-mode", "no"]);
-    if open && !["requirepass", "aclfile", "user", "include"].iter().any(|key| says(key)) {
-        let found = REDIS_WITHOUT_PASSWORD
-            .at(
-                source(run, checked),
-                &at.span,
-                "`protected-mode no` without a password: Redis is open to everyone",
-            )
-            .help("set `requirepass` in a `docker_secret`, and `include` its file");
-        report(out, raw(run, checked), found);
+    for checked in here(seen, "docker_service") {
+        for (mount, path, at) in binds(checked) {
+            let target = text(mount, "target").map(|(t, _)| name(t)).unwrap_or_default();
+            if is_file(&name(path)) && is_file(&target) {
+                let found = BIND_OF_FILE
+                    .at(seen.source(checked), &at.span, format!("{path} is a single file"))
+                    .help("a change of the file does not reach the container: use a `docker_config`, or bind its directory");
+                report(out, seen.raw(checked), found);
+            }
+        }
+    }
+}
+
+/// Shares that not every node mounts which may run the service.
+pub(super) fn bind_not_everywhere(seen: &Seen<'_>, out: &mut Vec<Diagnostic>) {
+    let nodes = nodes(seen);
+    for checked in here(seen, "docker_service") {
+        for (_, path, at) in binds(checked) {
+            let below = |share: &str| {
+                path == share || path.strip_prefix(share).is_some_and(|rest| rest.starts_with('/'))
+            };
+            let mounted: BTreeMap<HostIndex, (&Checked, &Node)> = seen
+                .of("mount")
+                .filter(|c| text(&c.node, "state").is_none_or(|(s, _)| s == "mounted"))
+                .filter_map(|c| {
+                    text(&c.node, "path").filter(|(p, _)| below(p)).map(|(_, at)| (c.index, (c, at)))
+                })
+                .collect();
+            let Some((with, share)) = mounted.values().next() else { continue };
+            let without: Vec<String> = nodes
+                .iter()
+                .filter(|(host, facts)| !mounted.contains_key(host) && !kept_off(&checked.node, facts))
+                .map(|(host, facts)| {
+                    format!("{}{}", seen.name(*host), if facts.drained { " (drained)" } else { "" })
+                })
+                .collect();
+            if without.is_empty() {
+                continue;
+            }
+            let message = format!("nodes that may run it do not mount {path}: {}", without.join(", "));
+            let found = BIND_NOT_EVERYWHERE
+                .at(seen.source(checked), &at.span, message)
+                .related(span(seen.source(with), &share.span), "mounted by others here")
+                .help(
+                    "label the nodes that mount it, and add `constraints = [\"node.labels.storage == nfs\"]`",
+                );
+            report(out, seen.raw(checked), found);
+        }
+    }
+}
+
+/// Services that only drained nodes may run.
+pub(super) fn on_drained(seen: &Seen<'_>, out: &mut Vec<Diagnostic>) {
+    for checked in here(seen, "docker_service") {
+        let nodes = nodes(seen);
+        let Some((_, constraints)) = checked.node.entry("constraints") else { continue };
+        let fitting: Vec<_> = nodes.iter().filter(|(_, facts)| !kept_off(&checked.node, facts)).collect();
+        if !fitting.is_empty() && fitting.iter().all(|(_, facts)| facts.drained) {
+            let names: Vec<String> = fitting.iter().map(|(host, _)| seen.name(**host).to_string()).collect();
+            let found = SERVICE_ON_DRAINED
+                .at(
+                    seen.source(checked),
+                    &constraints.span,
+                    format!("only drained nodes may run it: {}", names.join(", ")),
+                )
+                .help("a drained node takes no service tasks: use a `docker_container`, or keep the node active");
+            report(out, seen.raw(checked), found);
+        }
+    }
+}
+
+/// Settings of Redis without a password, in a file or as arguments (`--protected-mode no`).
+pub(super) fn without_password(seen: &Seen<'_>, out: &mut Vec<Diagnostic>) {
+    for checked in seen.all().filter(|c| is_here(c)) {
+        let (settings, at) = match (text(&checked.node, "content"), checked.node.entry("args")) {
+            (Some((content, at)), _) => (content.to_owned(), at),
+            (None, Some((_, at))) => {
+                let words = items(&checked.node, "args").into_iter().filter_map(|item| match &item.value {
+                    Value::String(word) => Some(word.as_str()),
+                    _ => None,
+                });
+                let args = words.collect::<Vec<_>>().join(" ");
+                // A file among them may have the password.
+                if args.split_whitespace().any(|word| word.strip_suffix(".conf").is_some()) {
+                    continue;
+                }
+                (args.replace("--", "\n"), at)
+            }
+            (None, None) => return,
+        };
+        let words: Vec<Vec<&str>> = settings.lines().map(|l| l.split_whitespace().collect()).collect();
+        let says = |key: &str| words.iter().any(|w| w.first() == Some(&key));
+        let open = words.iter().any(|w| w.as_slice() == ["protected-mode", "no"]);
+        if open && !["requirepass", "aclfile", "user", "include"].iter().any(|key| says(key)) {
+            let found = REDIS_WITHOUT_PASSWORD
+                .at(
+                    seen.source(checked),
+                    &at.span,
+                    "`protected-mode no` without a password: Redis is open to everyone",
+                )
+                .help("set `requirepass` in a `docker_secret`, and `include` its file");
+            report(out, seen.raw(checked), found);
+        }
     }
 }
 
@@ -368,7 +402,7 @@ impl Published<'_> {
         match (&self.place, &other.place) {
             (Place::Ingress, _) | (_, Place::Ingress) => true,
             (Place::Address(a), Place::Address(b)) => {
-                self.checked.host.name == other.checked.host.name && (a == b || a.is_empty() || b.is_empty())
+                self.checked.index == other.checked.index && (a == b || a.is_empty() || b.is_empty())
             }
             (Place::Host, _) | (_, Place::Host) => false,
         }
@@ -400,10 +434,11 @@ fn publishes<'a>(checked: &'a Checked, at: &'a Node) -> Option<Published<'a>> {
     Some(Published { checked, at, port, protocol: protocol.to_owned(), place })
 }
 
-fn ports<'a>(run: &Resolved<'_>, all: impl Iterator<Item = &'a Checked>, out: &mut Vec<Diagnostic>) {
-    let mut seen: Vec<Published<'_>> = Vec::new();
-    for one in all.flat_map(published) {
-        if let Some(other) = seen.iter().find(|other| one.clashes(other)) {
+/// Ports that are published twice where only one can be.
+pub(super) fn port_clash(seen: &Seen<'_>, out: &mut Vec<Diagnostic>) {
+    let mut taken: Vec<Published<'_>> = Vec::new();
+    for one in seen.all().filter(|c| is_here(c)).flat_map(published) {
+        if let Some(other) = taken.iter().find(|other| one.clashes(other)) {
             let name = text(&other.checked.node, "name").map_or("", |(n, _)| n);
             let by = match other.place {
                 Place::Ingress => format!("service {name} on every node"),
@@ -412,15 +447,15 @@ fn ports<'a>(run: &Resolved<'_>, all: impl Iterator<Item = &'a Checked>, out: &m
             };
             let found = PORT_CLASH
                 .at(
-                    source(run, one.checked),
+                    seen.source(one.checked),
                     &one.at.span,
                     format!("port {}/{} is published by {by}", one.port, one.protocol),
                 )
-                .related(span(source(run, other.checked), &other.at.span), "published here first")
+                .related(span(seen.source(other.checked), &other.at.span), "published here first")
                 .help("publish one of them under another port");
-            report(out, raw(run, one.checked), found);
+            report(out, seen.raw(one.checked), found);
         } else {
-            seen.push(one);
+            taken.push(one);
         }
     }
 }

@@ -1,6 +1,7 @@
 //! Lints: what is well-formed, but will not work, or is likely not what was meant.
 //!
-//! Each has a name, by which `silence = { "NAME" = "reason" }` on a step turns it off, and a text for `explain`.
+//! Each has a name, by which `silence = { "NAME" = "reason" }` on a step turns it off, and a text for `explain`. A new
+//! one is a text and a function in one of the files here, and a line in [`LINTS`].
 
 mod commands;
 mod docker;
@@ -10,48 +11,14 @@ mod swarm;
 
 use std::sync::Arc;
 
-use super::offline::{Resolved, merge};
+use super::finding::{Lint, merge};
+use super::groups::SIBLING_GROUPS;
+use super::inventory::{ADDRESS_INVALID, SAME_ADDRESS};
+use super::offline::{Checked, Resolved};
 use super::playbook::{Playbook, RawStep};
 use super::table::{Silence, span, suggest};
 use crate::diagnostic::{Diagnostic, Severity, Source};
-
-/// What `explain` shows of a lint.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Lint {
-    /// Its name.
-    pub name: &'static str,
-    /// How bad what it finds is.
-    pub severity: Severity,
-    /// What it finds, why that matters, and what to do, Markdown.
-    pub doc: &'static str,
-}
-
-/// What cannot be an address. Kinds check the addresses in their own tables.
-pub(super) const ADDRESS_INVALID: Lint = Lint {
-    name: "address-invalid",
-    severity: Severity::Error,
-    doc: "The address of a host in the inventory cannot be one: `192.168.158.1434` has a digit too many. It would \
-          be taken for a host name that does not exist.",
-};
-
-/// Two names of the inventory for one machine.
-pub(super) const SAME_ADDRESS: Lint = Lint {
-    name: "same-address",
-    severity: Severity::Warning,
-    doc: "Two hosts of the inventory have the same address and port: they are one machine under two names. Both \
-          would be worked on at the same time and get in each other's way. Mostly one address is misspelled.",
-};
-
-/// Two groups side by side that set the same.
-pub(super) const SIBLING_GROUPS: Lint = Lint {
-    name: "sibling-groups",
-    severity: Severity::Warning,
-    doc: "Two groups of a host set the same variable or setting to different values, and neither is above the other. \
-          The rule is: a child counts more than its parents; of groups that lie equally deep, the one that is \
-          written later in the inventory counts, whatever the order in which a parent lists them. Whoever reads \
-          the inventory will hardly think of it: set the variable for the host, or in a group that is a child of \
-          both, or silence the lint in one of the groups.",
-};
+use crate::model::{HostIndex, HostName};
 
 /// A playbook for nobody.
 pub(super) const NO_HOSTS: Lint = Lint {
@@ -61,37 +28,63 @@ pub(super) const NO_HOSTS: Lint = Lint {
           that is empty), so that the playbook does nothing.",
 };
 
-/// Every lint, by name. Those on the inventory are silenced in its defaults, at a host or a group, `no-hosts` in
-/// the playbook, all others on a step or in its playbook.
-pub const LINTS: &[Lint] = &[
-    ADDRESS_INVALID,
-    commands::ALWAYS_RUNS,
-    docker::BIND_NOT_EVERYWHERE,
-    docker::BIND_OF_FILE,
-    steps::DUPLICATE_ID,
-    nfs::EXPORT_HOST_BITS,
-    nfs::EXPORT_LEAVES_OUT_CLIENT,
-    nfs::EXPORT_WORLD_WRITABLE,
-    docker::IMAGE_WITHOUT_TAG,
-    nfs::MOUNT_WITHOUT_EXPORT,
-    NO_HOSTS,
-    nfs::NO_ROOT_SQUASH,
-    steps::NOTIFY_WITHOUT_HANDLER,
-    docker::PORT_CLASH,
-    docker::REDIS_WITHOUT_PASSWORD,
-    SAME_ADDRESS,
-    commands::SECRET_IN_COMMAND,
-    docker::SERVICE_ON_DRAINED,
-    swarm::SEVERAL_SWARMS,
-    SIBLING_GROUPS,
-    docker::TWO_WRITERS,
-    commands::UNGUARDED_COMMAND,
-    steps::UNNOTIFIED_HANDLER,
+/// A lint, and what it looks at.
+#[derive(Debug, Clone, Copy)]
+pub struct Entry {
+    /// The lint.
+    pub lint: &'static Lint,
+    looks: Looks,
+}
+
+/// What a lint looks at, and the function that looks.
+#[derive(Debug, Clone, Copy)]
+enum Looks {
+    /// The inventory: found while that is read.
+    Inventory(Silenced),
+    /// The hosts of a playbook: found while its pattern is read.
+    Pattern,
+    /// Each playbook as it is written.
+    Playbook(fn(&Playbook, &mut Vec<Diagnostic>)),
+    /// The steps of these kinds as they will be on their hosts. The function sees no others.
+    Steps(&'static [&'static str], fn(&Seen<'_>, &mut Vec<Diagnostic>)),
+}
+
+const fn entry(lint: &'static Lint, looks: Looks) -> Entry {
+    Entry { lint, looks }
+}
+
+use Looks::{Inventory, Pattern, Playbook as Written, Steps};
+
+/// Every lint, by name.
+pub const LINTS: &[Entry] = &[
+    entry(&ADDRESS_INVALID, Inventory(Silenced::Nowhere)),
+    entry(&commands::ALWAYS_RUNS, Written(commands::always_runs)),
+    entry(&docker::BIND_NOT_EVERYWHERE, Steps(docker::BOUND, docker::bind_not_everywhere)),
+    entry(&docker::BIND_OF_FILE, Steps(&["docker_service"], docker::bind_of_file)),
+    entry(&steps::DUPLICATE_ID, Written(steps::duplicate_id)),
+    entry(&nfs::EXPORT_HOST_BITS, Steps(&["nfs_export"], nfs::host_bits)),
+    entry(&nfs::EXPORT_LEAVES_OUT_CLIENT, Steps(&["nfs_export", "mount"], nfs::leaves_out_client)),
+    entry(&nfs::EXPORT_WORLD_WRITABLE, Steps(&["nfs_export"], nfs::world_writable)),
+    entry(&docker::IMAGE_WITHOUT_TAG, Steps(docker::OF_IMAGES, docker::without_tag)),
+    entry(&nfs::MOUNT_WITHOUT_EXPORT, Steps(&["nfs_export", "mount"], nfs::without_export)),
+    entry(&NO_HOSTS, Pattern),
+    entry(&nfs::NO_ROOT_SQUASH, Steps(&["nfs_export"], nfs::no_root_squash)),
+    entry(&steps::NOTIFY_WITHOUT_HANDLER, Written(steps::notify_without_handler)),
+    entry(&docker::PORT_CLASH, Steps(docker::PUBLISHING, docker::port_clash)),
+    entry(&docker::REDIS_WITHOUT_PASSWORD, Steps(docker::SETTING_REDIS, docker::without_password)),
+    entry(&SAME_ADDRESS, Inventory(Silenced::Inventory)),
+    entry(&commands::SECRET_IN_COMMAND, Steps(&["command", "script", "query"], commands::shows_secret)),
+    entry(&docker::SERVICE_ON_DRAINED, Steps(docker::PLACED, docker::on_drained)),
+    entry(&swarm::SEVERAL_SWARMS, Steps(&["swarm_init"], swarm::several)),
+    entry(&SIBLING_GROUPS, Inventory(Silenced::Inventory)),
+    entry(&docker::TWO_WRITERS, Steps(&["docker_service"], docker::two_writers)),
+    entry(&commands::UNGUARDED_COMMAND, Written(commands::unguarded)),
+    entry(&steps::UNNOTIFIED_HANDLER, Written(steps::unnotified_handler)),
 ];
 
 /// The lint with this name.
-pub fn lint(name: &str) -> Option<&'static Lint> {
-    LINTS.iter().find(|l| l.name == name)
+pub fn lint(name: &str) -> Option<&'static Entry> {
+    LINTS.iter().find(|entry| entry.lint.name == name)
 }
 
 /// Where a lint may be silenced.
@@ -119,27 +112,49 @@ impl Silenced {
     }
 }
 
-impl Lint {
+impl Entry {
     /// Where it may be silenced.
     pub fn silenced(&self) -> Silenced {
-        match self.name {
-            "address-invalid" => Silenced::Nowhere,
-            "same-address" | "sibling-groups" => Silenced::Inventory,
-            "no-hosts" => Silenced::Playbook,
-            _ => Silenced::Step,
+        match self.looks {
+            Looks::Inventory(silenced) => silenced,
+            Looks::Pattern => Silenced::Playbook,
+            Looks::Playbook(_) | Looks::Steps(..) => Silenced::Step,
         }
     }
+}
 
-    /// Something this lint finds at `range`.
-    pub(super) fn at(
-        &self,
-        source: &Arc<Source>,
-        range: &std::ops::Range<usize>,
-        message: impl Into<String>,
-    ) -> Diagnostic {
-        let mut diagnostic = Diagnostic::error(span(source, range), message).lint(self.name);
-        diagnostic.severity = self.severity;
-        diagnostic
+/// The steps of a run that one lint looks at.
+struct Seen<'a> {
+    run: &'a Resolved<'a>,
+    kinds: &'static [&'static str],
+}
+
+impl<'a> Seen<'a> {
+    /// All of them, in the order of the run, then of the inventory.
+    fn all(&self) -> impl Iterator<Item = &'a Checked> + use<'a> {
+        let kinds = self.kinds;
+        self.run.instances.iter().filter(move |checked| kinds.contains(&checked.instance.kind))
+    }
+
+    /// Those of one of its kinds.
+    fn of(&self, kind: &'static str) -> impl Iterator<Item = &'a Checked> + use<'a> {
+        debug_assert!(self.kinds.contains(&kind), "{kind} is not what the lint says that it looks at");
+        self.all().filter(move |checked| checked.instance.kind == kind)
+    }
+
+    /// The name of a host.
+    fn name(&self, host: HostIndex) -> &'a HostName {
+        &self.run.world.fleet.hosts[host].name
+    }
+
+    /// The text that a step is written in.
+    fn source(&self, checked: &Checked) -> &'a Arc<Source> {
+        &self.run.plays[checked.play.position()].1.source
+    }
+
+    /// The step as written.
+    fn raw(&self, checked: &Checked) -> &'a RawStep {
+        &self.run.plays[checked.play.position()].2[checked.step].raw
     }
 }
 
@@ -157,7 +172,7 @@ pub(super) fn known(source: &Arc<Source>, silence: &[Silence], out: &mut Vec<Dia
     for silenced in silence.iter().filter(|s| lint(&s.lint).is_none()) {
         let at = span(source, &silenced.span);
         let mut diagnostic = Diagnostic::error(at, format!("there is no lint `{}`", silenced.lint));
-        diagnostic.help.extend(suggest(&silenced.lint, LINTS.iter().map(|l| l.name)));
+        diagnostic.help.extend(suggest(&silenced.lint, LINTS.iter().map(|entry| entry.lint.name)));
         out.push(diagnostic);
     }
 }
@@ -169,35 +184,40 @@ pub(super) fn written(playbooks: &[Playbook], out: &mut Vec<Diagnostic>) {
         for step in &playbook.steps {
             known(&playbook.source, &step.silence, out);
         }
-        steps::check(playbook, out);
-        commands::check(playbook, out);
+        for entry in LINTS {
+            if let Looks::Playbook(look) = entry.looks {
+                look(playbook, out);
+            }
+        }
     }
 }
 
-/// Whether [`resolved`] looks at steps of this kind; others need not be kept.
+/// Whether any lint looks at steps of this kind; others need not be kept.
 pub(super) fn looks_at(kind: &str) -> bool {
-    matches!(
-        kind,
-        "command"
-            | "script"
-            | "query"
-            | "nfs_export"
-            | "mount"
-            | "file"
-            | "docker_service"
-            | "docker_container"
-            | "docker_image"
-            | "docker_config"
-            | "swarm_init"
-            | "swarm_join"
-            | "swarm_node"
-    )
+    LINTS.iter().any(|entry| matches!(entry.looks, Looks::Steps(kinds, _) if kinds.contains(&kind)))
 }
 
 /// Lints on the resolved run.
 pub(super) fn resolved(run: &Resolved<'_>, out: &mut Vec<Diagnostic>) {
-    commands::check_resolved(run, out);
-    nfs::check(run, out);
-    docker::check(run, out);
-    swarm::check(run, out);
+    for entry in LINTS {
+        if let Looks::Steps(kinds, look) = entry.looks {
+            look(&Seen { run, kinds }, out);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lints_look_at_kinds_that_there_are() {
+        for entry in LINTS {
+            if let Looks::Steps(kinds, _) = entry.looks {
+                for kind in kinds {
+                    assert!(crate::step::kind(kind).is_some(), "{}: {kind}", entry.lint.name);
+                }
+            }
+        }
+    }
 }

@@ -7,14 +7,16 @@ use std::net::IpAddr;
 use std::ops::Range;
 use std::sync::Arc;
 
-use super::{Lint, report};
+use super::{Seen, report};
 use crate::config::address::Network;
-use crate::config::offline::{Checked, Resolved};
+use crate::config::finding::Lint;
+use crate::config::offline::Checked;
 use crate::config::pattern::glob;
 use crate::config::table::span;
-use crate::diagnostic::{Diagnostic, Severity, Source};
-use crate::model::Host;
+use crate::diagnostic::{Diagnostic, Severity};
 use crate::model::value::{Node, Value};
+use crate::model::{Host, HostIndex, Hosts};
+use crate::step::family::exports;
 
 pub(super) const EXPORT_LEAVES_OUT_CLIENT: Lint = Lint {
     name: "export-leaves-out-client",
@@ -70,82 +72,95 @@ struct Export<'a> {
 /// A mount of one host.
 struct Mount<'a> {
     of: &'a Checked,
-    server: String,
+    /// The server, if it is a host of the inventory.
+    server: Option<HostIndex>,
     path: String,
     at: Range<usize>,
 }
 
-/// Checks all exports and mounts of a run.
-pub(super) fn check(run: &Resolved<'_>, out: &mut Vec<Diagnostic>) {
-    let of_kind = |kind: &'static str| run.instances.iter().filter(move |c| c.instance.kind == kind);
-    let exports: Vec<_> = of_kind("nfs_export").filter_map(export).collect();
-    let mounts: Vec<_> = of_kind("mount").filter_map(mount).collect();
-    for export in &exports {
-        clients(run, export, out);
-    }
-    left_out(run, &exports, &mounts, out);
-    without_export(run, &exports, &mounts, out);
+fn exports<'a>(seen: &Seen<'a>) -> Vec<Export<'a>> {
+    seen.of("nfs_export").filter_map(export).collect()
 }
 
-fn source<'a>(run: &Resolved<'a>, checked: &Checked) -> &'a Arc<Source> {
-    &run.plays[checked.play].1.source
+fn mounts<'a>(seen: &Seen<'a>) -> Vec<Mount<'a>> {
+    seen.of("mount").filter_map(|checked| mount(checked, &seen.run.world.fleet.hosts)).collect()
 }
 
-fn raw<'a>(run: &Resolved<'a>, checked: &Checked) -> &'a crate::config::playbook::RawStep {
-    &run.plays[checked.play].2[checked.step].raw
-}
-
-fn clients(run: &Resolved<'_>, export: &Export<'_>, out: &mut Vec<Diagnostic>) {
-    let (source, step) = (source(run, export.of), raw(run, export.of));
-    for client in &export.clients {
-        let found = |lint: &Lint, message: String| lint.at(source, &client.at, message);
-        let spec = client.spec.as_str();
-        let has = |option: &str| client.options.iter().any(|o| o == option);
-        let network = Network::parse(spec);
-        let world = spec == "*" || network.is_some_and(|n| n.prefix == 0);
-        if world && has("rw") {
-            let message = format!("everyone may write to {}", export.path);
-            let diagnostic = found(&EXPORT_WORLD_WRITABLE, message)
-                .help("name the clients' network, or export with the option `ro`");
-            report(out, step, diagnostic);
-        }
-        if has("no_root_squash") {
-            let message = format!("root of {spec} is root in {}", export.path);
-            let diagnostic = found(&NO_ROOT_SQUASH, message)
-                .help("use `root_squash` and give the directory to the user who writes to it");
-            report(out, step, diagnostic);
-        }
-        if let Some(network) = network.filter(|n| n.address != n.base()) {
-            let message = format!("{spec} is the network {}, not one host", network.canonical());
-            let diagnostic = found(&EXPORT_HOST_BITS, message).help(format!(
-                "write \"{}\" for the network, \"{}\" for the host",
-                network.canonical(),
-                network.address
-            ));
-            report(out, step, diagnostic);
+/// Reports each client of an export of which `wrong` says what is wrong, and what to do.
+fn each_client(
+    seen: &Seen<'_>,
+    lint: &Lint,
+    out: &mut Vec<Diagnostic>,
+    wrong: impl Fn(&Export<'_>, &Client) -> Option<(String, String)>,
+) {
+    for export in exports(seen) {
+        for client in &export.clients {
+            if let Some((message, help)) = wrong(&export, client) {
+                let found = lint.at(seen.source(export.of), &client.at, message).help(help);
+                report(out, seen.raw(export.of), found);
+            }
         }
     }
+}
+
+impl Client {
+    fn has(&self, option: &str) -> bool {
+        self.options.iter().any(|o| o == option)
+    }
+}
+
+/// Exports to which everyone may write.
+pub(super) fn world_writable(seen: &Seen<'_>, out: &mut Vec<Diagnostic>) {
+    each_client(seen, &EXPORT_WORLD_WRITABLE, out, |export, client| {
+        let world = client.spec == "*" || Network::parse(&client.spec).is_some_and(|n| n.prefix == 0);
+        let help = "name the clients' network, or export with the option `ro`";
+        (world && client.has("rw")).then(|| (format!("everyone may write to {}", export.path), help.into()))
+    });
+}
+
+/// Exports in which root of the clients is root.
+pub(super) fn no_root_squash(seen: &Seen<'_>, out: &mut Vec<Diagnostic>) {
+    each_client(seen, &NO_ROOT_SQUASH, out, |export, client| {
+        let message = || format!("root of {} is root in {}", client.spec, export.path);
+        let help = "use `root_squash` and give the directory to the user who writes to it";
+        client.has("no_root_squash").then(|| (message(), help.into()))
+    });
+}
+
+/// Networks that are written with the address of a host.
+pub(super) fn host_bits(seen: &Seen<'_>, out: &mut Vec<Diagnostic>) {
+    each_client(seen, &EXPORT_HOST_BITS, out, |_, client| {
+        let network = Network::parse(&client.spec).filter(|n| n.address != n.base())?;
+        let message = format!("{} is the network {}, not one host", client.spec, network.canonical());
+        let help = format!(
+            "write \"{}\" for the network, \"{}\" for the host",
+            network.canonical(),
+            network.address
+        );
+        Some((message, help))
+    });
 }
 
 /// Hosts that mount an export which does not let them in.
-fn left_out(run: &Resolved<'_>, exports: &[Export<'_>], mounts: &[Mount<'_>], out: &mut Vec<Diagnostic>) {
-    for export in exports {
+pub(super) fn leaves_out_client(seen: &Seen<'_>, out: &mut Vec<Diagnostic>) {
+    let (exports, mounts) = (exports(seen), mounts(seen));
+    for export in &exports {
         let concerned = |m: &&Mount<'_>| {
-            m.of.host.name != export.of.host.name
-                && names(&export.of.host, &m.server)
+            m.of.index != export.of.index
+                && m.server == Some(export.of.index)
                 && covers(&export.path, &m.path)
                 // Another export of the server may let it in.
                 && !exports.iter().any(|other| {
-                    other.of.host.name == export.of.host.name
+                    other.of.index == export.of.index
                         && covers(&other.path, &m.path)
                         && (lets_in(other, &m.of.host) || other.path.len() > export.path.len())
                 })
         };
         let refused: Vec<&Mount<'_>> = mounts.iter().filter(concerned).collect();
         let Some(first) = refused.first() else { continue };
-        let mut seen = BTreeSet::new();
+        let mut told = BTreeSet::new();
         let hosts: Vec<&Arc<Host>> =
-            refused.iter().map(|m| &m.of.host).filter(|h| seen.insert(h.name.clone())).collect();
+            refused.iter().map(|m| &m.of.host).filter(|h| told.insert(h.name.clone())).collect();
         let shown: Vec<String> =
             hosts.iter().take(4).map(|h| format!("{} ({})", h.name, h.login.address)).collect();
         let more = hosts.len().saturating_sub(shown.len());
@@ -169,25 +184,20 @@ fn left_out(run: &Resolved<'_>, exports: &[Export<'_>], mounts: &[Mount<'_>], ou
         };
         let specs: Vec<&str> = export.clients.iter().map(|c| c.spec.as_str()).collect();
         let found = EXPORT_LEAVES_OUT_CLIENT
-            .at(source(run, export.of), &export.clients_at, message)
+            .at(seen.source(export.of), &export.clients_at, message)
             .label(format!("lets in {}", if specs.is_empty() { "nobody".into() } else { specs.join(", ") }))
-            .related(span(source(run, first.of), &first.at), "mounted here")
+            .related(span(seen.source(first.of), &first.at), "mounted here")
             .help(help);
-        report(out, raw(run, export.of), found);
+        report(out, seen.raw(export.of), found);
     }
 }
 
 /// Mounts of what their server does not export.
-fn without_export(
-    run: &Resolved<'_>,
-    exports: &[Export<'_>],
-    mounts: &[Mount<'_>],
-    out: &mut Vec<Diagnostic>,
-) {
-    for mount in mounts {
-        let server = run.world.fleet.hosts.iter().find(|h| names(h, &mount.server));
-        let Some(server) = server else { continue };
-        let its: Vec<&Export<'_>> = exports.iter().filter(|e| e.of.host.name == server.name).collect();
+pub(super) fn without_export(seen: &Seen<'_>, out: &mut Vec<Diagnostic>) {
+    let (run, exports, mounts) = (seen.run, exports(seen), mounts(seen));
+    for mount in &mounts {
+        let Some(server) = mount.server else { continue };
+        let its: Vec<&Export<'_>> = exports.iter().filter(|e| e.of.index == server).collect();
         // Without an export in the run, or with one that is not known yet, nothing can be said. With
         // `fsid=0` paths are counted from another root.
         let root_moved = its
@@ -196,10 +206,10 @@ fn without_export(
         let unresolved = run.plays.iter().enumerate().any(|(p, (_, _, steps))| {
             steps.iter().enumerate().any(|(s, step)| {
                 let known =
-                    run.instances.iter().any(|c| c.play == p && c.step == s && c.host.name == server.name);
+                    run.instances.iter().any(|c| c.play.position() == p && c.step == s && c.index == server);
                 step.raw.kind.name == "nfs_export"
                     && (step.needs_facts || !step.needs_results.is_empty())
-                    && run.world.fleet.index.get(&server.name).is_some_and(|h| step.hosts.contains(h))
+                    && step.hosts.contains(&server)
                     && !known
             })
         });
@@ -207,12 +217,12 @@ fn without_export(
             continue;
         }
         let paths: Vec<String> = its.iter().map(|e| e.path.clone()).collect();
-        let message = format!("{} does not export {}", server.name, mount.path);
+        let message = format!("{} does not export {}", run.world.fleet.hosts[server].name, mount.path);
         let mut found = MOUNT_WITHOUT_EXPORT
-            .at(source(run, mount.of), &mount.at, message)
-            .related(span(source(run, its[0].of), &its[0].of.node.span_at("path")), "this is exported");
+            .at(seen.source(mount.of), &mount.at, message)
+            .related(span(seen.source(its[0].of), &its[0].of.node.span_at("path")), "this is exported");
         found.help.extend(crate::config::table::suggest(&mount.path, paths.iter().map(String::as_str)));
-        report(out, raw(run, mount.of), found);
+        report(out, seen.raw(mount.of), found);
     }
 }
 
@@ -223,16 +233,6 @@ fn covers(exported: &str, path: &str) -> bool {
         || path.strip_prefix(exported).is_some_and(|rest| rest.starts_with('/'))
 }
 
-/// Whether `server` in a mount's source means this host.
-fn names(host: &Host, server: &str) -> bool {
-    host.name.as_str() == server
-        || host.login.address == server
-        || matches!(
-            (host.login.address.parse::<IpAddr>(), server.parse::<IpAddr>()),
-            (Ok(a), Ok(b)) if a == b
-        )
-}
-
 /// Whether the export may let the host in: only what is certain counts as a no.
 fn lets_in(export: &Export<'_>, host: &Host) -> bool {
     export.clients.iter().any(|client| admits(&client.spec, host) != Some(false))
@@ -240,24 +240,11 @@ fn lets_in(export: &Export<'_>, host: &Host) -> bool {
 
 /// Whether a client specification means the host; `None` where only the server's resolver knows.
 fn admits(spec: &str, host: &Host) -> Option<bool> {
-    let address = host.login.address.parse::<IpAddr>().ok();
-    if spec == "*" {
-        return Some(true);
-    }
-    if spec.starts_with('@') || spec.starts_with("gss/") {
-        return None;
-    }
-    if let Some(network) = Network::parse(spec) {
-        return address.map(|a| network.contains(a));
-    }
-    if let Ok(ip) = spec.trim_matches(['[', ']']).parse::<IpAddr>() {
-        return address.map(|a| a == ip);
-    }
     let own = [host.name.as_str(), host.login.address.as_str()];
     if own.iter().any(|n| glob(&spec.to_ascii_lowercase(), &n.to_ascii_lowercase())) {
         return Some(true);
     }
-    None
+    exports::admits(spec, host.login.address.parse().ok()?)
 }
 
 fn text<'a>(node: &'a Node, key: &str) -> Option<(&'a str, &'a Node)> {
@@ -312,11 +299,11 @@ fn export(checked: &Checked) -> Option<Export<'_>> {
     Some(Export { of: checked, path: trimmed(path), clients, clients_at })
 }
 
-fn mount(checked: &Checked) -> Option<Mount<'_>> {
+fn mount<'a>(checked: &'a Checked, hosts: &Hosts) -> Option<Mount<'a>> {
     let node = &checked.node;
     let (from, at) = text(node, "source").filter(|_| !absent(node))?;
     let nfs = text(node, "fstype").is_none_or(|(t, _)| t.is_empty() || t.starts_with("nfs"));
     let (server, path) = from.split_once(":/").filter(|_| nfs)?;
-    let server = server.trim_matches(['[', ']']).to_owned();
+    let server = hosts.find(server);
     Some(Mount { of: checked, server, path: trimmed(&format!("/{path}")), at: at.span.clone() })
 }

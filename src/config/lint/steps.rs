@@ -2,8 +2,9 @@
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 
-use super::{Lint, report};
-use crate::config::playbook::Playbook;
+use super::report;
+use crate::config::finding::Lint;
+use crate::config::playbook::{Playbook, RawStep};
 use crate::config::table::{span, suggest_beside};
 use crate::diagnostic::{Diagnostic, Severity};
 
@@ -28,8 +29,8 @@ pub(super) const UNNOTIFIED_HANDLER: Lint = Lint {
           Add `notify = \"ID\"` to a step, or take `handler` away.",
 };
 
-/// Checks one playbook as written.
-pub(super) fn check(playbook: &Playbook, out: &mut Vec<Diagnostic>) {
+/// Ids and `register` names that are given twice.
+pub(super) fn duplicate_id(playbook: &Playbook, out: &mut Vec<Diagnostic>) {
     let source = &playbook.source;
     let mut first = BTreeMap::new();
     for step in &playbook.steps {
@@ -50,32 +51,44 @@ pub(super) fn check(playbook: &Playbook, out: &mut Vec<Diagnostic>) {
             }
         }
     }
-    let handlers = || playbook.steps.iter().filter(|s| s.handler);
+}
+
+/// Steps that notify what is no handler.
+pub(super) fn notify_without_handler(playbook: &Playbook, out: &mut Vec<Diagnostic>) {
     let ids: HashMap<&str, bool> = playbook.steps.iter().map(|s| (s.id.as_str(), s.handler)).collect();
     for step in &playbook.steps {
         for (id, range) in &step.notify {
             if ids.get(id.as_str()) == Some(&true) {
                 continue;
             }
-            let mut found = NOTIFY_WITHOUT_HANDLER.at(source, range, format!("no handler has the id `{id}`"));
+            let mut found =
+                NOTIFY_WITHOUT_HANDLER.at(&playbook.source, range, format!("no handler has the id `{id}`"));
             found.help.extend(if ids.contains_key(id.as_str()) {
                 Some(format!("the step `{id}` is no handler: give it `handler = true`"))
             } else {
-                suggest_beside(out, id, handlers().map(|h| h.id.as_str()))
+                suggest_beside(out, id, handlers(playbook).map(|h| h.id.as_str()))
             });
             report(out, step, found);
         }
     }
+}
+
+/// Handlers that nobody notifies.
+pub(super) fn unnotified_handler(playbook: &Playbook, out: &mut Vec<Diagnostic>) {
     let notified: HashSet<&str> =
         playbook.steps.iter().flat_map(|s| s.notify.iter().map(|(id, _)| id.as_str())).collect();
-    for handler in handlers() {
+    for handler in handlers(playbook) {
         if !notified.contains(handler.id.as_str()) {
             let message = format!("no step notifies the handler `{}`", handler.id);
             let found = UNNOTIFIED_HANDLER
-                .at(source, &handler.head, message)
+                .at(&playbook.source, &handler.head, message)
                 .label("never runs")
                 .help(format!("add `notify = \"{}\"` to the step after which it is to run", handler.id));
             report(out, handler, found);
         }
     }
+}
+
+fn handlers(playbook: &Playbook) -> impl Iterator<Item = &RawStep> {
+    playbook.steps.iter().filter(|s| s.handler)
 }

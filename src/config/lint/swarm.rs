@@ -2,8 +2,9 @@
 
 use std::collections::BTreeSet;
 
-use super::{Lint, report};
-use crate::config::offline::{Checked, Resolved};
+use super::{Seen, report};
+use crate::config::finding::Lint;
+use crate::config::offline::Checked;
 use crate::config::table::span;
 use crate::diagnostic::{Diagnostic, Severity};
 use crate::model::value::Value;
@@ -16,15 +17,15 @@ pub(super) const SEVERAL_SWARMS: Lint = Lint {
           is to have several swarms.",
 };
 
-/// Checks the swarms of a run.
-pub(super) fn check(run: &Resolved<'_>, out: &mut Vec<Diagnostic>) {
+/// Hosts that each make a swarm of their own.
+pub(super) fn several(seen: &Seen<'_>, out: &mut Vec<Diagnostic>) {
     let makes = |c: &&Checked| {
         let absent = |v: &Value| matches!(v, Value::String(s) if s == "absent");
-        c.instance.kind == "swarm_init" && !c.node.entry("state").is_some_and(|(_, n)| absent(&n.value))
+        !c.node.entry("state").is_some_and(|(_, n)| absent(&n.value))
     };
-    let mut all = run.instances.iter().filter(makes);
+    let mut all = seen.all().filter(makes);
     let Some(first) = all.next() else { return };
-    let others: Vec<_> = all.filter(|c| c.host.name != first.host.name).collect();
+    let others: Vec<_> = all.filter(|c| c.index != first.index).collect();
     let Some(second) = others.first() else { return };
     let names: Vec<&str> = [first]
         .iter()
@@ -33,8 +34,7 @@ pub(super) fn check(run: &Resolved<'_>, out: &mut Vec<Diagnostic>) {
         .collect::<BTreeSet<_>>()
         .into_iter()
         .collect();
-    let [own, other] =
-        [first, *second].map(|c| (&run.plays[c.play].1.source, &run.plays[c.play].2[c.step].raw));
+    let [own, other] = [first, *second].map(|c| (seen.source(c), seen.raw(c)));
     let mut found = SEVERAL_SWARMS
         .at(
             other.0,

@@ -7,9 +7,11 @@ use minijinja::value::{Enumerator, Object};
 use minijinja::{Error, ErrorKind, Value};
 
 use super::Scope;
+use super::results::{Playbooks, Steps};
 use crate::config::becomes::Becomes;
-use crate::config::results::{Absent, Playbooks, Steps};
-use crate::model::Known;
+use crate::config::fleet::HOST_NAMES;
+use crate::config::results::Absent;
+use crate::model::{HostIndex, Known};
 
 fn keys(names: &[&'static str]) -> Enumerator {
     Enumerator::Values(names.iter().map(|n| Value::from(*n)).collect())
@@ -77,8 +79,7 @@ struct Hosts(Scope);
 impl Object for Hosts {
     fn get_value(self: &Arc<Self>, key: &Value) -> Option<Value> {
         let fleet = &self.0.shared.world.fleet;
-        let name = crate::model::HostName::new(key.as_str()?).ok()?;
-        fleet.index.get(&name).map(|i| self.0.host_value(*i, false))
+        fleet.hosts.named(key.as_str()?).map(|host| self.0.host_value(host, false))
     }
 
     fn enumerate(self: &Arc<Self>) -> Enumerator {
@@ -86,14 +87,10 @@ impl Object for Hosts {
     }
 }
 
-/// What templates see of a host.
-pub(crate) const HOST_KEYS: [&str; 8] =
-    ["name", "address", "port", "user", "local", "groups", "become", "vars"];
-
 #[derive(Debug)]
 pub(super) struct HostValue {
     pub scope: Scope,
-    pub host: usize,
+    pub host: HostIndex,
     /// It is `host`, not one of `hosts`.
     pub own: bool,
 }
@@ -125,7 +122,7 @@ impl Object for HostValue {
     }
 
     fn enumerate(self: &Arc<Self>) -> Enumerator {
-        keys(&HOST_KEYS)
+        keys(&HOST_NAMES)
     }
 }
 

@@ -18,7 +18,7 @@ impl DockerService {
             return invalid;
         }
         match &self.image {
-            None => invalid.push(Invalid::new("", "the key `image` is missing")),
+            None => invalid.push(Invalid::missing("image")),
             Some(image) => match Reference::parse(image) {
                 None => invalid.push(
                     Invalid::new("image", format!("{image:?} is no reference of an image"))

@@ -109,10 +109,6 @@ macro_rules! edits {
             fn needs(&self) -> Vec<$crate::model::Resource> {
                 self.edit().query().needs()
             }
-
-            fn as_any(&self) -> &dyn std::any::Any {
-                self
-            }
         }
     };
 }

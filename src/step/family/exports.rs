@@ -124,6 +124,14 @@ pub fn covers(spec: &str, other: &str) -> bool {
     spec == "*" || spec == other || nets().unwrap_or(false)
 }
 
+/// Whether a client spec admits `address`; `None` where only the server's resolver could tell.
+pub fn admits(spec: &str, address: IpAddr) -> Option<bool> {
+    if spec == "*" {
+        return Some(true);
+    }
+    Some(Net::parse(spec)?.contains(Net::new(address, if address.is_ipv4() { 32 } else { 128 })?))
+}
+
 /// Reads exports(5) text: each entry with the number of its line, from 1.
 ///
 /// What exportfs would read is what counts, byte for byte: `host (rw)` is `host` with defaults, and everyone with `rw`; a

@@ -3,7 +3,7 @@
 mod left_out;
 mod toy;
 
-use hostwright::model::{OnFailure, ResultOf, StepId};
+use hostwright::model::{OnFailure, PlayIndex, ResultOf, StepId};
 use hostwright::step::{Reader, Value};
 use hostwright::transport::scripted::Faults;
 use toy::{Fleet, Toy, step, want};
@@ -468,7 +468,7 @@ async fn what_interrupts_users_is_refused_unless_allowed() {
 #[tokio::test]
 async fn a_step_that_uses_results_is_known_as_soon_as_they_are() {
     let mut after = want("y", "1");
-    after.results.push(ResultOf { play: 0, step: StepId::new("x") });
+    after.results.push(ResultOf { play: PlayIndex::new(0), step: StepId::new("x") });
     let fleet = Fleet::new(&["a"], vec![]).play("p", vec![want("x", "1"), after]);
     let seen = fleet.apply().await;
     assert_eq!(seen.planned(), ["a x: change", "a y: unknown until step `x` has run"]);

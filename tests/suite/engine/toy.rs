@@ -7,12 +7,13 @@ use std::time::Duration;
 use hostwright::engine::{Cancel, Engine, Options};
 use hostwright::event::{Body, Event, Forecast, Mode, Outcome, Summary};
 use hostwright::model::{
-    Batch, Host, HostName, Instance, Kind, Known, Login, OnFailure, Place, Play, Privilege, Redactor,
-    ResolveError, Resolved, Resource, ResultOf, Run, Scope, State, StepId, StepSource,
+    Host, HostName, Hosts, Kind, Known, Login, OnFailure, Place, Privilege, Redactor, Resource, ResultOf,
+    Scope, State, StepId,
 };
 use hostwright::probe::{Answer, CheckError, Probe, Readings};
+use hostwright::run::{Batch, Play, ResolveError, Resolved, Run, StepSource};
 use hostwright::sh;
-use hostwright::step::{Action, Borrowed, Change, Origin, Reader, Step, Verdict};
+use hostwright::step::{Action, Borrowed, Change, Instance, Origin, Reader, Step, Verdict};
 use hostwright::transport::scripted::{Ask, Behaviour, Double, Faults, Reply, Scripted};
 
 /// Wants `key` to have `value`. The commands are the toy host's own: `get`, `set`.
@@ -152,10 +153,6 @@ impl Step for Toy {
     fn on_notify(&self, readings: &Readings) -> Result<Option<Change>, CheckError> {
         let before = readings.of(&get(self.key))?.text().into_owned();
         Ok(Some(self.change(&before)))
-    }
-
-    fn as_any(&self) -> &dyn std::any::Any {
-        self
     }
 }
 
@@ -425,7 +422,7 @@ impl Fleet {
             let names: Vec<_> = play.hosts.iter().map(|&n| self.hosts[n].name.clone()).collect();
             play.hosts = (0..hosts.len()).filter(|&n| names.contains(&hosts[n].name)).collect();
         }
-        let run = Run { hosts, inventory: Arc::new(self.hosts.clone()), plays };
+        let run = Run { hosts, inventory: Arc::new(Hosts::new(self.hosts.clone())), plays };
         let (sender, mut receiver) = tokio::sync::mpsc::channel(64);
         let collect = tokio::spawn(async move {
             let mut events = Vec::new();

@@ -321,10 +321,6 @@ impl<T: Versioned> Step for T {
     fn needs(&self) -> Vec<Resource> {
         vec![api::engine_of(None), swarm::swarm()]
     }
-
-    fn as_any(&self) -> &dyn std::any::Any {
-        self
-    }
 }
 
 /// The content of a config or secret.

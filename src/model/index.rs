@@ -1,0 +1,38 @@
+//! Positions, each of a type of its own, so that none is taken for another.
+
+use std::fmt;
+
+macro_rules! index {
+    ($($(#[$doc:meta])* $name:ident;)*) => { $(
+        $(#[$doc])*
+        #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Default)]
+        pub struct $name(usize);
+
+        impl $name {
+            /// The one at `position`, counted from 0.
+            pub const fn new(position: usize) -> Self {
+                Self(position)
+            }
+
+            /// The position as a number, counted from 0.
+            pub const fn position(self) -> usize {
+                self.0
+            }
+        }
+
+        impl fmt::Debug for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                write!(f, "{}({})", stringify!($name), self.0)
+            }
+        }
+    )* };
+}
+
+index! {
+    /// A host, by its position in the inventory.
+    HostIndex;
+    /// A playbook, by its position in the run.
+    PlayIndex;
+    /// A step of one host, by its position among all steps of that host in the run.
+    SlotIndex;
+}
