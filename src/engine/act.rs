@@ -473,6 +473,11 @@ fn action_failure(label: &str, script: Option<String>, answer: &Answer) -> Failu
     // An action may end what it says with what to do.
     let hint = lines.iter().rev().find_map(|l| l.strip_prefix("hint: ").map(str::to_owned));
     lines.retain(|l| !l.starts_with("hint: ") && !l.trim().is_empty());
+    // `hw_run` of run.sh ends with what failed.
+    let command = lines.last().and_then(|l| l.strip_prefix("command: ")).map(str::to_owned);
+    if command.is_some() {
+        lines.pop();
+    }
     let start = lines.len().saturating_sub(OUTPUT_LINES);
     let message = match answer.code {
         124 | 137 => format!("`{label}` did not end in time and was stopped"),
@@ -483,10 +488,28 @@ fn action_failure(label: &str, script: Option<String>, answer: &Answer) -> Failu
     Failure {
         message,
         causes: Vec::new(),
-        command: script.map(|s| s.chars().take(1000).collect()),
+        command,
+        program: script,
         code: Some(answer.code),
         output: lines[start..].join("\n"),
         differs: Vec::new(),
         hint,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_failure_names_the_command_of_the_host_that_failed() {
+        let said = "Job failed.\ncommand: not the last line\nhint: see the journal\ncommand: systemctl start nfs-server\n";
+        let answer = Answer { code: 1, stdout: Vec::new(), stderr: said.into() };
+        let failure =
+            action_failure("start nfs-server", Some("start_unit.sh unit=nfs-server".into()), &answer);
+        assert_eq!(failure.command.as_deref(), Some("systemctl start nfs-server"));
+        assert_eq!(failure.program.as_deref(), Some("start_unit.sh unit=nfs-server"));
+        assert_eq!(failure.output, "Job failed.\ncommand: not the last line");
+        assert_eq!(failure.hint.as_deref(), Some("see the journal"));
     }
 }

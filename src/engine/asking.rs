@@ -101,7 +101,7 @@ async fn ask_group(
                 replies.extend(answers.into_iter().take(rest.len() - 1).map(Ok));
                 let question: String = probes[replies.len()].script.to_string().chars().take(200).collect();
                 replies.push(Err(Failure {
-                    command: Some(question),
+                    program: Some(question),
                     ..Failure::new(format!("a question was not answered within {} s", after.as_secs()))
                         .hint("something on the host blocks: look for processes in state D and for dead network mounts")
                 }));
@@ -111,7 +111,7 @@ async fn ask_group(
                 replies.extend(answers.into_iter().take(rest.len() - 1).map(Ok));
                 let question: String = probes[replies.len()].script.to_string().chars().take(200).collect();
                 replies.push(Err(Failure {
-                    command: Some(question),
+                    program: Some(question),
                     ..Failure::new(message).hint(
                         "what the step looks at is too large, or something on the host prints without end",
                     )

@@ -68,6 +68,9 @@ const OUTPUT: usize = 4_000;
 /// So much of an answer that makes no sense is told, in characters: its beginning.
 const ANSWER: usize = 600;
 
+/// So much of what was sent is told, in characters: its beginning.
+const PROGRAM: usize = 1_000;
+
 /// Cuts what a failure tells, after secrets have been masked: half a secret would not be found.
 fn shorten(body: &mut Body) {
     let failure = match body {
@@ -79,7 +82,12 @@ fn shorten(body: &mut Body) {
         Body::StepFinished(finished) => finished.failure.as_mut(),
         _ => None,
     };
-    let Some(Failure { code, output, .. }) = failure else { return };
+    let Some(Failure { code, output, program, .. }) = failure else { return };
+    if let Some(program) = program
+        && let Some((end, _)) = program.char_indices().nth(PROGRAM)
+    {
+        program.replace_range(end.., " ...");
+    }
     if code.is_none() {
         if let Some((end, _)) = output.char_indices().nth(ANSWER) {
             output.replace_range(end.., " ...");

@@ -67,9 +67,12 @@ pub struct Failure {
     /// Its causes, nearest first.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub causes: Vec<String>,
-    /// The command that failed, secrets masked.
+    /// The command of the host that failed, where that is known.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub command: Option<String>,
+    /// What was sent: a program with its values, secrets masked.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub program: Option<String>,
     /// The exit code of the command.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub code: Option<i32>,
@@ -91,6 +94,7 @@ impl Failure {
             message: message.into(),
             causes: Vec::new(),
             command: None,
+            program: None,
             code: None,
             output: String::new(),
             differs: Vec::new(),

@@ -122,7 +122,7 @@ pub fn failure_of(error: &crate::probe::CheckError) -> Failure {
             Failure { hint: hint.clone(), ..Failure::new(message.clone()) }
         }
         CheckError::Unreadable { question, why, answer } => Failure {
-            command: Some(question.clone()),
+            program: Some(question.clone()),
             output: answer.clone(),
             ..Failure::new(format!("cannot understand the host's answer: {why}"))
         },

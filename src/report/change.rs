@@ -134,7 +134,7 @@ fn words(value: &Value) -> String {
 }
 
 /// Why something failed: message, causes, what still differs, exit code, the end of its output, what to do; the
-/// script of ours that was sent only for those who want to know all (`-vv`).
+/// program of ours that was sent only for those who want to know all (`-vv`).
 pub(crate) fn failure(failure: &Failure, indent: usize, look: Look, detail: Detail) -> Vec<String> {
     let blank = " ".repeat(indent);
     let deeper = format!("{blank}  ");
@@ -149,8 +149,11 @@ pub(crate) fn failure(failure: &Failure, indent: usize, look: Look, detail: Deta
         let detail = Detail { diff: true, ..detail };
         out.extend(failure.differs.iter().flat_map(|field| one(field, &deeper, names, look, detail)));
     }
-    if let Some(command) = failure.command.as_ref().filter(|_| detail.verbose > 1) {
-        out.extend(painted(Tone::Normal, look, command.trim_end(), &format!("{blank}command: "), &deeper));
+    let program = failure.program.as_ref().filter(|_| detail.verbose > 1);
+    for (what, said) in [("command", failure.command.as_ref()), ("program", program)] {
+        if let Some(said) = said {
+            out.extend(painted(Tone::Normal, look, said.trim_end(), &format!("{blank}{what}: "), &deeper));
+        }
     }
     if let Some(code) = failure.code {
         let meaning = match code {

@@ -218,7 +218,7 @@ here  failed     Report  (TIME)
     assert_eq!(code, 1);
     assert!(err.starts_with(wanted), "{err}");
     let (_, _, err) = sandbox.run(&["apply", "fails.toml", "--yes", "-vv"]);
-    assert!(err.contains("      command: "), "{err}");
+    assert!(err.contains("      program: run_command.sh run="), "{err}");
 }
 
 #[test]

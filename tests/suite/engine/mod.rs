@@ -274,7 +274,7 @@ async fn a_failed_action_says_what_it_printed_and_what_to_do() {
     let failure = failure.unwrap();
     assert_eq!((failure.message.as_str(), failure.code), ("`set x` failed", Some(1)));
     assert_eq!((failure.output.as_str(), failure.hint.as_deref()), ("cannot set x", Some("oil it")));
-    assert_eq!(failure.command.as_deref(), Some("set x 1"));
+    assert_eq!(failure.program.as_deref(), Some("set x 1"));
 }
 
 #[tokio::test]

@@ -355,6 +355,7 @@ pub(crate) fn first_apply() -> Stream {
             message: "`mount /mnt/nfs_file` failed".into(),
             causes: Vec::new(),
             command: Some("mount -t nfs4 -o rw,hard 192.168.158.143:/mnt/nfs_file /mnt/nfs_file".into()),
+            program: None,
             code: Some(32),
             differs: Vec::new(),
             output:
