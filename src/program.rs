@@ -1,7 +1,7 @@
 //! What runs on hosts: programs in files of their own, `sh` without holes, beside the code that uses them.
 //!
 //! A program gets its values as shell variables. Its file begins with a comment that says what it does, its variables,
-//! what it prints, its exit codes and what it relies on; [`program!`](crate::program) makes a type of it whose fields
+//! what it prints, its exit codes and what it relies on; [`program!`](macro@crate::program) makes a type of it whose fields
 //! are those variables, so that none can be forgotten. Functions that several programs use are in a [`Library`].
 //!
 //! A program becomes a part of a [`Script`](crate::shell::Script). Texts travel once in a frame, however many of its
@@ -162,7 +162,7 @@ fn shown(text: &str) -> String {
     format!("\"{}\"", escaped.collect::<String>())
 }
 
-/// What kind of value a variable takes: the types of the fields that [`program!`](crate::program) makes.
+/// What kind of value a variable takes: the types of the fields that [`program!`](macro@crate::program) makes.
 pub trait Sort {
     /// What it is given as.
     type Given<'a>;
@@ -231,7 +231,7 @@ impl Sort for Hidden {
     }
 }
 
-/// Returns a program: what [`program!`](crate::program) makes for each, for lists of them.
+/// Returns a program: what [`program!`](macro@crate::program) makes for each, for lists of them.
 pub type Handle = fn() -> &'static Program;
 
 /// The programs of a kind of step, its own and those of its families.

@@ -52,7 +52,7 @@ impl Script {
         self
     }
 
-    /// A program with a value for each of its variables. Use what [`program!`](crate::program) makes.
+    /// A program with a value for each of its variables. Use what [`program!`](macro@crate::program) makes.
     #[doc(hidden)]
     pub fn call(program: &'static Program, values: Vec<Value>) -> Self {
         Self { parts: vec![Part::Call(Call { program, values })] }

@@ -23,7 +23,7 @@ pub struct Options {
     pub vars: Vec<String>,
     /// `-F` of `ssh`, over all that the inventory says.
     pub ssh_config: Option<PathBuf>,
-    /// The hosts of a command without playbooks; every host if there is none. Not used by [`load`](super::load).
+    /// The hosts of a command without playbooks; every host if there is none. Not used by [`load`](fn@super::load).
     pub hosts_pattern: Option<String>,
     /// What it means when a secret cannot be read.
     pub missing_secrets: MissingSecrets,

@@ -12,7 +12,7 @@ const MODULES: &[(&str, &[&str])] = &[
     ("shell", &["model"]),
     ("program", &["model", "shell"]),
     ("probe", &["model", "program", "shell"]),
-    ("facts", &["probe", "shell"]),
+    ("facts", &["probe", "program", "shell"]),
     ("transport", &["model", "probe", "program", "shell"]),
     // What a host is to be, and what is missing.
     ("step", &["diagnostic", "model", "probe", "program", "shell"]),
@@ -53,6 +53,7 @@ const MODULES: &[(&str, &[&str])] = &[
             "manual",
             "model",
             "probe",
+            "program",
             "report",
             "run",
             "shell",
