@@ -292,8 +292,7 @@ fn in_order<'a>(path: &Path, probes: &[Probe], answers: &'a [Node]) -> Vec<&'a N
         let name = string(answer, "of").unwrap_or_else(|| {
             panic!("{}: an answer without `of`; asked is\n{}", path.display(), asked.join("\n"))
         });
-        let fits: Vec<usize> =
-            (0..asked.len()).filter(|n| is_of(&asked[*n], name) || *name == format!("#{n}")).collect();
+        let fits: Vec<usize> = (0..asked.len()).filter(|n| is_of(&asked[*n], name)).collect();
         let [n] = fits[..] else {
             let what = if fits.is_empty() { "nothing asked" } else { "several questions" };
             panic!("{}: `of = {name:?}` fits {what}; asked is\n{}", path.display(), asked.join("\n"));
@@ -326,13 +325,13 @@ fn is_of(question: &str, name: &str) -> bool {
 fn names(probes: &[Probe]) -> Vec<String> {
     let asked: Vec<String> = probes.iter().map(question).collect();
     let alone = |name: &str| asked.iter().filter(|q| is_of(q, name)).count() == 1;
-    let name = |(n, question): (usize, &String)| {
+    let name = |question: &String| {
         let words: Vec<&str> = question.split_whitespace().collect();
         let Some(program) = words.first().and_then(|word| word.strip_suffix(".sh")) else {
             let line = question.lines().next().unwrap_or_default();
             let ends = line.match_indices(' ').map(|(n, _)| n).skip(1).chain([line.len(), question.len()]);
             let found = ends.map(|n| &question[..n]).find(|name| alone(name) && !name.contains('\n'));
-            return found.map_or_else(|| format!("#{n}"), str::to_owned);
+            return found.unwrap_or(question).to_owned();
         };
         if alone(program) {
             return program.to_owned();
@@ -340,7 +339,7 @@ fn names(probes: &[Probe]) -> Vec<String> {
         let with = words[1..].iter().rev().map(|word| format!("{program} {word}")).find(|name| alone(name));
         with.unwrap_or_else(|| format!("{program} {}", words[1..].join(" ")))
     };
-    asked.iter().enumerate().map(name).collect()
+    asked.iter().map(name).collect()
 }
 
 /// What the host said: `stdout`, `stderr` and `code`, or the responses of an HTTP API.
