@@ -5,7 +5,7 @@ use serde::Deserialize;
 use super::family::RUN;
 use super::family::accounts::{self, ENTRIES, GroupName};
 use super::family::existence::Existence;
-use super::family::path::{NETWORK, SHARED_NETWORK};
+use super::family::path::{FAR, SHARED_NETWORK};
 use super::{Action, Change, Context, Invalid, Step, Validate, Value, Verdict};
 use crate::model::value::one_or_many;
 use crate::model::{Kind, Resource, State};
@@ -22,7 +22,7 @@ program! {
 }
 program! {
     /// Asks whether he has a home.
-    AskHome in "user/ask_home.sh" uses [NETWORK, ENTRIES] { name: Word, home: Word }
+    AskHome in "user/ask_home.sh" uses [FAR, ENTRIES] { name: Word, home: Word }
 }
 program! {
     /// Makes a user.

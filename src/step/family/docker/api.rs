@@ -243,7 +243,7 @@ pub fn until_engine(host: Option<&HostName>, otherwise: String, then: Option<Cha
     Verdict::Unknown { until: engine_of(host), then, otherwise }
 }
 
-/// JSON in which everything beyond ASCII is escaped, as `hw_call` of [`functions`] wants it.
+/// JSON in which everything beyond ASCII is escaped, as `hw_call` of [`API`] wants it.
 pub fn ascii(value: &serde_json::Value) -> String {
     let mut out = String::new();
     for c in value.to_string().chars() {
@@ -257,7 +257,7 @@ pub fn ascii(value: &serde_json::Value) -> String {
     out
 }
 
-/// A whole request, for a payload that goes through `hw_send` of [`functions`].
+/// A whole request, for a payload that goes through `hw_send` of [`API`].
 pub fn request(method: &str, path: &str, body: &serde_json::Value) -> String {
     let body = body.to_string();
     format!(
@@ -266,19 +266,9 @@ pub fn request(method: &str, path: &str, body: &serde_json::Value) -> String {
     )
 }
 
-/// The format for `docker inspect` that prints what a container's health check said, the last one at the end.
-pub const HEALTH_LOG: &str =
-    r#"{{with .State.Health}}{{range .Log}}exit code {{.ExitCode}}: {{.Output}}{{"\n"}}{{end}}{{end}}"#;
-
-/// The functions of [`API`], for a script that is no program.
-pub fn functions() -> Script {
-    Script::new().raw(API.text.lean())
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::sh;
 
     /// Engine 20.10.24, shortened: a chunked answer, then one with a length, pipelined.
     const RAW: &str = "HTTP/1.1 200 OK\r\nServer: Docker/20.10.24 (linux)\r\nTransfer-Encoding: chunked\r\n\r\n\
@@ -327,22 +317,9 @@ mod tests {
         assert_eq!(parse(b"HTTP/1.1 200 OK\r\nContent-Length: 99999999999999999999\r\n\r\nx"), None);
     }
 
-    #[test]
-    fn a_field_is_cut_out_of_json_by_the_shell() {
-        let json = r#"{"A":{"Error":"no","Name":"it's"},"Swarm":{"NodeID":"n1","Error":"","Port":4789}}"#;
-        for (keys, value, found) in [
-            (&["Swarm", "NodeID"][..], "n1", true),
-            (&["Error"], "no", true),
-            (&["Name"], "it's", true),
-            (&["Swarm", "Error"], "", true),
-            (&["Swarm", "Name"], "", false),
-            (&["Node"], "", false),
-        ] {
-            let script = sh!("{}hw_field {} {}; echo \"$? $hw_value\"", functions(), json, keys);
-            let out = std::process::Command::new("sh").args(["-c", &script.render()]).output().unwrap();
-            let said = String::from_utf8(out.stdout).unwrap();
-            assert_eq!(said, format!("{} {value}\n", u8::from(!found)), "{keys:?}");
-        }
+    /// The functions of [`API`], with `script` behind them.
+    fn with_functions(script: &'static str) -> String {
+        Script::new().raw(API.text.lean()).raw(script).render()
     }
 
     /// Runs `script` after the functions, with a `docker` that prints `response` for any request.
@@ -361,7 +338,7 @@ mod tests {
         let path = format!("{}:/usr/bin:/bin", dir.path().display());
         let out = std::process::Command::new("sh")
             .arg("-c")
-            .arg(functions().raw(script).render().replace("/var/run/docker.sock", "/no/docker.sock"))
+            .arg(with_functions(script).replace("/var/run/docker.sock", "/no/docker.sock"))
             .env("PATH", path)
             .output()
             .unwrap();
@@ -400,7 +377,7 @@ mod tests {
             std::fs::write(&path, format!("#!/bin/sh\ncd \"${{0%/*}}\"\n{does}\n")).unwrap();
             std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o755)).unwrap();
         }
-        let text = functions().raw(script).render().replace("/var/run/docker.sock", socket.to_str().unwrap());
+        let text = with_functions(script).replace("/var/run/docker.sock", socket.to_str().unwrap());
         let out = std::process::Command::new("sh")
             .args(["-c", &text])
             .env("PATH", format!("{}:/usr/bin:/bin", dir.path().display()))

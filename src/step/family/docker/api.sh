@@ -10,9 +10,6 @@
 #
 # hw_call SECONDS METHOD PATH [JSON]: makes the request of it. The JSON is a word of the shell's own (`printf` is built in):
 # no process gets it as an argument. It must be ASCII, for its length is counted in characters.
-#
-# hw_field JSON KEY...: sets hw_value to the text of the first KEY behind the others before it (`Swarm NodeID`); fails, and
-# leaves it empty, if one is not there. No process is started.
 
 hw_send() {
   { exec 4<>/proc/self/fd/0; timeout -k 5 "$1" docker system dial-stdio; } | hw_receive
@@ -50,17 +47,4 @@ hw_call() {
   fi
   printf '%s %s HTTP/1.0\r\nHost: docker\r\nContent-Type: application/json\r\nContent-Length: %s\r\n\r\n%s' \
     "$2" "$3" "${#4}" "$4" | hw_send "$1"
-}
-
-hw_field() {
-  hw_value=$1
-  shift
-  for hw_key in "$@"; do
-    case $hw_value in
-      *"\"$hw_key\":"*) hw_value=${hw_value#*"\"$hw_key\":"} ;;
-      *) hw_value=''; return 1 ;;
-    esac
-  done
-  hw_value=${hw_value#'"'}
-  hw_value=${hw_value%%'"'*}
 }
