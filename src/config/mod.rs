@@ -41,7 +41,6 @@ pub use lint::{Entry, LINTS, Silenced, lint};
 pub use load::{Loaded, load, load_inventory};
 pub use options::{MissingSecrets, Options};
 pub use secret::AGE_IDENTITY;
-pub use template::until_holds;
 
 /// The words of the language, to which the tests hold the manual.
 #[cfg(test)]

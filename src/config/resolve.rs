@@ -25,8 +25,7 @@ use crate::model::{
     Secret, StepId,
 };
 use crate::run::{ResolveError, Resolved, StepSource};
-use crate::step::Instance;
-use crate::step::{Context, Fault, KindInfo, Problem, Role, Step, Veil};
+use crate::step::{Condition, Context, Fault, Instance, KindInfo, Problem, Role, Step, Veil};
 
 /// What the steps of one playbook share.
 #[derive(Debug)]
@@ -353,7 +352,7 @@ impl SourceStep {
             timeout: common.timeout,
             retries: if until.is_some() && !retries_given { UNTIL_RETRIES } else { common.retries },
             retry_delay: common.retry_delay.unwrap_or(RETRY_DELAY),
-            until,
+            until: until.map(|text| Arc::new(template::Until::new(text)) as Arc<dyn Condition>),
             notify: raw.notify.iter().map(|(id, _)| StepId::new(id)).collect(),
             handler: raw.handler,
             on_failure: common.on_failure,

@@ -14,7 +14,9 @@ use sha2::{Digest as _, Sha256};
 
 use super::address::Network;
 use super::limits::{self, Excess, Part};
+use crate::model::StepResult;
 use crate::model::value::{Key, Node, Value as TomlValue};
+use crate::step::Condition;
 
 /// Macros that call themselves deeper than this are taken for ones that never end.
 const RECURSION: usize = 64;
@@ -210,19 +212,29 @@ impl Compiled {
     }
 }
 
-/// Evaluates the `until` of a step over the `result` of its last try.
-///
-/// # Errors
-/// What is wrong with the expression, a lower-case fragment: a key that `result` does not have, for example.
-pub fn until_holds(expression: &str, result: &crate::model::StepResult) -> Result<bool, String> {
-    let scope = Value::from_pairs([("result", Value::from(Serde(result)))]);
-    let compiled =
-        bounded(expression, true, Part::Text).and_then(|()| texts().compile_expression(expression));
-    let compiled = compiled.map_err(|e| message(&e))?;
-    match compiled.eval(scope) {
-        Ok(value) if value.is_undefined() => Err(format!("`{expression}` is not defined")),
-        Ok(value) => Ok(value.is_true()),
-        Err(error) => Err(message(&error)),
+/// The `until` of a step: an expression over the `result` of its last try.
+#[derive(Debug)]
+pub(super) struct Until(String);
+
+impl Until {
+    pub(super) fn new(expression: String) -> Self {
+        Self(expression)
+    }
+}
+
+impl Condition for Until {
+    fn text(&self) -> &str {
+        &self.0
+    }
+
+    fn holds(&self, result: &StepResult) -> Result<bool, String> {
+        let scope = Value::from_pairs([("result", Value::from(Serde(result)))]);
+        let compiled = bounded(&self.0, true, Part::Text).and_then(|()| texts().compile_expression(&self.0));
+        match compiled.map_err(|e| message(&e))?.eval(scope) {
+            Ok(value) if value.is_undefined() => Err(format!("`{}` is not defined", self.0)),
+            Ok(value) => Ok(value.is_true()),
+            Err(error) => Err(message(&error)),
+        }
     }
 }
 
@@ -467,13 +479,12 @@ pub(crate) fn vocabulary() -> [Vec<String>; 3] {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::StepResult;
 
     #[test]
     fn until_looks_at_the_result_alone() {
         let stdout = Some("node is ready".into());
         let result = StepResult { code: Some(0), stdout, ..StepResult::default() };
-        let holds = |expression: &str| until_holds(expression, &result);
+        let holds = |expression: &str| Until::new(expression.into()).holds(&result);
         assert_eq!(holds("result.code == 0 and 'ready' in result.stdout"), Ok(true));
         assert_eq!(holds("'failed' in result.stdout"), Ok(false));
         assert!(holds("result.cod == 0").is_err());

@@ -5,7 +5,6 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::apply::interrupted;
 use super::asking::{failure_of, privilege_of};
 use super::changes::Seen;
 use super::gather::{insert, target};
@@ -13,6 +12,7 @@ use super::handlers;
 use super::host::{HostRun, Turn};
 use super::link::Asker;
 use super::save::save;
+use super::shared::interrupted;
 use crate::event::{Body, ChangeView, Outcome};
 use crate::model::{Failure, Privilege, Secret, StepResult};
 use crate::plan::failure_of as check_failure;

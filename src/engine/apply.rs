@@ -1,62 +1,18 @@
 //! The second part of a run: playbook after playbook, batch after batch, the hosts of a batch side by side.
 
-use std::collections::{BTreeSet, HashMap, HashSet};
+use std::collections::BTreeSet;
 use std::ops::Range;
 use std::sync::Arc;
 
-use tokio::sync::{Mutex, Semaphore, watch};
+use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 
-use super::cancel::Level;
-use super::changes::Changes;
+use super::Engine;
 use super::host::HostRun;
-use super::{Engine, Options};
+use super::shared::{DONE, Shared, joins};
 use crate::event::{Body, Summary};
-use crate::model::{Failure, Resource};
 use crate::plan::{HostSteps, Planned};
-use crate::run::{Play, Run};
-
-/// What the tasks of all hosts share.
-#[derive(Debug)]
-pub(super) struct Shared {
-    pub(super) run: Arc<Run>,
-    pub(super) options: Options,
-    pub(super) links: Arc<Vec<Arc<super::link::Link>>>,
-    pub(super) events: super::events::Events,
-    pub(super) cancel: super::Cancel,
-    /// By host: whether the plan leaves it out.
-    pub(super) left_out: Vec<bool>,
-    /// How far each host of the run has come.
-    pub(super) progress: Vec<watch::Sender<Position>>,
-    /// What has been changed.
-    pub(super) changes: Changes,
-    /// The playbooks that have begun on some host.
-    begun: Mutex<HashSet<usize>>,
-    /// Raised when no host is to start a further step.
-    pub(super) stop: watch::Sender<bool>,
-    /// What only one host may change at a time.
-    pub(super) exclusive: Mutex<HashMap<Resource, Arc<Mutex<()>>>>,
-}
-
-/// Up to where a host is done: playbook, its handlers or not, step. Everything below it is finished.
-pub(super) type Position = (usize, bool, usize);
-
-/// The position of a host that does nothing further in this run.
-pub(super) const DONE: Position = (usize::MAX, true, usize::MAX);
-
-impl Shared {
-    pub(super) fn stopped(&self) -> bool {
-        *self.stop.borrow() || self.cancel.level() > Level::None
-    }
-
-    /// Tells that a playbook begins, once, before any event of it.
-    async fn begin(&self, play: usize) {
-        let mut begun = self.begun.lock().await;
-        if begun.insert(play) {
-            self.events.send(Body::PlayStarted { play }).await;
-        }
-    }
-}
+use crate::run::Play;
 
 impl Engine {
     /// Applies the plan, unless it is blocked. Playbooks are barriers, unless they say otherwise; a host that failed does no
@@ -68,19 +24,15 @@ impl Engine {
         self.summary.restart();
         let plan = std::mem::take(&mut self.plan);
         let mut hosts: Vec<Option<HostRun>> = Vec::with_capacity(self.hosts.len());
-        let shared = Arc::new(Shared {
-            run: Arc::clone(&self.run),
-            options: self.options.clone(),
-            links: Arc::clone(&self.links),
-            events: self.events.clone(),
-            cancel: self.cancel.clone(),
-            left_out: (0..self.hosts.len()).map(|n| plan.left_out.contains_key(&n)).collect(),
-            progress: self.hosts.iter().map(|_| watch::channel((0, false, 0)).0).collect(),
-            changes: Changes::default(),
-            begun: Mutex::default(),
-            stop: watch::channel(false).0,
-            exclusive: Mutex::default(),
-        });
+        let left_out = (0..self.hosts.len()).map(|n| plan.left_out.contains_key(&n)).collect();
+        let shared = Arc::new(Shared::new(
+            Arc::clone(&self.run),
+            self.options.clone(),
+            Arc::clone(&self.links),
+            self.events.clone(),
+            self.cancel.clone(),
+            left_out,
+        ));
         let steps: Vec<(HostSteps, Vec<Planned>)> =
             std::mem::take(&mut self.hosts).into_iter().zip(plan.hosts).collect();
         for (n, (steps, planned)) in steps.into_iter().enumerate() {
@@ -167,11 +119,6 @@ impl Engine {
     }
 }
 
-/// Whether a host begins a playbook as soon as it is done with the one before.
-pub(super) fn joins(plays: &[Play], n: usize) -> bool {
-    n > 0 && !plays[n].barrier && !plays[n].is_rolling() && !plays[n - 1].is_rolling()
-}
-
 /// The playbooks that a host goes through without waiting for the others in between.
 fn sections(plays: &[Play]) -> Vec<Range<usize>> {
     let mut sections: Vec<Range<usize>> = Vec::new();
@@ -182,11 +129,6 @@ fn sections(plays: &[Play]) -> Vec<Range<usize>> {
         }
     }
     sections
-}
-
-/// A failure that says that the run was interrupted.
-pub(super) fn interrupted() -> Failure {
-    Failure::new("interrupted").hint("run it again: what is done already is left alone")
 }
 
 #[cfg(test)]

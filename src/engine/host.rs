@@ -8,13 +8,13 @@ use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 
-use super::apply::{DONE, Position, Shared, interrupted, joins};
 use super::asking::{Questions, Replies, Ticket, failure_of, privilege_of};
 use super::cancel::Level;
 use super::changes::{Seen, overlaps};
 use super::gather::{insert, target};
 use super::link::Asker;
 use super::resolve;
+use super::shared::{DONE, Position, Shared, interrupted, joins};
 use crate::event::{Body, ChangeView, Counts, Finished, Forecast, Outcome, StepRef};
 use crate::model::{Failure, HostName, Known, OnFailure, PlayIndex, Resource, ResultOf, StepId, StepResult};
 use crate::plan::{self, HostSteps, Planned, SlotState, failure_of as check_failure};
@@ -654,9 +654,9 @@ pub(super) fn millis(duration: Duration) -> u64 {
 /// Why the step does not count as done yet, if its `until` says so. A try that ran nothing has no result to look at: the
 /// step was as described.
 fn until_failure(instance: &Instance, result: &StepResult) -> Option<Failure> {
-    let text = instance.until.as_ref().filter(|_| result.code.is_some())?;
-    let verdict = crate::config::until_holds(text, result);
-    match verdict {
+    let until = instance.until.as_ref().filter(|_| result.code.is_some())?;
+    let text = until.text();
+    match until.holds(result) {
         Ok(true) => None,
         Ok(false) => Some(Failure {
             output: result.stdout.clone().unwrap_or_default(),

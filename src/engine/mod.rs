@@ -17,6 +17,7 @@ mod host;
 mod link;
 mod resolve;
 mod save;
+mod shared;
 
 use std::collections::HashMap;
 use std::sync::Arc;

@@ -279,11 +279,12 @@ impl Walk<'_> {
             Ok(Verdict::Satisfied { reason, shows, result }) => {
                 let result = result.map(|r| *r).unwrap_or_default();
                 // Only an answer that was asked for has a code. One that is not yet as wanted is asked for again.
-                let again = instance.until.as_ref().filter(|until| {
-                    result.code.is_some() && crate::config::until_holds(until, &result) != Ok(true)
-                });
+                let again = instance
+                    .until
+                    .as_ref()
+                    .filter(|until| result.code.is_some() && until.holds(&result) != Ok(true));
                 if let Some(until) = again {
-                    let until = format!("`{until}` is true");
+                    let until = format!("`{}` is true", until.text());
                     return Judged {
                         planned: planned(Forecast::Unknown { until }, None, awaits),
                         used,

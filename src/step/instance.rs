@@ -1,10 +1,11 @@
 //! A step of a playbook as it stands on one host: its kind's part, and what every step has.
 
+use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
 use super::{Step, Veil};
-use crate::model::{OnFailure, Place, Privilege, Resource, StepId};
+use crate::model::{OnFailure, Place, Privilege, Resource, StepId, StepResult};
 
 /// A step rendered for one host, ready to be asked and applied.
 #[derive(Debug, Clone)]
@@ -29,9 +30,8 @@ pub struct Instance {
     pub retries: u32,
     /// Pause between tries.
     pub retry_delay: Duration,
-    /// An expression over `result` that must become true before the step counts as done; tried
-    /// `retries` times.
-    pub until: Option<String>,
+    /// What must become true before the step counts as done; tried `retries` times.
+    pub until: Option<Arc<dyn Condition>>,
     /// Ids of handlers to run when this step changed something.
     pub notify: Vec<StepId>,
     /// It runs only when notified.
@@ -44,4 +44,16 @@ pub struct Instance {
     pub provides: Vec<Resource>,
     /// What it further needs, as the playbook says.
     pub needs: Vec<Resource>,
+}
+
+/// An expression over the result of a try: the `until` of a step. Whoever reads playbooks makes it.
+pub trait Condition: fmt::Debug + Send + Sync {
+    /// The expression as it is written.
+    fn text(&self) -> &str;
+
+    /// Whether it is true of this result.
+    ///
+    /// # Errors
+    /// What is wrong with the expression, a lower-case fragment: a key that `result` does not have, for example.
+    fn holds(&self, result: &StepResult) -> Result<bool, String>;
 }
