@@ -1,7 +1,8 @@
 //! Questions to a host and what came back. A probe never changes anything and never blocks.
 
+use std::cell::RefCell;
 use std::collections::{BTreeSet, HashMap};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 
 use crate::model::{FileState, Kind, Privilege, Resource, Scope, State};
 use crate::program::Library;
@@ -199,44 +200,54 @@ impl CheckError {
     }
 }
 
-/// The answers to the probes of a host, and what earlier steps of the same plan are expected to leave.
-#[derive(Debug)]
-pub struct Readings {
+/// What a host has answered, and what earlier steps of the same plan are expected to leave. A step reads it through
+/// [`Answers::seen_with`].
+#[derive(Debug, Default)]
+pub struct Answers {
     answers: HashMap<Key, Arc<Answer>>,
-    own: Mutex<Privilege>,
     expected: HashMap<Resource, State>,
-    used: Mutex<BTreeSet<Resource>>,
 }
 
-impl Default for Readings {
-    fn default() -> Self {
-        Self {
-            answers: HashMap::new(),
-            own: Mutex::new(Privilege::Login),
-            expected: HashMap::new(),
-            used: Mutex::default(),
-        }
+impl Answers {
+    /// Records the answer to `probe` of a step with the rights `own`, in place of an older one.
+    pub fn insert(&mut self, probe: &Probe, own: &Privilege, answer: Answer) {
+        self.answers.insert(probe.key(own), Arc::new(answer));
+    }
+
+    /// What a step with the rights `own` sees of it.
+    pub fn seen_with<'a>(&'a self, own: &'a Privilege) -> Readings<'a> {
+        Readings { answers: self, own, used: RefCell::default() }
+    }
+
+    /// Says that an earlier step of the plan will leave `resource` in `state`.
+    pub fn expect(&mut self, resource: Resource, state: State) {
+        self.expected.insert(resource, state);
+    }
+
+    /// The state in which an earlier step of the plan will leave `resource`, if one will.
+    pub fn expected(&self, resource: &Resource) -> Option<&State> {
+        self.expected.get(resource)
+    }
+
+    /// Forgets all that was expected.
+    pub fn forget_expected(&mut self) {
+        self.expected.clear();
     }
 }
 
-impl Readings {
-    /// Says whose rights are meant by a probe that leaves them to its step, from now on.
-    pub fn set_own_privilege(&self, privilege: &Privilege) {
-        *lock(&self.own) = privilege.clone();
-    }
+/// What one step sees of the answers of its host, for one check.
+#[derive(Debug)]
+pub struct Readings<'a> {
+    answers: &'a Answers,
+    /// Whose rights are meant by a probe that leaves them to its step.
+    own: &'a Privilege,
+    used: RefCell<BTreeSet<Resource>>,
+}
 
-    fn key(&self, probe: &Probe) -> Key {
-        probe.key(&lock(&self.own))
-    }
-
-    /// Records the answer to `probe`, in place of an older one.
-    pub fn insert(&mut self, probe: &Probe, answer: Answer) {
-        self.answers.insert(self.key(probe), Arc::new(answer));
-    }
-
+impl Readings<'_> {
     /// Whether `probe` has been answered.
     pub fn has(&self, probe: &Probe) -> bool {
-        self.answers.contains_key(&self.key(probe))
+        self.answers.answers.contains_key(&probe.key(self.own))
     }
 
     /// Returns the answer to `probe`.
@@ -245,37 +256,33 @@ impl Readings {
     /// [`CheckError::NotAsked`] when the step did not list it in its probes.
     pub fn of(&self, probe: &Probe) -> Result<&Answer, CheckError> {
         self.answers
-            .get(&self.key(probe))
+            .answers
+            .get(&probe.key(self.own))
             .map(|a| &**a)
             .ok_or_else(|| CheckError::NotAsked(probe.script.to_string()))
     }
 
-    /// The answers to `asked` as if `twins` had been asked, one for one, each changed by `change`, with all that is
-    /// expected. `None` if there are not as many of them.
+    /// The answers to `asked` as if `twins` had been asked with the same rights, one for one, each changed by `change`,
+    /// with all that is expected. `None` if there are not as many of them.
     pub(crate) fn mirrored(
         &self,
         asked: &[Probe],
         twins: &[Probe],
         change: impl Fn(&Answer) -> Answer,
-    ) -> Option<Self> {
+    ) -> Option<Answers> {
         if asked.len() != twins.len() {
             return None;
         }
-        let own = lock(&self.own).clone();
         let answers = asked.iter().zip(twins).filter_map(|(asked, twin)| {
-            Some((twin.key(&own), Arc::new(change(self.answers.get(&asked.key(&own))?))))
+            let answer = self.answers.answers.get(&asked.key(self.own))?;
+            Some((twin.key(self.own), Arc::new(change(answer))))
         });
-        Some(Self {
-            answers: answers.collect(),
-            expected: self.expected.clone(),
-            used: Mutex::default(),
-            own: Mutex::new(own),
-        })
+        Some(Answers { answers: answers.collect(), expected: self.answers.expected.clone() })
     }
 
-    /// Says that an earlier step of the plan will leave `resource` in `state`.
-    pub fn expect(&mut self, resource: Resource, state: State) {
-        self.expected.insert(resource, state);
+    /// The rights of the step itself.
+    pub(crate) fn own(&self) -> &Privilege {
+        self.own
     }
 
     /// Returns the state in which an earlier step of the same plan will leave `resource`, if one will.
@@ -283,16 +290,16 @@ impl Readings {
     /// In an apply, and where no planned step touches it, this is `None` and the answers count. A verdict
     /// that used an expected state is shown as predicted.
     pub fn expected(&self, resource: &Resource) -> Option<&State> {
-        let state = self.expected.get(resource);
+        let state = self.answers.expected.get(resource);
         if state.is_some() {
-            lock(&self.used).insert(resource.clone());
+            self.used.borrow_mut().insert(resource.clone());
         }
         state
     }
 
     /// As [`Readings::expected`], for a look that a verdict does not rest on unless it goes on to use it.
     pub fn peek_expected(&self, resource: &Resource) -> Option<&State> {
-        self.expected.get(resource)
+        self.answers.expected.get(resource)
     }
 
     /// Returns what an earlier planned step will leave at `path`, if one will.
@@ -306,24 +313,14 @@ impl Readings {
     /// Returns the paths of this host on which earlier steps of the plan will leave something, sorted: for kinds that read
     /// whatever is in a folder. As with [`Readings::peek_expected`], no verdict rests on it.
     pub fn expected_paths(&self) -> Vec<&str> {
-        let here = self.expected.keys().filter(|r| r.kind == Kind::Path && r.scope == Scope::Here);
+        let here = self.answers.expected.keys().filter(|r| r.kind == Kind::Path && r.scope == Scope::Here);
         let mut paths: Vec<&str> = here.map(|r| &*r.name).collect();
         paths.sort_unstable();
         paths
     }
 
-    /// The expected states that were used since the last call: on them a verdict rests.
-    pub fn take_used(&self) -> BTreeSet<Resource> {
-        std::mem::take(&mut *lock(&self.used))
+    /// The expected states that were used: on them a verdict rests.
+    pub fn into_used(self) -> BTreeSet<Resource> {
+        self.used.into_inner()
     }
-
-    /// Forgets all that was expected.
-    pub fn clear_expected(&mut self) {
-        self.expected.clear();
-    }
-}
-
-/// Nothing that holds one of these locks can leave the value half-changed.
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

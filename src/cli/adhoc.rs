@@ -8,7 +8,7 @@ use super::exit::Exit;
 use super::interrupt::Interrupts;
 use super::output;
 use super::settings::{self, Display};
-use crate::engine::{self, Answers};
+use crate::engine::{self, PerHost};
 use crate::event::{Body, Event, Mode, Summary, VERSION};
 use crate::harmless;
 use crate::model::{HostName, Privilege, Redactor};
@@ -51,7 +51,7 @@ fn script(command: &[String]) -> Script {
     }
 }
 
-fn replies(answers: &Answers<Answer>, redactor: &Redactor) -> Vec<Reply> {
+fn replies(answers: &PerHost<Answer>, redactor: &Redactor) -> Vec<Reply> {
     let seen = |bytes: &[u8]| redactor.redact(&String::from_utf8_lossy(bytes));
     let said = |answer: &Answer| Said {
         code: answer.code,
@@ -67,7 +67,7 @@ fn replies(answers: &Answers<Answer>, redactor: &Redactor) -> Vec<Reply> {
         .collect()
 }
 
-fn summary<T>(answers: &Answers<T>, good: impl Fn(&T) -> bool) -> Summary {
+fn summary<T>(answers: &PerHost<T>, good: impl Fn(&T) -> bool) -> Summary {
     let mut summary = Summary::default();
     for (host, answer) in answers {
         let mut counts = crate::event::Counts::default();

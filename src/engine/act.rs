@@ -328,8 +328,7 @@ impl HostRun {
         if change.always {
             return Ok(String::new());
         }
-        self.steps.readings.set_own_privilege(&instance.privilege);
-        match instance.check(&self.steps.readings) {
+        match instance.check(&self.steps.answers).said {
             Ok(Verdict::Satisfied { reason, .. }) => Ok(reason),
             Ok(Verdict::Drift(still)) => {
                 // As people see it: what is secret stays so.
@@ -376,8 +375,7 @@ impl HostRun {
             // The connection broke off in the middle: see what came of it.
             TransportError::Unreachable { lost: true, .. } if host == self.own => {
                 if !self.shared.stopped() && self.ask(&[n]).await.is_ok() {
-                    self.steps.readings.set_own_privilege(&instance.privilege);
-                    if let Ok(Verdict::Satisfied { reason, .. }) = instance.check(&self.steps.readings) {
+                    if let Ok(Verdict::Satisfied { reason, .. }) = instance.check(&self.steps.answers).said {
                         self.notify(&instance.notify);
                         let reason = format!("{reason} (the connection broke off and was made again)");
                         return Turn::new(Outcome::Changed, reason);

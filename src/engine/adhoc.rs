@@ -17,7 +17,7 @@ use crate::transport::{Connector, Frame, Keep, Part, TransportError};
 
 /// What each host answered, in inventory order; `Err((reached, failure))` where it did not: `reached` tells
 /// a host that failed from one that could not be reached.
-pub type Answers<T> = Vec<(Arc<Host>, Result<T, (bool, Failure)>)>;
+pub type PerHost<T> = Vec<(Arc<Host>, Result<T, (bool, Failure)>)>;
 
 /// Runs a script on each host, bounded by `timeout` if there is one.
 pub async fn command(
@@ -28,7 +28,7 @@ pub async fn command(
     options: &Options,
     connector: Arc<dyn Connector>,
     cancel: Cancel,
-) -> Answers<Answer> {
+) -> PerHost<Answer> {
     let timeout = timeout.unwrap_or(Frame::NO_BOUND);
     let part = Part { keep: Keep::CONTENT, ..Part::question(script) };
     each(hosts, &Frame { privilege, parts: vec![part], timeout }, options, connector, cancel).await
@@ -41,7 +41,7 @@ async fn each(
     options: &Options,
     connector: Arc<dyn Connector>,
     cancel: Cancel,
-) -> Answers<Answer> {
+) -> PerHost<Answer> {
     let forks = Arc::new(Semaphore::new(options.forks.max(1)));
     let mut tasks = JoinSet::new();
     for (n, host) in hosts.iter().enumerate() {
@@ -81,7 +81,7 @@ pub async fn facts(
     options: &Options,
     connector: Arc<dyn Connector>,
     cancel: Cancel,
-) -> Answers<crate::facts::Facts> {
+) -> PerHost<crate::facts::Facts> {
     let probe = crate::facts::probe();
     let parts = vec![Part::probe(&probe)];
     let frame = Frame { privilege: Privilege::Login, parts, timeout: options.probe_timeout };

@@ -15,7 +15,7 @@ use crate::event::{Body, Forecast};
 use crate::model::{Failure, HostName, Known, Privilege};
 use crate::plan::{HostSteps, Slot, SlotState};
 use crate::preflight::{self, Sighting};
-use crate::probe::{Answer, Probe, Readings};
+use crate::probe::{Answer, Answers, Probe};
 use crate::transport::TransportError;
 
 /// A question of one host's step, and where its answer will be.
@@ -52,7 +52,7 @@ impl Engine {
             self.hosts.push(HostSteps {
                 host: Arc::clone(host),
                 unreachable,
-                readings: Readings::default(),
+                answers: Answers::default(),
                 slots,
                 pending: Vec::new(),
             });
@@ -302,9 +302,8 @@ pub(super) fn target(links: &[Arc<Link>], own: usize, host: Option<&HostName>) -
 /// Puts an answer where the step of a slot will look for it.
 pub(super) fn insert(host: &mut HostSteps, slot: usize, probe: &Probe, answer: Answer) {
     if let Some(instance) = host.slots[slot].instance() {
-        host.readings.set_own_privilege(&instance.privilege);
+        host.answers.insert(probe, &instance.privilege, answer);
     }
-    host.readings.insert(probe, answer);
 }
 
 /// Asks, and says since when: connecting takes its time, and the clock of the host is looked at after it.

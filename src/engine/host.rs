@@ -295,9 +295,8 @@ impl HostRun {
         {
             return turn;
         }
-        self.steps.readings.set_own_privilege(&instance.privilege);
         let change = if instance.handler {
-            match instance.on_notify(&self.steps.readings) {
+            match instance.on_notify(&self.steps.answers).said {
                 Ok(Some(change)) => change,
                 Ok(None) => {
                     return Turn::failed(Failure::new(format!(
@@ -308,7 +307,7 @@ impl HostRun {
                 Err(error) => return Turn::failed(check_failure(&error)),
             }
         } else {
-            match instance.check(&self.steps.readings) {
+            match instance.check(&self.steps.answers).said {
                 Ok(Verdict::Satisfied { reason, shows, result }) => {
                     // It was not so when the plan was made: what it waits for has come about since.
                     let came = self.planned[n].change.as_ref().filter(|c| c.passive).map(ChangeView::from);
@@ -551,8 +550,7 @@ impl HostRun {
     /// A step that the plan left alone has been asked again: what it says now counts.
     fn recheck(&mut self, n: usize) {
         let Some(instance) = self.steps.slots[n].instance() else { return };
-        self.steps.readings.set_own_privilege(&instance.privilege);
-        self.planned[n].forecast = match instance.check(&self.steps.readings) {
+        self.planned[n].forecast = match instance.check(&self.steps.answers).said {
             Ok(Verdict::Satisfied { reason, shows, result }) => {
                 self.planned[n].result = result.map(|r| *r).unwrap_or_default();
                 Forecast::Unchanged { reason, shows, predicted: Vec::new() }

@@ -31,7 +31,7 @@ use crate::plan::{self, HostSteps, Plan};
 use crate::run::Run;
 use crate::transport::Connector;
 
-pub use adhoc::{Answers, command, facts};
+pub use adhoc::{PerHost, command, facts};
 pub use cancel::{Cancel, Level, Trigger};
 use events::Events;
 pub use handlers::PROGRAMS;

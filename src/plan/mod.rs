@@ -12,7 +12,7 @@ use std::sync::Arc;
 
 use crate::event::{Forecast, StepRef};
 use crate::model::{Failure, Host, OnFailure, ResultOf, StepId, StepResult};
-use crate::probe::Readings;
+use crate::probe::Answers;
 use crate::run::StepSource;
 use crate::step::Change;
 use crate::step::Instance;
@@ -28,7 +28,7 @@ pub struct HostSteps {
     /// Why it cannot be reached, if it cannot.
     pub unreachable: bool,
     /// Its answers.
-    pub readings: Readings,
+    pub answers: Answers,
     /// Its steps.
     pub slots: Vec<Slot>,
     /// Handlers that an earlier run was notified of and did not come to run: playbook and handler.

@@ -10,8 +10,7 @@ use crate::event::{ChangeView, Forecast, StepRef};
 use crate::model::{
     Failure, HostIndex, HostName, Hosts, Kind, OnFailure, Resource, Scope, State, StepId, StepResult,
 };
-use crate::step::Instance;
-use crate::step::{Change, Origin, Verdict};
+use crate::step::{Change, Checked, Instance, Origin, Verdict};
 
 /// What the user allows.
 #[derive(Debug, Clone, Copy, Default)]
@@ -91,7 +90,7 @@ fn walk(
     }
     let troubles = walk.troubles;
     for host in hosts.iter_mut() {
-        host.readings.clear_expected();
+        host.answers.forget_expected();
     }
     let complete = |slots: Vec<Option<Planned>>| {
         // The order goes through every slot; an empty one would be a bug that shows as an error in the plan.
@@ -256,10 +255,8 @@ impl Walk<'_> {
     }
 
     fn step(&self, steps: &HostSteps, host: usize, instance: &Instance) -> Judged {
-        steps.readings.take_used();
-        steps.readings.set_own_privilege(&instance.privilege);
-        let verdict = instance.check(&steps.readings);
-        let (mut predicted, hidden) = self.used(steps, host);
+        let Checked { said: verdict, used } = instance.check(&steps.answers);
+        let (mut predicted, hidden) = self.leave(used, steps, host);
         let mut used = predicted.clone();
         let mut awaits = Vec::new();
         for need in instance.step.needs().into_iter().chain(instance.needs.iter().cloned()) {
@@ -418,16 +415,15 @@ impl Walk<'_> {
         if by.is_empty() && !left_over {
             return skipped("not notified".into());
         }
-        steps.readings.take_used();
-        steps.readings.set_own_privilege(&instance.privilege);
-        let mut change = match instance.on_notify(&steps.readings) {
+        let Checked { said, used } = instance.on_notify(&steps.answers);
+        let mut change = match said {
             Ok(Some(change)) => change,
             Ok(None) => {
                 let failure = Failure::new(format!("a `{}` step cannot be a handler", instance.kind));
                 return Judged { used: by, ..Forecast::Error { failure }.into() };
             }
             // What it would act on comes with an earlier step: then it will run after that one.
-            Err(error) => match instance.check(&steps.readings) {
+            Err(error) => match instance.check(&steps.answers).said {
                 Ok(Verdict::Unknown { until, then, .. })
                     if self.providers.of_any(&until, host, self.names).is_some() =>
                 {
@@ -437,7 +433,7 @@ impl Walk<'_> {
             },
         };
         let need = self.need(host, instance, Some(&change));
-        let mut used = self.used(steps, host).0;
+        let mut used = self.leave(used, steps, host).0;
         used.extend(by.iter().cloned());
         if by.is_empty() {
             change = change.note("an earlier run ended before it");
@@ -446,12 +442,16 @@ impl Walk<'_> {
         Judged { planned: Planned { change: Some(change), ..plain(forecast) }, used, need }
     }
 
-    /// The steps that leave the states which the last check used, and the one behind which it cannot see.
-    fn used(&self, steps: &HostSteps, host: usize) -> (Vec<StepRef>, Option<StepRef>) {
-        let used: BTreeSet<Resource> = steps.readings.take_used();
+    /// The steps that leave the states which a check has used, and the one behind which it cannot see.
+    fn leave(
+        &self,
+        used: BTreeSet<Resource>,
+        steps: &HostSteps,
+        host: usize,
+    ) -> (Vec<StepRef>, Option<StepRef>) {
         let (mut by, mut hidden) = (Vec::new(), None);
         for resource in used {
-            let hides = steps.readings.peek_expected(&resource) == Some(&State::Hidden);
+            let hides = steps.answers.expected(&resource) == Some(&State::Hidden);
             let key = if resource.scope == Scope::Here { (Some(host), resource) } else { (None, resource) };
             let Some(step) = self.expected.get(&key) else { continue };
             if hides {
@@ -484,21 +484,21 @@ impl Walk<'_> {
             match locate(&resource.scope, host, self.names) {
                 Where::Host(n) => {
                     let here = Resource { scope: Scope::Here, ..resource.clone() };
-                    hosts[n].readings.expect(here.clone(), state.clone());
+                    hosts[n].answers.expect(here.clone(), state.clone());
                     self.expected.insert((Some(n), here), at.clone());
                     // Other hosts of a swarm ask for the engine of this one.
                     if resource.kind == Kind::Docker {
                         let name = hosts[n].host.name.clone();
                         let there = Resource::on(name.as_str(), resource.kind, &resource.name);
                         for other in hosts.iter_mut() {
-                            other.readings.expect(there.clone(), state.clone());
+                            other.answers.expect(there.clone(), state.clone());
                         }
                         self.expected.insert((None, there), at.clone());
                     }
                 }
                 Where::Fleet => {
                     for other in hosts.iter_mut() {
-                        other.readings.expect(resource.clone(), state.clone());
+                        other.answers.expect(resource.clone(), state.clone());
                     }
                     self.expected.insert((None, resource.clone()), at.clone());
                 }

@@ -1,11 +1,13 @@
 //! A step of a playbook as it stands on one host: its kind's part, and what every step has.
 
+use std::collections::BTreeSet;
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
 use super::{Step, Veil};
 use crate::model::{OnFailure, Place, Privilege, Resource, StepId, StepResult};
+use crate::probe::CheckError;
 
 /// A step rendered for one host, ready to be asked and applied.
 #[derive(Debug, Clone)]
@@ -56,4 +58,14 @@ pub trait Condition: fmt::Debug + Send + Sync {
     /// # Errors
     /// What is wrong with the expression, a lower-case fragment: a key that `result` does not have, for example.
     fn holds(&self, result: &StepResult) -> Result<bool, String>;
+}
+
+/// What a step says of the answers of its host.
+#[derive(Debug)]
+pub struct Checked<T> {
+    /// What it says.
+    pub said: Result<T, CheckError>,
+    /// The states that earlier steps of the plan are expected to leave and that it looked at: it is predicted if there
+    /// are any.
+    pub used: BTreeSet<Resource>,
 }

@@ -55,7 +55,7 @@ pub mod sysctl;
 pub mod user;
 pub mod wait;
 
-pub use instance::{Condition, Instance};
+pub use instance::{Checked, Condition, Instance};
 pub use kinds::{Context, Fault, Invalid, KINDS, KindInfo, Parse, Problem, ReadFile, Role, Validate, kind};
 pub use veil::Veil;
 

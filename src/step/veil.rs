@@ -8,9 +8,9 @@ use std::collections::HashSet;
 use std::fmt;
 use std::sync::Arc;
 
-use super::{Action, Change, Field, Instance, Step, Value, Verdict};
+use super::{Action, Change, Checked, Field, Instance, Step, Value, Verdict};
 use crate::model::{MASK, Redactor, Secret};
-use crate::probe::{Answer, CheckError, Readings};
+use crate::probe::{Answer, Answers, CheckError, Readings};
 use crate::shell::Script;
 
 /// What is shown in place of a line that may hold an old secret, and of a value that a new one went into.
@@ -44,25 +44,34 @@ fn letters(text: &str) -> Vec<char> {
 }
 
 impl Instance {
-    /// Returns the verdict on the answers; where secrets are in the step, with what may be shown of it.
-    pub fn check(&self, readings: &Readings) -> Result<Verdict, CheckError> {
-        let verdict = self.step.check(readings);
-        match &self.veil {
-            Some(veil) => veil.verdict(&*self.step, readings, verdict),
+    /// The verdict on the answers of its host; where secrets are in the step, with what may be shown of it.
+    pub fn check(&self, answers: &Answers) -> Checked<Verdict> {
+        let readings = answers.seen_with(&self.privilege);
+        let verdict = self.step.check(&readings);
+        let said = match &self.veil {
+            Some(veil) => veil.verdict(&*self.step, &readings, verdict),
             None => verdict,
-        }
+        };
+        Checked { said, used: readings.into_used() }
     }
 
     /// As [`Step::on_notify`]; where secrets are in the step, with what may be shown of it.
-    pub fn on_notify(&self, readings: &Readings) -> Result<Option<Change>, CheckError> {
-        let change = self.step.on_notify(readings);
-        let Some(veil) = &self.veil else { return change };
-        let seen =
-            veil.views(&*self.step, readings).find_map(|(twin, view)| twin.on_notify(&view).ok().flatten());
-        match change {
-            Ok(change) => Ok(change.map(|change| veil.change(change, seen.as_ref()))),
-            Err(error) => Err(veil.error(error, None)),
-        }
+    pub fn on_notify(&self, answers: &Answers) -> Checked<Option<Change>> {
+        let readings = answers.seen_with(&self.privilege);
+        let change = self.step.on_notify(&readings);
+        let said = match &self.veil {
+            None => change,
+            Some(veil) => {
+                let mut views = veil.views(&*self.step, &readings);
+                let seen = views
+                    .find_map(|(twin, view)| twin.on_notify(&view.seen_with(&self.privilege)).ok().flatten());
+                match change {
+                    Ok(change) => Ok(change.map(|change| veil.change(change, seen.as_ref()))),
+                    Err(error) => Err(veil.error(error, None)),
+                }
+            }
+        };
+        Checked { said, used: readings.into_used() }
     }
 }
 
@@ -106,8 +115,8 @@ impl Veil {
     fn views<'a>(
         &'a self,
         step: &dyn Step,
-        readings: &'a Readings,
-    ) -> impl Iterator<Item = (&'a dyn Step, Readings)> {
+        readings: &'a Readings<'_>,
+    ) -> impl Iterator<Item = (&'a dyn Step, Answers)> {
         let asked = step.probes();
         let twin = self.twin.as_deref();
         let mask = |bytes: &[u8]| match std::str::from_utf8(bytes) {
@@ -138,7 +147,8 @@ impl Veil {
             _ => false,
         };
         let seen =
-            self.views(step, readings).map(|(twin, view)| twin.check(&view)).find(|v| alike(v, &verdict));
+            (self.views(step, readings).map(|(twin, view)| twin.check(&view.seen_with(readings.own()))))
+                .find(|v| alike(v, &verdict));
         match (verdict, seen) {
             (Ok(Verdict::Drift(change)), Some(Ok(Verdict::Drift(seen)))) => {
                 Ok(Verdict::Drift(self.change(change, Some(&seen))))

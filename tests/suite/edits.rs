@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use hostwright::config::document;
 use hostwright::model::value::Value as TomlValue;
-use hostwright::model::{FileContent, Host, HostName, Hosts, Login, Place, State};
-use hostwright::probe::{Answer, CheckError, Readings};
+use hostwright::model::{FileContent, Host, HostName, Hosts, Login, Place, Privilege, State};
+use hostwright::probe::{Answer, Answers, CheckError};
 use hostwright::step::{self, Context, Step, Verdict};
 use proptest::prelude::*;
 
@@ -54,11 +54,11 @@ fn step(text: &str) -> Result<Arc<dyn Step>, String> {
 /// Asks `text` for its verdict on a file of these bytes, as a host would answer.
 fn edit(text: &str, bytes: &[u8]) -> Outcome {
     let step = step(text).unwrap_or_else(|mistake| panic!("{text}: {mistake}"));
-    let mut readings = Readings::default();
+    let mut answers = Answers::default();
     let mut stdout = format!("regular file|644|root:0|root:0|\nCONTENT {}\n", bytes.len()).into_bytes();
     stdout.extend(bytes);
-    readings.insert(&step.probes()[0], Answer { code: 0, stdout, stderr: Vec::new() });
-    match step.check(&readings) {
+    answers.insert(&step.probes()[0], &Privilege::Login, Answer { code: 0, stdout, stderr: Vec::new() });
+    match step.check(&answers.seen_with(&Privilege::Login)) {
         Ok(Verdict::Satisfied { .. }) => Holds,
         Err(CheckError::Refused { message, .. }) => Refused(message),
         Ok(Verdict::Drift(change)) => {

@@ -2,6 +2,8 @@
 
 use std::io::{Read as _, Write as _};
 
+use hostwright::model::Privilege;
+use hostwright::probe::Answers;
 use hostwright::step::{Then, Value, Verdict};
 
 use super::real_files::{Bench, each_shell};
@@ -83,7 +85,7 @@ fn a_handler_needs_no_guard_and_obeys_only_if() {
     each_shell(|host| {
         let notified = |text: &str| {
             let step = host.step(text);
-            let change = step.on_notify(&host.ask(&*step)).unwrap().unwrap();
+            let change = step.on_notify(&host.ask(&*step).seen_with(&Privilege::Login)).unwrap().unwrap();
             assert!(change.always, "nobody asks whether it held");
             host.act(&change)
         };
@@ -255,9 +257,11 @@ fn a_reboot_is_asked_about_and_scheduled_for_later() {
             .replace("/lib/modules", &format!("{folder}/modules"))
             .replace("/var/run/", &format!("{folder}/"));
         let answer = host.run(&probe, &[]);
-        let mut readings = hostwright::probe::Readings::default();
-        readings.insert(&step.probes()[0], answer);
-        let Ok(Verdict::Drift(change)) = step.check(&readings) else { panic!("{readings:?}") };
+        let mut answers = Answers::default();
+        answers.insert(&step.probes()[0], &Privilege::Login, answer);
+        let Ok(Verdict::Drift(change)) = step.check(&answers.seen_with(&Privilege::Login)) else {
+            panic!("{answers:?}")
+        };
         let Value::Text(reasons) = &change.fields[0].after else { panic!() };
         assert!(reasons.starts_with("packages ask for it: libc6 linux-base"), "{reasons}");
         assert!(reasons.contains("kernel 9.9.9-1.el9 is installed"), "{reasons}");

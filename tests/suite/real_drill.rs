@@ -5,7 +5,8 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
-use hostwright::probe::{Answer, Readings};
+use hostwright::model::Privilege;
+use hostwright::probe::{Answer, Answers};
 use hostwright::step::{Change, Verdict};
 
 use super::real_files::{Bench, PATH};
@@ -61,9 +62,9 @@ fn drill(host: &Bench, port: u16, keys: &str) -> Change {
     let said = bodies.iter().fold(String::new(), |text, body| {
         format!("{text}HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n{body}", body.len())
     });
-    let mut readings = Readings::default();
-    readings.insert(&step.probes()[0], Answer::new(0, &said));
-    match step.check(&readings) {
+    let mut answers = Answers::default();
+    answers.insert(&step.probes()[0], &Privilege::Login, Answer::new(0, &said));
+    match step.check(&answers.seen_with(&Privilege::Login)) {
         Ok(Verdict::Drift(change)) => change,
         other => panic!("{other:?}"),
     }

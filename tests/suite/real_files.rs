@@ -7,8 +7,8 @@ use std::sync::Arc;
 
 use hostwright::config::document;
 use hostwright::model::value::Value as TomlValue;
-use hostwright::model::{Host, HostName, Hosts, Login, Place};
-use hostwright::probe::{Answer, CheckError, Readings};
+use hostwright::model::{Host, HostName, Hosts, Login, Place, Privilege};
+use hostwright::probe::{Answer, Answers, CheckError};
 use hostwright::step::{self, Change, Context, Problem, Step, Then, Value, Verdict};
 
 /// The shells that hosts have as `sh`: dash on Debian, bash on CentOS.
@@ -155,18 +155,18 @@ impl Bench {
         Answer { code: out.status.code().unwrap_or(-1), stdout: out.stdout, stderr: out.stderr }
     }
 
-    pub(crate) fn ask(&self, step: &dyn Step) -> Readings {
-        let mut readings = Readings::default();
+    pub(crate) fn ask(&self, step: &dyn Step) -> Answers {
+        let mut answers = Answers::default();
         for probe in step.probes() {
             let before = tree(&self.at(""));
-            readings.insert(&probe, self.run(&probe.script.render(), &[]));
+            answers.insert(&probe, &Privilege::Login, self.run(&probe.script.render(), &[]));
             assert_eq!(before, tree(&self.at("")), "a probe changed something: {}", probe.script);
         }
-        readings
+        answers
     }
 
     pub(crate) fn check(&self, step: &dyn Step) -> Result<Verdict, CheckError> {
-        step.check(&self.ask(step))
+        step.check(&self.ask(step).seen_with(&Privilege::Login))
     }
 
     pub(crate) fn drift(&self, step: &dyn Step) -> Change {
@@ -316,9 +316,9 @@ fn a_file_takes_any_bytes_and_any_name() {
         // A large one does not travel back.
         host.write("large", vec![b'x'; (1 << 20) + 1]);
         let step = host.step(r#"file = { path = "@/large", content = "text" }"#);
-        let readings = host.ask(&*step);
-        assert!(readings.of(&step.probes()[0]).unwrap().stdout.len() < 200);
-        assert!(matches!(step.check(&readings), Ok(Verdict::Drift(_))));
+        let answers = host.ask(&*step);
+        assert!(answers.seen_with(&Privilege::Login).of(&step.probes()[0]).unwrap().stdout.len() < 200);
+        assert!(matches!(step.check(&answers.seen_with(&Privilege::Login)), Ok(Verdict::Drift(_))));
     });
 }
 
@@ -421,12 +421,13 @@ fn a_missing_folder_is_a_need() {
         let folder = host.step(r#"directory = "@/a/b""#);
         let change = host.drift(&*folder);
         assert!(folder.provides().iter().any(|r| &*r.name == host.at("a").to_str().unwrap()));
-        let mut readings = host.ask(&*step);
+        let mut answers = host.ask(&*step);
         for (resource, state) in &change.expects {
-            readings.expect(resource.clone(), state.clone());
+            answers.expect(resource.clone(), state.clone());
         }
-        assert!(matches!(step.check(&readings), Ok(Verdict::Drift(_))));
-        assert!(!readings.take_used().is_empty(), "the verdict is a predicted one");
+        let seen = answers.seen_with(&Privilege::Login);
+        assert!(matches!(step.check(&seen), Ok(Verdict::Drift(_))));
+        assert!(!seen.into_used().is_empty(), "the verdict is a predicted one");
         assert!(host.act(&change).ok());
         host.apply(r#"file = { path = "@/a/b/c", content = "x" }"#);
     });
@@ -442,14 +443,14 @@ fn a_directory_goes_only_when_empty_or_purged() {
         let gone = host.step(r#"directory = { path = "@/d/e f", state = "absent" }"#);
         assert!(host.refused(&*gone).contains("is not empty: it holds x and 1 more"));
         // Earlier steps of the plan empty it.
-        let mut readings = host.ask(&*gone);
+        let mut answers = host.ask(&*gone);
         for name in ["x", ".hidden"] {
             let file = host.step(&format!(r#"file = {{ path = "@/d/e f/{name}", state = "absent" }}"#));
             for (resource, state) in host.drift(&*file).expects {
-                readings.expect(resource, state);
+                answers.expect(resource, state);
             }
         }
-        assert!(matches!(gone.check(&readings), Ok(Verdict::Drift(_))));
+        assert!(matches!(gone.check(&answers.seen_with(&Privilege::Login)), Ok(Verdict::Drift(_))));
         host.apply(r#"directory = { path = "@/d", state = "absent", purge = true }"#);
         host.apply(r#"directory = "@/d""#);
         host.apply(r#"directory = { path = "@/d", state = "absent" }"#);
@@ -653,11 +654,11 @@ fn without_rights_it_says_so_and_guesses_nothing() {
         host.write("f", "old");
         let answers = |text: &str| {
             let step = host.step(text);
-            let mut readings = Readings::default();
+            let mut answers = Answers::default();
             for probe in step.probes() {
-                readings.insert(&probe, as_nobody(&host, &probe.script.render(), &[]));
+                answers.insert(&probe, &Privilege::Login, as_nobody(&host, &probe.script.render(), &[]));
             }
-            step.check(&readings)
+            step.check(&answers.seen_with(&Privilege::Login))
         };
         // What can be read but not written: the action says why.
         let Ok(Verdict::Drift(change)) = answers(r#"file = { path = "@/closed/f", content = "new" }"#) else {

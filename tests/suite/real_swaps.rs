@@ -10,7 +10,8 @@ use std::process::Command;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use hostwright::probe::Readings;
+use hostwright::model::Privilege;
+use hostwright::probe::Answers;
 use hostwright::step::Verdict;
 
 use super::real_files::{Bench, COREUTILS, PATH, SHELLS, is_root};
@@ -380,11 +381,17 @@ fn what_is_read_while_it_is_swapped_goes_into_no_file_of_others() {
                 set_up(&host, case);
                 write_attack(&host, swap, ":");
                 at_turn(&host, Some(turn), false);
-                let mut readings = Readings::default();
+                let mut answers = Answers::default();
                 for probe in step.probes() {
-                    readings.insert(&probe, host.run_with(&search, &probe.script.render(), &[]));
+                    answers.insert(
+                        &probe,
+                        &Privilege::Login,
+                        host.run_with(&search, &probe.script.render(), &[]),
+                    );
                 }
-                let Ok(Verdict::Drift(change)) = step.check(&readings) else { continue };
+                let Ok(Verdict::Drift(change)) = step.check(&answers.seen_with(&Privilege::Login)) else {
+                    continue;
+                };
                 // And is as it was when root acts.
                 for sub in ["home/sub", "home/sub.x"] {
                     let back = "rm -f ../sub; mv -T ../sub.x ../sub; rm -f data; mv -T data.x data";

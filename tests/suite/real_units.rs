@@ -1,6 +1,7 @@
 //! Questions about units and accounts and what acts on them, in real shells, with tools that answer as told.
 
-use hostwright::probe::{CheckError, Readings};
+use hostwright::model::Privilege;
+use hostwright::probe::{Answers, CheckError};
 use hostwright::step::{Change, Verdict};
 
 use super::real_files::{Bench, each_shell};
@@ -9,11 +10,15 @@ use super::real_files::{Bench, each_shell};
 /// below the host's folder.
 fn ask(host: &Bench, prelude: &str, text: &str) -> Result<Verdict, CheckError> {
     let step = host.step(text);
-    let mut readings = Readings::default();
+    let mut answers = Answers::default();
     for probe in step.probes() {
-        readings.insert(&probe, host.run(&here(host, prelude, &probe.script.render()), &[]));
+        answers.insert(
+            &probe,
+            &Privilege::Login,
+            host.run(&here(host, prelude, &probe.script.render()), &[]),
+        );
     }
-    step.check(&readings)
+    step.check(&answers.seen_with(&Privilege::Login))
 }
 
 fn here(host: &Bench, prelude: &str, script: &str) -> String {

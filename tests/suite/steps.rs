@@ -9,9 +9,10 @@ use std::sync::Arc;
 use hostwright::config::document;
 use hostwright::model::value::{Node, Value as TomlValue};
 use hostwright::model::{
-    FileContent, FileKind, FileState, Host, HostName, Hosts, Kind, Login, Place, Resource, Scope, State,
+    FileContent, FileKind, FileState, Host, HostName, Hosts, Kind, Login, Place, Privilege, Resource, Scope,
+    State,
 };
-use hostwright::probe::{Answer, CheckError, Probe, Readings};
+use hostwright::probe::{Answer, Answers, CheckError, Probe};
 use hostwright::step::{self, Change, Context, Step, Value, Verdict};
 
 #[test]
@@ -236,25 +237,25 @@ fn run(path: &Path, case: &Node) -> String {
             });
         }
     };
-    let answers = match case.entry("answer").map(|(_, n)| &n.value) {
-        Some(TomlValue::Array(answers)) => answers.clone(),
+    let given = match case.entry("answer").map(|(_, n)| &n.value) {
+        Some(TomlValue::Array(given)) => given.clone(),
         None => Vec::new(),
         other => panic!("{}: [[answer]] is {other:?}", path.display()),
     };
     let probes = step.probes();
     let again = step.probes();
     assert!(probes.iter().zip(&again).all(|(a, b)| a.script == b.script), "probes differ from call to call");
-    let mut readings = Readings::default();
-    for (probe, answer) in probes.iter().zip(in_order(path, &probes, &answers)) {
-        readings.insert(probe, said(answer));
+    let mut answers = Answers::default();
+    for (probe, answer) in probes.iter().zip(in_order(path, &probes, &given)) {
+        answers.insert(probe, &Privilege::Login, said(answer));
     }
     if let Some(TomlValue::Table(expected)) = case.entry("expected").map(|(_, n)| &n.value) {
         for (key, value) in expected.iter().filter(|(key, _)| key.name != "verdict") {
-            expect(&mut readings, &key.name, value);
+            expect(&mut answers, &key.name, value);
         }
     }
     if case.entry("notified").is_some() {
-        return match step.on_notify(&readings) {
+        return match step.on_notify(&answers.seen_with(&Privilege::Login)) {
             Ok(Some(change)) => {
                 assert!(!change.fields.is_empty(), "{}: a change without a field", path.display());
                 format!("on notify: {}", show_change(&change))
@@ -263,7 +264,7 @@ fn run(path: &Path, case: &Node) -> String {
             Err(error) => show_error(&error),
         };
     }
-    match step.check(&readings) {
+    match step.check(&answers.seen_with(&Privilege::Login)) {
         Ok(Verdict::Satisfied { reason, shows, .. }) if shows.is_empty() => format!("satisfied: {reason}"),
         Ok(Verdict::Satisfied { reason, shows, .. }) => format!("satisfied: {reason}\n{shows}"),
         Ok(Verdict::Drift(change)) => {
@@ -375,7 +376,7 @@ fn response(response: &Node) -> String {
 
 /// `[expected]` of a case: `"package nfs-utils" = "present"`, `"path /x" = "content of the file"`,
 /// `"fleet swarm swarm" = "present"`, `"on manager-01 docker engine" = "present"`.
-fn expect(readings: &mut Readings, key: &str, value: &Node) {
+fn expect(answers: &mut Answers, key: &str, value: &Node) {
     let (scope, key) = if let Some(rest) = key.strip_prefix("fleet ") {
         (Scope::Fleet, rest)
     } else if let Some((host, rest)) = key.strip_prefix("on ").and_then(|k| k.split_once(' ')) {
@@ -415,7 +416,7 @@ fn expect(readings: &mut Readings, key: &str, value: &Node) {
         }
         (_, value) => State::Value(value.into()),
     };
-    readings.expect(Resource { scope, kind, name: name.into() }, state);
+    answers.expect(Resource { scope, kind, name: name.into() }, state);
 }
 
 fn show_error(error: &CheckError) -> String {

@@ -470,6 +470,8 @@ fn mask(text: &str) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::model::Privilege;
+    use crate::probe::Answers;
 
     fn boot(systemd: bool, files: &[(&str, &str)]) -> Boot {
         let file = |(path, text): &(&str, &str)| File {
@@ -505,9 +507,9 @@ mod tests {
             let text = String::from_utf8_lossy(&out.stdout).replace(at, "");
             assert_eq!(String::from_utf8_lossy(&out.stderr), "", "{shell}");
             let answer = crate::probe::Answer::new(out.status.code().unwrap(), &text);
-            let mut readings = Readings::default();
-            readings.insert(&probe(), answer);
-            boots.push(Boot::read(&readings).unwrap());
+            let mut readings = Answers::default();
+            readings.insert(&probe(), &Privilege::Login, answer);
+            boots.push(Boot::read(&readings.seen_with(&Privilege::Login)).unwrap());
         }
         assert!(!boots.is_empty());
         boots

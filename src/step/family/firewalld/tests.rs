@@ -1,6 +1,8 @@
 //! What the host is asked about zones and rules, with shells and a `firewall-cmd` of its own.
 
 use super::*;
+use crate::model::Privilege;
+use crate::probe::Answers;
 
 fn open(ports: &[&str]) -> Opened {
     Opened { items: ports.iter().map(|p| Item::port(p).unwrap()).collect(), ..Opened::default() }
@@ -90,10 +92,10 @@ fn ask(listed: &[&str], rules: &[&str], absent: bool) -> (Result<Found, CheckErr
         command.env("PATH", format!("{}:/usr/bin:/bin", dir.path().display())).env("HW_DIR", dir.path());
         let Ok(out) = command.arg("-c").arg(probe.script.render()).output() else { continue };
         let answer = Answer { code: out.status.code().unwrap(), stdout: out.stdout, stderr: out.stderr };
-        let mut readings = Readings::default();
-        readings.insert(&probe, answer);
+        let mut answers = Answers::default();
+        answers.insert(&probe, &Privilege::Login, answer);
         let calls = std::fs::read_to_string(at("calls")).unwrap();
-        results.push((read(&readings, &place, rules), calls));
+        results.push((read(&answers.seen_with(&Privilege::Login), &place, rules), calls));
     }
     results.dedup();
     assert_eq!(results.len(), 1, "the shells differ: {results:?}");
