@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use crate::model::field::Field;
-use crate::model::{Failure, HostName, Place, StepId};
+use crate::model::{Failure, HostName, Place, PlayIndex, StepId};
 use crate::step::Change;
 
 /// Version of the serialised form.
@@ -43,7 +43,7 @@ pub enum Mode {
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct StepRef {
     /// The playbook, by its position in the run, from 0.
-    pub play: usize,
+    pub play: PlayIndex,
     /// The step.
     pub step: StepId,
     /// The host.
@@ -124,7 +124,7 @@ pub enum Body {
     /// A playbook starts.
     PlayStarted {
         /// Its position, from 0.
-        play: usize,
+        play: PlayIndex,
     },
     /// A step starts on a host.
     StepStarted {

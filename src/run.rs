@@ -5,7 +5,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use crate::diagnostic::Diagnostic;
-use crate::model::{Host, HostName, Hosts, Known, OnFailure, Place, ResultOf, StepId};
+use crate::model::{Host, HostIndex, HostName, Hosts, Known, OnFailure, Place, ResultOf, StepId};
 use crate::step::Instance;
 
 /// Everything that a command is to do, checked and resolved as far as it can be offline.
@@ -29,7 +29,7 @@ pub struct Play {
     /// The file.
     pub file: Arc<str>,
     /// Its hosts, as indices into [`Run::hosts`], ascending.
-    pub hosts: Vec<usize>,
+    pub hosts: Vec<HostIndex>,
     /// Whether its hosts wait until the playbooks before are done on all hosts. Without, a host begins when it is done
     /// with them itself; never for one that is [`Play::is_rolling`], nor right behind one.
     pub barrier: bool,
@@ -50,7 +50,7 @@ impl Play {
     }
 
     /// Its hosts in the batches in which they go, one after the other.
-    pub fn batches(&self) -> Vec<&[usize]> {
+    pub fn batches(&self) -> Vec<&[HostIndex]> {
         let mut rest = self.hosts.as_slice();
         let mut sizes = self.serial.iter().map(|size| size.of(self.hosts.len()).max(1));
         let mut size = sizes.next().unwrap_or(rest.len());

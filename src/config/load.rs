@@ -364,7 +364,7 @@ impl Loader<'_> {
                 name: Arc::clone(&playbook.name),
                 title: self.title(world, playbook, &on, &scope),
                 file: Arc::clone(&playbook.source.name),
-                hosts: on.iter().filter_map(|h| hosts.binary_search(h).ok()).collect(),
+                hosts: on.iter().filter_map(|h| hosts.binary_search(h).ok()).map(HostIndex::new).collect(),
                 barrier: playbook.barrier,
                 serial: playbook.serial.clone(),
                 max_failures: playbook.max_failures,

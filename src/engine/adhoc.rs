@@ -6,8 +6,8 @@ use std::time::Duration;
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 
-use super::asking::failure_of;
 use super::link::{Asker, Link};
+use super::questions::failure_of;
 use super::{Cancel, Options};
 use crate::model::{Failure, Host, Privilege};
 use crate::plan;

@@ -9,8 +9,9 @@ use tokio::task::JoinSet;
 
 use super::Engine;
 use super::host::HostRun;
-use super::shared::{DONE, Shared, joins};
+use super::shared::{Position, Shared, joins};
 use crate::event::{Body, Summary};
+use crate::model::{HostIndex, PlayIndex};
 use crate::plan::{HostSteps, Planned};
 use crate::run::Play;
 
@@ -24,7 +25,8 @@ impl Engine {
         self.summary.restart();
         let plan = std::mem::take(&mut self.plan);
         let mut hosts: Vec<Option<HostRun>> = Vec::with_capacity(self.hosts.len());
-        let left_out = (0..self.hosts.len()).map(|n| plan.left_out.contains_key(&n)).collect();
+        let left_out =
+            (0..self.hosts.len()).map(|n| plan.left_out.contains_key(&HostIndex::new(n))).collect();
         let shared = Arc::new(Shared::new(
             Arc::clone(&self.run),
             self.options.clone(),
@@ -36,8 +38,9 @@ impl Engine {
         let steps: Vec<(HostSteps, Vec<Planned>)> =
             std::mem::take(&mut self.hosts).into_iter().zip(plan.hosts).collect();
         for (n, (steps, planned)) in steps.into_iter().enumerate() {
+            let n = HostIndex::new(n);
             if steps.unreachable || shared.left_out[n] {
-                shared.progress[n].send_replace(DONE);
+                shared.progress[n].send_replace(Position::DONE);
             }
             let facts = self.facts.get(&n).cloned().unwrap_or_default();
             hosts.push(Some(HostRun::new(Arc::clone(&shared), n, steps, planned, facts)));
@@ -66,7 +69,7 @@ impl Engine {
     async fn section(&self, shared: &Arc<Shared>, hosts: &mut [Option<HostRun>], plays: Range<usize>) {
         let forks = Arc::new(Semaphore::new(self.options.forks.max(1)));
         let play = &self.run.plays[plays.start];
-        let all: Vec<usize> = (self.run.plays[plays.clone()].iter().flat_map(|p| &p.hosts))
+        let all: Vec<HostIndex> = (self.run.plays[plays.clone()].iter().flat_map(|p| &p.hosts))
             .copied()
             .collect::<BTreeSet<_>>()
             .into_iter()
@@ -83,14 +86,11 @@ impl Engine {
                 running += 1;
                 let (forks, shared, plays) = (Arc::clone(&forks), Arc::clone(shared), plays.clone());
                 tasks.spawn(async move {
-                    for n in plays {
-                        let play = &shared.run.plays[n];
-                        if play.hosts.binary_search(&position).is_ok()
-                            && host.is_usable()
-                            && !shared.stopped()
-                        {
-                            shared.begin(n).await;
-                            host.play(n, Arc::clone(&forks)).await;
+                    for play in plays.map(PlayIndex::new) {
+                        let hosts = &shared.run.plays[play].hosts;
+                        if hosts.binary_search(&position).is_ok() && host.is_usable() && !shared.stopped() {
+                            shared.begin(play).await;
+                            host.play(play, Arc::clone(&forks)).await;
                         }
                     }
                     (position, host)
@@ -124,7 +124,7 @@ fn sections(plays: &[Play]) -> Vec<Range<usize>> {
     let mut sections: Vec<Range<usize>> = Vec::new();
     for n in 0..plays.len() {
         match sections.last_mut() {
-            Some(section) if joins(plays, n) => section.end = n + 1,
+            Some(section) if joins(plays, PlayIndex::new(n)) => section.end = n + 1,
             _ => sections.push(n..n + 1),
         }
     }
@@ -141,7 +141,7 @@ mod tests {
             name: "p".into(),
             title: "p".into(),
             file: "p.toml".into(),
-            hosts: (0..10).collect(),
+            hosts: (0..10).map(HostIndex::new).collect(),
             barrier: true,
             serial,
             max_failures: None,

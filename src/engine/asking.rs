@@ -1,140 +1,144 @@
-//! Asking probes: equal ones once, all of one privilege in one exchange.
+//! Asking anew during an apply: which answers no longer hold, and one exchange with each host that has to be asked.
 
-use std::collections::HashMap;
-use std::time::Duration;
+use std::sync::Arc;
 
-use super::link::{Asker, Link};
-use crate::model::{Failure, Privilege};
-use crate::probe::{Answer, Probe};
-use crate::step::Instance;
-use crate::transport::{Frame, Part, TransportError};
+use tokio::task::JoinSet;
 
-/// Probes for one host and one privilege, each once, in the order in which they came up.
-#[derive(Debug, Default)]
-pub(super) struct Questions {
-    by_privilege: Vec<(Privilege, Vec<Probe>)>,
-    seen: HashMap<(Privilege, String), (usize, usize)>,
-}
+use super::changes::{ReadSet, Version, WriteSet};
+use super::host::HostRun;
+use super::link::Asker;
+use super::questions::{Questions, Replies, Ticket, failure_of, privilege_of};
+use super::shared::{Shared, interrupted};
+use super::turn::Turn;
+use crate::event::Forecast;
+use crate::model::{Failure, HostIndex, SlotIndex};
+use crate::probe::Probe;
+use crate::step::{Change, Instance};
+use crate::transport::TransportError;
 
-/// The answers to [`Questions`], in their order.
-#[derive(Debug, Default)]
-pub(super) struct Replies(Vec<Vec<Result<Answer, Failure>>>);
-
-/// Where the answer to a probe will be found.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Ticket(usize, usize);
-
-/// Whose rights a probe of an instance has.
-pub(super) fn privilege_of(probe: &Probe, instance: &Instance) -> Privilege {
-    probe.privilege.clone().unwrap_or_else(|| instance.privilege.clone())
-}
-
-impl Questions {
-    /// Adds a probe; an equal one is asked once.
-    pub(super) fn add(&mut self, probe: &Probe, privilege: Privilege) -> Ticket {
-        let key = (privilege, probe.script.render());
-        if let Some(&(group, n)) = self.seen.get(&key) {
-            return Ticket(group, n);
-        }
-        let group = self.by_privilege.iter().position(|(p, _)| *p == key.0).unwrap_or_else(|| {
-            self.by_privilege.push((key.0.clone(), Vec::new()));
-            self.by_privilege.len() - 1
-        });
-        let probes = &mut self.by_privilege[group].1;
-        probes.push(probe.clone());
-        let ticket = Ticket(group, probes.len() - 1);
-        self.seen.insert(key, (ticket.0, ticket.1));
-        ticket
+impl HostRun {
+    /// Asks the probes of a slot anew, and of those that come with it.
+    pub(super) async fn ask(&mut self, slots: &[SlotIndex]) -> Result<(), Turn> {
+        self.ask_but(slots, &[]).await
     }
 
-    /// Adds a probe that needs nobody's rights to the first exchange there is; `None` if there is none, for it
-    /// is not worth one.
-    pub(super) fn add_beside(&mut self, probe: &Probe) -> Option<Ticket> {
-        let privilege = self.by_privilege.first()?.0.clone();
-        Some(self.add(probe, privilege))
-    }
-
-    /// Asks all of them: one exchange for each privilege.
-    ///
-    /// A host that cannot be reached is an error; rights that `sudo` does not give, or a shell that
-    /// misbehaves, are the answer to each probe that asked for them.
-    pub(super) async fn ask(
-        &self,
-        link: &Link,
-        asker: Asker,
-        bound: Duration,
-    ) -> Result<Replies, TransportError> {
-        let mut replies = Vec::with_capacity(self.by_privilege.len());
-        for (privilege, probes) in &self.by_privilege {
-            replies.push(ask_group(link, asker, privilege, probes, bound).await?);
-        }
-        Ok(Replies(replies))
-    }
-}
-
-impl Replies {
-    pub(super) fn of(&self, ticket: Ticket) -> &Result<Answer, Failure> {
-        &self.0[ticket.0][ticket.1]
-    }
-}
-
-async fn ask_group(
-    link: &Link,
-    asker: Asker,
-    privilege: &Privilege,
-    probes: &[Probe],
-    bound: Duration,
-) -> Result<Vec<Result<Answer, Failure>>, TransportError> {
-    let mut replies: Vec<Result<Answer, Failure>> = Vec::with_capacity(probes.len());
-    while replies.len() < probes.len() {
-        let rest = &probes[replies.len()..];
-        let parts = rest.iter().map(Part::probe).collect();
-        let frame = Frame { privilege: privilege.clone(), parts, timeout: bound };
-        match link.exchange(asker, frame, &mut |_| {}).await {
-            Ok(answers) if answers.len() == rest.len() => replies.extend(answers.into_iter().map(Ok)),
-            Ok(answers) => {
-                let message = format!("{} questions were answered by {} answers", rest.len(), answers.len());
-                replies.extend(rest.iter().map(|_| Err(Failure::new(message.clone()))));
-            }
-            // One question hung: the ones before it are answered, it is not, and the rest are asked again.
-            Err(TransportError::TimedOut { after, answers, .. }) => {
-                replies.extend(answers.into_iter().take(rest.len() - 1).map(Ok));
-                let question: String = probes[replies.len()].script.to_string().chars().take(200).collect();
-                replies.push(Err(Failure {
-                    program: Some(question),
-                    ..Failure::new(format!("a question was not answered within {} s", after.as_secs()))
-                        .hint("something on the host blocks: look for processes in state D and for dead network mounts")
-                }));
-            }
-            // One answer is too long: the same.
-            Err(TransportError::TooMuch { message, answers, .. }) => {
-                replies.extend(answers.into_iter().take(rest.len() - 1).map(Ok));
-                let question: String = probes[replies.len()].script.to_string().chars().take(200).collect();
-                replies.push(Err(Failure {
-                    program: Some(question),
-                    ..Failure::new(message).hint(
-                        "what the step looks at is too large, or something on the host prints without end",
-                    )
-                }));
-            }
-            Err(error @ TransportError::Unreachable { .. }) => return Err(error),
-            Err(error) => {
-                let failure = failure_of(&error);
-                replies.extend(rest.iter().map(|_| Err(failure.clone())));
+    /// Asks the probes of these slots anew, but for those that have just been answered.
+    pub(super) async fn ask_but(&mut self, slots: &[SlotIndex], fresh: &[Probe]) -> Result<(), Turn> {
+        let mut questions: Vec<(HostIndex, Questions)> = Vec::new();
+        let mut tickets: Vec<(SlotIndex, usize, Probe, Ticket)> = Vec::new();
+        for &n in slots {
+            let Some(instance) = self.slots[n].instance() else { continue };
+            for probe in instance.step.probes() {
+                let Some(host) = self.shared.links.target(self.own, probe.host.as_ref()) else { continue };
+                if fresh.contains(&probe) {
+                    continue;
+                }
+                let group = questions.iter().position(|(h, _)| *h == host).unwrap_or_else(|| {
+                    questions.push((host, Questions::default()));
+                    questions.len() - 1
+                });
+                let ticket = questions[group].1.add(&probe, privilege_of(&probe, instance));
+                tickets.push((n, group, probe, ticket));
             }
         }
+        for &n in slots {
+            self.slots[n].seen = self.version(n);
+            self.slots[n].stale = false;
+        }
+        let replies = self.replies(questions).await?;
+        for (n, group, probe, ticket) in tickets {
+            match replies[group].of(ticket) {
+                Ok(answer) => self.take_in(n, &probe, answer.clone()),
+                Err(failure) => return Err(Turn::failed(failure.clone())),
+            }
+        }
+        Ok(())
     }
-    Ok(replies)
-}
 
-/// A transport's error as people see it.
-pub(super) fn failure_of(error: &TransportError) -> Failure {
-    let hint = match error {
-        TransportError::Unreachable { hint, .. }
-        | TransportError::Privilege { hint, .. }
-        | TransportError::Shell { hint, .. } => hint.clone(),
-        TransportError::TooMuch { .. } => Some("let it print less, or write to a file on the host".into()),
-        TransportError::TimedOut { .. } => None,
-    };
-    Failure { hint, ..Failure::from_error(error) }
+    /// Asks several hosts at once.
+    async fn replies(&mut self, questions: Vec<(HostIndex, Questions)>) -> Result<Vec<Replies>, Turn> {
+        let bound = self.shared.options.probe_timeout;
+        let mut hosts = Vec::with_capacity(questions.len());
+        let mut asking = JoinSet::new();
+        for (n, (host, questions)) in questions.into_iter().enumerate() {
+            let link = Arc::clone(&self.shared.links[host]);
+            hosts.push(host);
+            let asker = self.asker(host);
+            asking.spawn(async move { (n, questions.ask(&link, asker, bound).await) });
+        }
+        let mut replies = tokio::select! {
+            replies = asking.join_all() => replies,
+            () = self.shared.cancel.killed() => return Err(Turn::failed(interrupted())),
+        };
+        replies.sort_by_key(|(n, _)| *n);
+        let lost = |(n, asked): (usize, Result<Replies, TransportError>)| {
+            asked.map_err(|error| self.lost(hosts[n], &error))
+        };
+        replies.into_iter().map(lost).collect()
+    }
+
+    /// As whom this task talks to a host.
+    pub(super) fn asker(&self, host: HostIndex) -> Asker {
+        if host == self.own { Asker::Own } else { Asker::Guest }
+    }
+
+    /// What it means that a host did not answer.
+    pub(super) fn lost(&mut self, host: HostIndex, error: &TransportError) -> Turn {
+        let failure = failure_of(error);
+        if host == self.own && matches!(error, TransportError::Unreachable { .. }) {
+            self.unreachable = true;
+            return Turn::unreachable(failure);
+        }
+        if host == self.own {
+            return Turn::failed(failure);
+        }
+        let name = &self.shared.links[host].host.name;
+        Turn::failed(Failure {
+            causes: vec![failure.message],
+            hint: failure.hint,
+            ..Failure::new(format!("{name}, which this step has to ask, did not answer"))
+        })
+    }
+
+    /// Whether a slot's answers may no longer hold: the plan only predicted them, or something that they rest on has
+    /// been changed, on this host or elsewhere.
+    pub(super) fn is_stale(&self, n: SlotIndex, instance: &Instance) -> bool {
+        let run = &self.slots[n];
+        let predicted = match &run.planned.forecast {
+            Forecast::Change { predicted, .. } => !predicted.is_empty() && !instance.handler,
+            Forecast::Unchanged { predicted, .. } => !predicted.is_empty(),
+            _ => true,
+        };
+        let Shared { changes, links, .. } = &*self.shared;
+        predicted
+            || run.stale
+            || changes.since(&run.seen, self.own, &ReadSet::of(instance, self.own, links), links)
+    }
+
+    /// How far the changes have come that a slot's answers, beside those of its own host, may rest on.
+    pub(super) fn version(&self, n: SlotIndex) -> Version {
+        let Shared { changes, links, .. } = &*self.shared;
+        let version = |i: &Instance| changes.version(self.own, &ReadSet::of(i, self.own, links), links);
+        self.slots[n].instance().map_or_else(Version::default, version)
+    }
+
+    /// Notes a change for the other hosts, when it has been made, or tried.
+    pub(super) fn note(&self, instance: &Instance, change: &Change) {
+        let Shared { changes, links, .. } = &*self.shared;
+        changes.note(self.own, &WriteSet::of(instance, change, self.own, links), links);
+    }
+
+    /// Marks the later slots whose answers the change of slot `n` may make wrong.
+    pub(super) fn touch(&mut self, n: SlotIndex, instance: &Instance, change: &Change) {
+        let links = &self.shared.links;
+        let write = WriteSet::of(instance, change, self.own, links);
+        for later in self.slots.iter_mut().skip(n.position() + 1) {
+            let Some(other) = later.slot.instance() else { continue };
+            // What will act looks again: its actions rest on more than what its step reads.
+            let acts = matches!(later.planned.forecast, Forecast::Change { .. });
+            if acts || write.touches(&ReadSet::of(other, self.own, links)) {
+                later.stale = true;
+            }
+        }
+    }
 }

@@ -1,42 +1,90 @@
 //! What this apply has changed so far, so that whoever asked before knows whether to ask again.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use super::link::Link;
-use crate::model::{Kind, Resource, Scope};
+use super::link::Links;
+use crate::model::{HostIndex, Kind, Resource, Scope};
+use crate::step::{Change, Instance};
 
 /// Where a change shows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub(super) enum Place {
-    /// On the host at this position.
-    Host(usize),
+    /// On this host.
+    Host(HostIndex),
     /// In the fleet as a whole.
     Fleet,
 }
 
 impl Place {
     /// Where a step of the host `own` finds what has this scope; `None` if that is no host of ours.
-    fn of(scope: &Scope, own: usize, links: &[Arc<Link>]) -> Option<Self> {
+    fn of(scope: &Scope, own: HostIndex, links: &Links) -> Option<Self> {
         match scope {
             Scope::Here => Some(Self::Host(own)),
             Scope::Fleet => Some(Self::Fleet),
-            Scope::On(name) => links
-                .iter()
-                .position(|l| l.host.name.as_str() == &**name || l.host.login.address == **name)
-                .map(Self::Host),
+            Scope::On(name) => links.find(name).map(Self::Host),
         }
     }
 }
 
-/// How far the changes of some places had come.
-pub(super) type Seen = Vec<(Place, usize)>;
+/// How far the changes of some places had come: their version. A slot remembers the one that its answers have seen.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(super) struct Version(Vec<(Place, usize)>);
+
+/// What the answers of a step rest on.
+#[derive(Debug)]
+pub(super) struct ReadSet {
+    resources: Vec<Resource>,
+    /// The hosts that it asks beside its own.
+    asks: Vec<HostIndex>,
+    /// It rests on more than it says.
+    opaque: bool,
+}
+
+impl ReadSet {
+    /// That of a step of the host `own`.
+    pub(super) fn of(instance: &Instance, own: HostIndex, links: &Links) -> Self {
+        let mut resources = instance.step.needs();
+        resources.extend(instance.needs.iter().cloned());
+        resources.extend(instance.step.provides());
+        let probes = instance.step.probes();
+        let asks = probes.iter().filter_map(|p| links.target(own, Some(p.host.as_ref()?))).collect();
+        Self { resources, asks, opaque: instance.step.opaque() }
+    }
+}
+
+/// What a change may make different.
+#[derive(Debug)]
+pub(super) struct WriteSet {
+    resources: Vec<Resource>,
+    /// The hosts on which it acts beside its own.
+    on: Vec<HostIndex>,
+    /// It may make anything different: on these hosts, on its own, and in the fleet.
+    opaque: bool,
+}
+
+impl WriteSet {
+    /// That of a change of a step of the host `own`.
+    pub(super) fn of(instance: &Instance, change: &Change, own: HostIndex, links: &Links) -> Self {
+        let mut resources = instance.step.provides();
+        resources.extend(instance.provides.iter().cloned());
+        resources.extend(change.expects.iter().map(|(resource, _)| resource.clone()));
+        let on = change.actions.iter().filter_map(|a| links.target(own, Some(a.host.as_ref()?))).collect();
+        Self { resources, on, opaque: instance.step.opaque() }
+    }
+
+    /// Whether it may make answers different that another step of the same host has read.
+    pub(super) fn touches(&self, read: &ReadSet) -> bool {
+        let touched = |r: &Resource| self.resources.iter().any(|w| w.scope == r.scope && same(w, r));
+        self.opaque || read.opaque || read.resources.iter().any(touched)
+    }
+}
 
 /// A change as far as it shows in one place.
 #[derive(Debug)]
 struct Touch {
     /// The host whose step made it.
-    by: usize,
+    by: HostIndex,
     /// What it may have made different; `None` where nobody knows.
     what: Option<Vec<Resource>>,
 }
@@ -50,22 +98,14 @@ impl Changes {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Notes that a step of the host `by` has changed these resources. Where it is `opaque`, it may have changed anything: on
-    /// its host, on those `at` which it acts, and in the fleet.
-    pub(super) fn note(
-        &self,
-        by: usize,
-        resources: &[Resource],
-        opaque: bool,
-        at: &[usize],
-        links: &[Arc<Link>],
-    ) {
+    /// Notes that a step of the host `by` has made a change, or tried to.
+    pub(super) fn note(&self, by: HostIndex, write: &WriteSet, links: &Links) {
         let mut touched: BTreeMap<Place, Option<Vec<Resource>>> = BTreeMap::new();
-        if opaque {
-            let hosts = at.iter().copied().chain([by]).map(Place::Host);
+        if write.opaque {
+            let hosts = write.on.iter().copied().chain([by]).map(Place::Host);
             touched.extend(hosts.chain([Place::Fleet]).map(|place| (place, None)));
         }
-        for resource in resources {
+        for resource in &write.resources {
             if let Some(place) = Place::of(&resource.scope, by, links)
                 && let Some(known) = touched.entry(place).or_insert_with(|| Some(Vec::new()))
             {
@@ -78,49 +118,35 @@ impl Changes {
         }
     }
 
-    /// How far the changes have come in the places, its own host aside, where a step finds these resources, and on the
-    /// hosts that it asks.
-    pub(super) fn now(
-        &self,
-        own: usize,
-        resources: &[Resource],
-        asks: &[usize],
-        links: &[Arc<Link>],
-    ) -> Seen {
-        let places: BTreeSet<Place> = resources
-            .iter()
+    /// The version of the places, its own host aside, on which the answers of a step of the host `own` rest.
+    pub(super) fn version(&self, own: HostIndex, read: &ReadSet, links: &Links) -> Version {
+        let places: BTreeSet<Place> = (read.resources.iter())
             .filter_map(|r| Place::of(&r.scope, own, links))
-            .chain(asks.iter().copied().map(Place::Host))
+            .chain(read.asks.iter().copied().map(Place::Host))
             .filter(|place| *place != Place::Host(own))
             .collect();
         if places.is_empty() {
-            return Seen::new();
+            return Version::default();
         }
         let logs = self.logs();
-        places.into_iter().map(|place| (place, logs.get(&place).map_or(0, Vec::len))).collect()
+        Version(places.into_iter().map(|place| (place, logs.get(&place).map_or(0, Vec::len))).collect())
     }
 
-    /// Whether another host has changed, between `seen` and `now`, what a step of the host `own` relies on: these
-    /// resources, or if it does not say, anything.
-    pub(super) fn between(
-        &self,
-        seen: &Seen,
-        now: &Seen,
-        own: usize,
-        relied: Option<&[Resource]>,
-        links: &[Arc<Link>],
-    ) -> bool {
-        if seen == now {
+    /// Whether another host has changed, since `seen`, what a step of the host `own` rests on: what it reads, or if it
+    /// does not say all of that, anything.
+    pub(super) fn since(&self, seen: &Version, own: HostIndex, read: &ReadSet, links: &Links) -> bool {
+        let now = self.version(own, read, links);
+        if *seen == now {
             return false;
         }
         let logs = self.logs();
-        now.iter().any(|(place, _)| {
-            let from = seen.iter().find(|(p, _)| p == place).map_or(0, |(_, n)| *n);
-            let since = logs.get(place).and_then(|log| log.get(from..)).unwrap_or_default();
+        now.0.iter().any(|(place, _)| {
+            let from = seen.0.iter().find(|(p, _)| p == place).map_or(0, |(_, n)| *n);
+            let later = logs.get(place).and_then(|log| log.get(from..)).unwrap_or_default();
             let here = |r: &&Resource| Place::of(&r.scope, own, links) == Some(*place);
-            since.iter().filter(|touch| touch.by != own).any(|touch| match (&touch.what, relied) {
-                (Some(what), Some(relied)) => {
-                    relied.iter().filter(here).any(|r| what.iter().any(|t| same(t, r)))
+            later.iter().filter(|touch| touch.by != own).any(|touch| match &touch.what {
+                Some(what) if !read.opaque => {
+                    read.resources.iter().filter(here).any(|r| what.iter().any(|t| same(t, r)))
                 }
                 _ => true,
             })
@@ -128,12 +154,7 @@ impl Changes {
     }
 }
 
-/// Whether a change of `touched` can change what is said of `relied`.
-pub(super) fn overlaps(touched: &Resource, relied: &Resource) -> bool {
-    touched.scope == relied.scope && same(touched, relied)
-}
-
-/// The same for two resources that are in one place.
+/// Whether a change of `touched` can change what is said of `relied`, where both are in one place.
 fn same(touched: &Resource, relied: &Resource) -> bool {
     if touched.kind == Kind::Path && relied.kind == Kind::Path {
         // A directory and what is below it.

@@ -1,33 +1,53 @@
 //! The first part of every run: connect, ask for facts where templates need them, then all probes of all
 //! steps in one exchange for each privilege.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 use serde_json::Value;
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 
-use super::asking::{Questions, Replies, Ticket, failure_of, privilege_of};
 use super::link::{Asker, Link};
+use super::questions::{Questions, Replies, Ticket, failure_of, privilege_of};
 use super::{Engine, handlers, resolve};
 use crate::event::{Body, Forecast};
-use crate::model::{Failure, HostName, Known, Privilege};
+use crate::model::{Failure, HostIndex, Known, Privilege, SlotIndex};
 use crate::plan::{HostSteps, Slot, SlotState};
 use crate::preflight::{self, Sighting};
-use crate::probe::{Answer, Answers, Probe};
+use crate::probe::{Answers, Probe};
 use crate::transport::TransportError;
 
 /// A question of one host's step, and where its answer will be.
 #[derive(Debug)]
 struct Asked {
     /// The host whose step asks.
-    by: usize,
-    /// Its slot.
-    slot: usize,
+    by: HostIndex,
+    slot: SlotIndex,
     probe: Probe,
     ticket: Ticket,
 }
+
+/// What is asked at once, by the host that is asked.
+#[derive(Debug, Default)]
+struct Round {
+    questions: BTreeMap<HostIndex, Questions>,
+    asked: HashMap<HostIndex, Vec<Asked>>,
+    /// The questions for handlers that are due.
+    pending: HashMap<HostIndex, Vec<Ticket>>,
+    /// Those for facts.
+    sights: HashMap<HostIndex, Ticket>,
+}
+
+impl Round {
+    fn of(&mut self, host: HostIndex) -> &mut Questions {
+        self.questions.entry(host).or_default()
+    }
+}
+
+/// A host that was asked: what it replied and when it was asked, and when the reply was there. Times in milliseconds
+/// since 1970.
+type Asking = (HostIndex, Result<(Replies, i64), TransportError>, i64);
 
 impl Engine {
     /// Asks all hosts everything that the plan needs.
@@ -36,6 +56,7 @@ impl Engine {
         let run = Arc::clone(&self.run);
         self.hosts = Vec::with_capacity(run.hosts.len());
         for (n, host) in run.hosts.iter().enumerate() {
+            let n = HostIndex::new(n);
             let (facts, unreachable) = match &facts[n] {
                 Some(Ok(facts)) => (Some(facts), false),
                 Some(Err(())) => (None, true),
@@ -57,8 +78,10 @@ impl Engine {
                 pending: Vec::new(),
             });
         }
-        let all: Vec<(usize, usize)> =
-            (0..self.hosts.len()).flat_map(|h| (0..self.hosts[h].slots.len()).map(move |s| (h, s))).collect();
+        let of = |(h, steps): (usize, &HostSteps)| {
+            (0..steps.slots.len()).map(move |s| (HostIndex::new(h), SlotIndex::new(s)))
+        };
+        let all: Vec<_> = self.hosts.iter().enumerate().flat_map(of).collect();
         let seen = self.ask_slots(&all, true).await;
         for message in preflight::warnings(&seen) {
             self.events.send(Body::Warning { host: None, message }).await;
@@ -70,7 +93,7 @@ impl Engine {
         let mut facts: Vec<Option<Result<Value, ()>>> = vec![None; self.run.hosts.len()];
         let mut tasks = JoinSet::new();
         let forks = Arc::new(Semaphore::new(self.options.forks.max(1)));
-        for n in 0..self.run.hosts.len() {
+        for n in (0..self.run.hosts.len()).map(HostIndex::new) {
             if resolve::slots(&self.run, n, None).is_some() && !resolve::wants_facts(&self.run, n) {
                 continue;
             }
@@ -111,51 +134,83 @@ impl Engine {
         facts
     }
 
-    /// Asks the probes of these slots: `(host, slot)`. The first time, hosts that are to be in a swarm are asked
-    /// for their facts in the same exchange; returns those that told them, in inventory order.
-    async fn ask_slots(&mut self, slots: &[(usize, usize)], first: bool) -> Vec<Sighting> {
-        let mut questions: HashMap<usize, Questions> = HashMap::new();
-        let mut asked: HashMap<usize, Vec<Asked>> = HashMap::new();
-        let mut pending: HashMap<usize, Vec<Ticket>> = HashMap::new();
+    /// Asks the probes of these slots. The first time, hosts that are to be in a swarm are asked for their facts in the
+    /// same exchange; returns those that told them, in inventory order.
+    async fn ask_slots(&mut self, slots: &[(HostIndex, SlotIndex)], first: bool) -> Vec<Sighting> {
+        let mut round = self.round(slots, first);
+        let mut seen: Vec<(HostIndex, Sighting)> = Vec::new();
+        let mut tasks = self.ask_hosts(std::mem::take(&mut round.questions), first);
+        while let Some(joined) = tasks.join_next().await {
+            let Ok((target, replies, answered_ms)) = joined else { continue };
+            let asked = round.asked.remove(&target).unwrap_or_default();
+            match replies {
+                Ok((replies, asked_ms)) => {
+                    // Who does not tell is not warned of.
+                    if let Some(Ok(answer)) = round.sights.get(&target).map(|&ticket| replies.of(ticket))
+                        && let Ok(facts) = crate::facts::parse(answer)
+                    {
+                        let sighting = Sighting::new(&self.hosts[target], facts, asked_ms, answered_ms);
+                        seen.push((target, sighting));
+                    }
+                    for ticket in round.pending.remove(&target).unwrap_or_default() {
+                        if let Ok(answer) = replies.of(ticket) {
+                            let found = handlers::parse(answer, &self.run.plays);
+                            self.hosts[target].pending.extend(found);
+                        }
+                    }
+                    self.take_in(asked, &replies);
+                }
+                Err(error) => self.not_answered(target, asked, &error).await,
+            }
+        }
+        seen.sort_by_key(|(n, _)| *n);
+        seen.into_iter().map(|(_, sighting)| sighting).collect()
+    }
+
+    /// What to ask which host for these slots.
+    fn round(&self, slots: &[(HostIndex, SlotIndex)], first: bool) -> Round {
+        let mut round = Round::default();
         for &(by, slot) in slots {
             let Some(instance) = self.hosts[by].slots[slot].instance() else { continue };
             if self.hosts[by].unreachable {
                 continue;
             }
             for probe in instance.step.probes() {
-                let Some(target) = self.target(by, probe.host.as_ref()) else { continue };
-                let ticket = questions.entry(target).or_default().add(&probe, privilege_of(&probe, instance));
-                asked.entry(target).or_default().push(Asked { by, slot, probe, ticket });
+                let Some(target) = self.links.target(by, probe.host.as_ref()) else { continue };
+                let ticket = round.of(target).add(&probe, privilege_of(&probe, instance));
+                round.asked.entry(target).or_default().push(Asked { by, slot, probe, ticket });
             }
             if first && instance.handler {
-                let ticket =
-                    questions.entry(by).or_default().add(&handlers::probe(), instance.privilege.clone());
-                pending.entry(by).or_default().push(ticket);
+                let ticket = round.of(by).add(&handlers::probe(), instance.privilege.clone());
+                round.pending.entry(by).or_default().push(ticket);
             }
         }
-        if first {
+        for n in self.indices().filter(|_| first) {
+            let host = &self.hosts[n];
             // A host with nothing to ask still has to be there.
-            for n in 0..self.hosts.len() {
-                if !self.hosts[n].unreachable && !self.hosts[n].slots.is_empty() {
-                    questions.entry(n).or_default();
-                }
+            if !host.unreachable && !host.slots.is_empty() {
+                round.of(n);
+            }
+            if in_swarm(host)
+                && let Some(ticket) =
+                    round.questions.get_mut(&n).and_then(|q| q.add_beside(&crate::facts::probe()))
+            {
+                round.sights.insert(n, ticket);
             }
         }
-        let mut sights: HashMap<usize, Ticket> = HashMap::new();
-        for n in (0..self.hosts.len()).filter(|&n| first && in_swarm(&self.hosts[n])) {
-            if let Some(ticket) = questions.get_mut(&n).and_then(|q| q.add_beside(&crate::facts::probe())) {
-                sights.insert(n, ticket);
-            }
-        }
+        round
+    }
+
+    /// Asks these hosts side by side, as many at once as the user allows; a host that is asked the `first` time is told
+    /// of.
+    fn ask_hosts(&self, questions: BTreeMap<HostIndex, Questions>, first: bool) -> JoinSet<Asking> {
         let mut tasks = JoinSet::new();
         let forks = Arc::new(Semaphore::new(self.options.forks.max(1)));
         let keep = self.run.hosts.len() <= self.options.keep_open;
-        let mut targets: Vec<(usize, Questions)> = questions.into_iter().collect();
-        targets.sort_by_key(|(n, _)| *n);
-        for (n, questions) in targets {
+        for (n, questions) in questions {
             let (link, forks, events) = (Arc::clone(&self.links[n]), Arc::clone(&forks), self.events.clone());
             let (bound, cancel) = (self.options.probe_timeout, self.cancel.clone());
-            let own = n < self.hosts.len();
+            let own = n.position() < self.hosts.len();
             tasks.spawn(async move {
                 let _permit = forks.acquire_owned().await;
                 let first = first && own;
@@ -176,46 +231,25 @@ impl Engine {
                 (n, replies, answered_ms)
             });
         }
-        let mut seen: Vec<(usize, Sighting)> = Vec::new();
-        while let Some(joined) = tasks.join_next().await {
-            let Ok((target, replies, answered_ms)) = joined else { continue };
-            let asked = asked.remove(&target).unwrap_or_default();
-            match replies {
-                Ok((replies, asked_ms)) => {
-                    // Who does not tell is not warned of.
-                    if let Some(Ok(answer)) = sights.get(&target).map(|&ticket| replies.of(ticket))
-                        && let Ok(facts) = crate::facts::parse(answer)
-                    {
-                        let sighting = Sighting::new(&self.hosts[target], facts, asked_ms, answered_ms);
-                        seen.push((target, sighting));
-                    }
-                    for ticket in pending.remove(&target).unwrap_or_default() {
-                        if let Ok(answer) = replies.of(ticket) {
-                            let found = handlers::parse(answer, &self.run.plays);
-                            self.hosts[target].pending.extend(found);
-                        }
-                    }
-                    self.take_in(asked, &replies);
-                }
-                Err(error) => self.not_answered(target, asked, &error).await,
-            }
-        }
-        seen.sort_by_key(|(n, _)| *n);
-        seen.into_iter().map(|(_, sighting)| sighting).collect()
+        tasks
     }
 
     fn take_in(&mut self, asked: Vec<Asked>, replies: &Replies) {
         for Asked { by, slot, probe, ticket } in asked {
             let host = &mut self.hosts[by];
             match replies.of(ticket) {
-                Ok(answer) => insert(host, slot, &probe, answer.clone()),
+                Ok(answer) => {
+                    if let Some(instance) = host.slots[slot].instance() {
+                        host.answers.insert(&probe, &instance.privilege, answer.clone());
+                    }
+                }
                 Err(failure) => host.slots[slot].state = SlotState::Invalid(failure.clone()),
             }
         }
     }
 
     /// A host did not answer: its own steps are unreachable, those of others that asked it fail.
-    async fn not_answered(&mut self, target: usize, asked: Vec<Asked>, error: &TransportError) {
+    async fn not_answered(&mut self, target: HostIndex, asked: Vec<Asked>, error: &TransportError) {
         let host = self.links[target].host.name.clone();
         let failure = failure_of(error);
         for Asked { by, slot, .. } in asked {
@@ -227,47 +261,45 @@ impl Engine {
                 self.hosts[by].slots[slot].state = SlotState::Invalid(failure);
             }
         }
-        if let Some(own) = self.hosts.get_mut(target) {
+        if let Some(own) = self.hosts.get_mut(target.position()) {
             own.unreachable = true;
             self.events.send(Body::HostUnreachable { host, failure }).await;
         }
     }
 
     /// Renders and asks the steps that waited for results which the plan now says will not change.
-    /// Returns whether there were any.
+    /// Returns whether there were any; the plan has to be made anew then.
     pub(super) async fn resolve_waiting(&mut self) -> bool {
         let mut fresh = Vec::new();
-        for h in 0..self.hosts.len() {
-            let mut s = 0;
-            while s < self.hosts[h].slots.len() {
-                if let Some(slots) = self.settled(h, s) {
-                    let added = slots.len();
-                    let placeholder = self.plan.hosts[h][s].clone();
-                    self.hosts[h].slots.splice(s..=s, slots);
-                    self.plan.hosts[h].splice(s..=s, std::iter::repeat_n(placeholder, added));
-                    fresh.extend((s..s + added).map(|n| (h, n)));
-                    s += added;
-                } else {
-                    s += 1;
+        for host in self.indices() {
+            let settled: Vec<_> =
+                (0..self.hosts[host].slots.len()).map(|n| self.settled(host, SlotIndex::new(n))).collect();
+            let mut slots = Vec::with_capacity(settled.len());
+            for (slot, settled) in std::mem::take(&mut self.hosts[host].slots).into_iter().zip(settled) {
+                match settled {
+                    Some(turns) => {
+                        let begin = slots.len();
+                        slots.extend(turns);
+                        fresh.extend((begin..slots.len()).map(|n| (host, SlotIndex::new(n))));
+                    }
+                    None => slots.push(slot),
                 }
             }
-        }
-        if fresh.is_empty() {
-            return false;
+            self.hosts[host].slots = slots;
         }
         self.ask_slots(&fresh, false).await;
-        true
+        !fresh.is_empty()
     }
 
     /// The rendered form of a waiting slot, if all that it waits for is known not to change.
-    fn settled(&self, host: usize, slot: usize) -> Option<Vec<Slot>> {
+    fn settled(&self, host: HostIndex, slot: SlotIndex) -> Option<Vec<Slot>> {
         let steps = &self.hosts[host];
         let waiting = &steps.slots[slot];
         let SlotState::Waits(on) = &waiting.state else { return None };
         let mut known = Known::default();
         for of in on {
             for (other, planned) in steps.slots.iter().zip(&self.plan.hosts[host]) {
-                if other.play != of.play.position() || *other.source.id() != of.step {
+                if other.play != of.play || *other.source.id() != of.step {
                     continue;
                 }
                 match &planned.forecast {
@@ -284,25 +316,9 @@ impl Engine {
         Some(resolve::resolve(waiting.play, waiting.index, &waiting.source, &steps.host, &known))
     }
 
-    /// The host that a probe asks.
-    pub(super) fn target(&self, own: usize, host: Option<&HostName>) -> Option<usize> {
-        target(&self.links, own, host)
-    }
-}
-
-/// The position of the host that a probe asks. `None` if it is not among the hosts of the run: then the
-/// probe stays unanswered, and the step says so.
-pub(super) fn target(links: &[Arc<Link>], own: usize, host: Option<&HostName>) -> Option<usize> {
-    match host {
-        None => Some(own),
-        Some(name) => links.iter().position(|l| l.host.name == *name),
-    }
-}
-
-/// Puts an answer where the step of a slot will look for it.
-pub(super) fn insert(host: &mut HostSteps, slot: usize, probe: &Probe, answer: Answer) {
-    if let Some(instance) = host.slots[slot].instance() {
-        host.answers.insert(probe, &instance.privilege, answer);
+    /// The hosts of the run.
+    fn indices(&self) -> impl Iterator<Item = HostIndex> + use<> {
+        (0..self.hosts.len()).map(HostIndex::new)
     }
 }
 

@@ -1,7 +1,7 @@
 //! Handlers that are not lost: a notification is written down on the host before the change is made, and
 //! crossed out when the handler has run, so that a run that is cut off in between leaves a trace.
 
-use crate::model::StepId;
+use crate::model::{PlayIndex, StepId};
 use crate::probe::{Answer, Probe};
 use crate::program;
 use crate::program::{Handle, Library};
@@ -31,14 +31,14 @@ pub(super) fn probe() -> Probe {
     Probe::new(AskPending.script())
 }
 
-/// Reads the answer to [`probe`]: those that belong to a playbook of the run, by its position.
-pub(super) fn parse(answer: &Answer, plays: &[crate::run::Play]) -> Vec<(usize, StepId)> {
+/// Reads the answer to [`probe`]: those that belong to a playbook of the run.
+pub(super) fn parse(answer: &Answer, plays: &[crate::run::Play]) -> Vec<(PlayIndex, StepId)> {
     let text = answer.text();
     text.lines()
         .filter_map(|line| {
             let (play, id) = line.split_once('@')?;
             let play = plays.iter().position(|p| &*p.name == play)?;
-            Some((play, StepId::new(id)))
+            Some((PlayIndex::new(play), StepId::new(id)))
         })
         .collect()
 }

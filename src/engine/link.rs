@@ -1,11 +1,13 @@
-//! The sessions with a host, made when first used and made again after they broke.
+//! The sessions with the hosts, made when first used and made again after they broke.
 
+use std::ops::Index;
 use std::sync::{Arc, Mutex as Cell, PoisonError};
 
 use tokio::sync::Mutex;
 
-use crate::model::Host;
+use crate::model::{Host, HostIndex, HostName, Hosts};
 use crate::probe::Answer;
+use crate::run::Run;
 use crate::transport::{Connector, Frame, Output, Session, TransportError};
 
 /// A host and the connection with it. On it are two sessions: one for the host's own task, and when they ask, one for
@@ -147,5 +149,46 @@ impl Link {
 
     pub(super) async fn exchanges(&self) -> u64 {
         self.guests.lock().await.exchanges() + self.own.lock().await.exchanges()
+    }
+}
+
+/// The links with all hosts that a run may talk to: its own hosts first, in their order, so that a [`HostIndex`] means
+/// the same here and in the run; then the others of the inventory, which steps may ask or act on.
+#[derive(Debug)]
+pub(super) struct Links {
+    hosts: Hosts,
+    links: Vec<Arc<Link>>,
+}
+
+impl Links {
+    pub(super) fn new(run: &Run, connector: &Arc<dyn Connector>) -> Self {
+        let own = Hosts::new(run.hosts.clone());
+        let others = run.inventory.iter().filter(|host| own.named(host.name.as_str()).is_none());
+        let hosts = Hosts::new(run.hosts.iter().chain(others).cloned().collect());
+        let link = |host: &Arc<Host>| Arc::new(Link::new(Arc::clone(host), Arc::clone(connector)));
+        Self { links: hosts.iter().map(link).collect(), hosts }
+    }
+
+    /// The host that is meant by a name or an address.
+    pub(super) fn find(&self, called: &str) -> Option<HostIndex> {
+        self.hosts.find(called)
+    }
+
+    /// The host that a probe asks, or an action is for: the step's `own`, if none is named. `None` if it is not in the
+    /// inventory.
+    pub(super) fn target(&self, own: HostIndex, named: Option<&HostName>) -> Option<HostIndex> {
+        named.map_or(Some(own), |name| self.hosts.named(name.as_str()))
+    }
+
+    pub(super) fn iter(&self) -> impl Iterator<Item = &Arc<Link>> {
+        self.links.iter()
+    }
+}
+
+impl Index<HostIndex> for Links {
+    type Output = Arc<Link>;
+
+    fn index(&self, index: HostIndex) -> &Self::Output {
+        &self.links[index]
     }
 }

@@ -4,20 +4,28 @@
 //! [`Engine::plan`] (pure), then [`Engine::apply`], which sends the plan's actions and asks again only
 //! what they may have changed. Nothing here prints.
 
-mod act;
+mod acting;
 mod adhoc;
 mod apply;
 mod asking;
+mod borrowing;
 mod cancel;
 mod changes;
+mod deciding;
 mod events;
 mod gather;
 mod handlers;
 mod host;
 mod link;
+mod piggyback;
+mod questions;
+mod reboot;
 mod resolve;
 mod save;
 mod shared;
+mod turn;
+mod verifying;
+mod waiting;
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -26,7 +34,7 @@ use std::time::Duration;
 use tokio::sync::mpsc;
 
 use crate::event::{Body, Entry, Event, Forecast, Mode, PlayInfo, StepRef, Summary, VERSION};
-use crate::model::Redactor;
+use crate::model::{HostIndex, Redactor};
 use crate::plan::{self, HostSteps, Plan};
 use crate::run::Run;
 use crate::transport::Connector;
@@ -35,7 +43,7 @@ pub use adhoc::{PerHost, command, facts};
 pub use cancel::{Cancel, Level, Trigger};
 use events::Events;
 pub use handlers::PROGRAMS;
-use link::Link;
+use link::Links;
 
 /// Settings of a run, resolved.
 #[derive(Debug, Clone)]
@@ -76,14 +84,14 @@ impl Options {
 pub struct Engine {
     run: Arc<Run>,
     options: Options,
-    links: Arc<Vec<Arc<Link>>>,
+    links: Arc<Links>,
     hosts: Vec<HostSteps>,
     plan: Plan,
     events: Events,
     cancel: Cancel,
     summary: Summary,
-    /// By the position of the host, where they were asked for.
-    facts: HashMap<usize, serde_json::Value>,
+    /// Where they were asked for.
+    facts: HashMap<HostIndex, serde_json::Value>,
 }
 
 impl Engine {
@@ -97,11 +105,7 @@ impl Engine {
         events: mpsc::Sender<Event>,
         cancel: Cancel,
     ) -> Self {
-        // The hosts of the run first: their positions are the same everywhere. Others may be asked by steps.
-        let others = run.inventory.iter().filter(|o| !run.hosts.iter().any(|h| h.name == o.name));
-        let links: Vec<_> = (run.hosts.iter().chain(others))
-            .map(|h| Arc::new(Link::new(Arc::clone(h), Arc::clone(&connector))))
-            .collect();
+        let links = Links::new(&run, &connector);
         let events = Events::new(events, redactor);
         let hosts = run.hosts.iter().map(|h| h.name.clone()).collect();
         let plays = run.plays.iter().map(|play| PlayInfo {
@@ -202,7 +206,7 @@ impl Engine {
 
     /// The number of exchanges with each host so far, in inventory order.
     pub async fn exchanges(&self) -> Vec<u64> {
-        let mut counts = Vec::with_capacity(self.links.len());
+        let mut counts = Vec::new();
         for link in self.links.iter() {
             counts.push(link.exchanges().await);
         }

@@ -3,13 +3,13 @@
 use serde_json::Value;
 
 use crate::diagnostic::Diagnostic;
-use crate::model::{Failure, Host, Known};
+use crate::model::{Failure, Host, HostIndex, Known, PlayIndex};
 use crate::plan::{Slot, SlotState};
 use crate::run::{ResolveError, Resolved, Run, StepSource};
 
 /// Renders one step for a host: one slot, or one for each turn of its loop.
 pub(super) fn resolve(
-    play: usize,
+    play: PlayIndex,
     index: usize,
     source: &std::sync::Arc<dyn StepSource>,
     host: &Host,
@@ -26,11 +26,12 @@ pub(super) fn resolve(
 }
 
 /// Renders all steps of a host. `None` when a step needs facts that are not there.
-pub(super) fn slots(run: &Run, position: usize, facts: Option<&Value>) -> Option<Vec<Slot>> {
+pub(super) fn slots(run: &Run, position: HostIndex, facts: Option<&Value>) -> Option<Vec<Slot>> {
     let host = &run.hosts[position];
     let known = Known { facts: facts.cloned().unwrap_or_default(), ..Known::default() };
     let mut slots = Vec::new();
     for (n, play) in run.plays.iter().enumerate() {
+        let n = PlayIndex::new(n);
         if play.hosts.binary_search(&position).is_err() {
             continue;
         }
@@ -53,7 +54,7 @@ pub(super) fn slots(run: &Run, position: usize, facts: Option<&Value>) -> Option
 }
 
 /// Whether any step that waits for results uses facts as well.
-pub(super) fn wants_facts(run: &Run, position: usize) -> bool {
+pub(super) fn wants_facts(run: &Run, position: HostIndex) -> bool {
     let host = &run.hosts[position];
     run.plays
         .iter()

@@ -9,9 +9,9 @@ use super::Options;
 use super::cancel::{Cancel, Level};
 use super::changes::Changes;
 use super::events::Events;
-use super::link::Link;
+use super::link::Links;
 use crate::event::Body;
-use crate::model::{Failure, Resource};
+use crate::model::{Failure, PlayIndex, Resource};
 use crate::run::{Play, Run};
 
 /// What the tasks of all hosts share.
@@ -19,7 +19,7 @@ use crate::run::{Play, Run};
 pub(super) struct Shared {
     pub(super) run: Arc<Run>,
     pub(super) options: Options,
-    pub(super) links: Arc<Vec<Arc<Link>>>,
+    pub(super) links: Arc<Links>,
     pub(super) events: Events,
     pub(super) cancel: Cancel,
     /// By host: whether the plan leaves it out.
@@ -29,24 +29,38 @@ pub(super) struct Shared {
     /// What has been changed.
     pub(super) changes: Changes,
     /// The playbooks that have begun on some host.
-    begun: Mutex<HashSet<usize>>,
+    begun: Mutex<HashSet<PlayIndex>>,
     /// Raised when no host is to start a further step.
     pub(super) stop: watch::Sender<bool>,
     /// What only one host may change at a time.
     pub(super) exclusive: Mutex<HashMap<Resource, Arc<Mutex<()>>>>,
 }
 
-/// Up to where a host is done: playbook, its handlers or not, step. Everything below it is finished.
-pub(super) type Position = (usize, bool, usize);
+/// Up to where a host is done: everything below it is finished.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Position {
+    pub(super) play: PlayIndex,
+    /// Its handlers run after all its other steps.
+    pub(super) handlers: bool,
+    /// The step as written, by its position in the playbook.
+    pub(super) step: usize,
+}
 
-/// The position of a host that does nothing further in this run.
-pub(super) const DONE: Position = (usize::MAX, true, usize::MAX);
+impl Position {
+    /// Before the first step of a playbook.
+    pub(super) fn start_of(play: PlayIndex) -> Self {
+        Self { play, handlers: false, step: 0 }
+    }
+
+    /// The position of a host that does nothing further in this run.
+    pub(super) const DONE: Self = Self { play: PlayIndex::new(usize::MAX), handlers: true, step: usize::MAX };
+}
 
 impl Shared {
     pub(super) fn new(
         run: Arc<Run>,
         options: Options,
-        links: Arc<Vec<Arc<Link>>>,
+        links: Arc<Links>,
         events: Events,
         cancel: Cancel,
         left_out: Vec<bool>,
@@ -56,7 +70,11 @@ impl Shared {
             links,
             events,
             cancel,
-            progress: run.hosts.iter().map(|_| watch::channel((0, false, 0)).0).collect(),
+            progress: run
+                .hosts
+                .iter()
+                .map(|_| watch::channel(Position::start_of(PlayIndex::default())).0)
+                .collect(),
             run,
             left_out,
             changes: Changes::default(),
@@ -71,7 +89,7 @@ impl Shared {
     }
 
     /// Tells that a playbook begins, once, before any event of it.
-    pub(super) async fn begin(&self, play: usize) {
+    pub(super) async fn begin(&self, play: PlayIndex) {
         let mut begun = self.begun.lock().await;
         if begun.insert(play) {
             self.events.send(Body::PlayStarted { play }).await;
@@ -80,8 +98,9 @@ impl Shared {
 }
 
 /// Whether a host begins a playbook as soon as it is done with the one before.
-pub(super) fn joins(plays: &[Play], n: usize) -> bool {
-    n > 0 && !plays[n].barrier && !plays[n].is_rolling() && !plays[n - 1].is_rolling()
+pub(super) fn joins(plays: &[Play], play: PlayIndex) -> bool {
+    let Some(before) = play.position().checked_sub(1) else { return false };
+    !plays[play].barrier && !plays[play].is_rolling() && !plays[before].is_rolling()
 }
 
 /// A failure that says that the run was interrupted.

@@ -6,9 +6,10 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use super::providers::Walked;
 use super::{HostSteps, Options, Plan};
 use crate::event::StepRef;
-use crate::model::{HostName, Kind, OnFailure, Resource, Scope};
+use crate::model::{HostIndex, HostName, Kind, OnFailure, Resource, Scope};
 use crate::run::Play;
 
 /// Reasons that are told of one host; further ones are mostly what follows from them.
@@ -30,14 +31,14 @@ pub struct LeftOut {
 /// A step for which its host has to be left out.
 #[derive(Debug, Clone)]
 pub(super) struct Trouble {
-    pub(super) host: usize,
+    pub(super) host: HostIndex,
     pub(super) at: StepRef,
     /// The step's name.
     pub(super) name: String,
     pub(super) on_failure: OnFailure,
     pub(super) cause: Cause,
     /// The hosts whose planned changes it rests on: it is none if these are left out.
-    pub(super) rests_on: BTreeSet<usize>,
+    pub(super) rests_on: BTreeSet<HostIndex>,
 }
 
 /// What is wrong with a step.
@@ -59,12 +60,13 @@ pub(super) struct Need {
 
 impl Need {
     /// A resource that a step of `by` would have brought.
-    pub(super) fn resource(resource: &Resource, by: &StepRef) -> Self {
+    pub(super) fn resource(resource: &Resource, by: &Walked) -> Self {
+        let host = &by.at.host;
         let what = match resource.kind {
             Kind::Docker => "Docker engine".to_owned(),
             _ => Resource { scope: Scope::Here, ..resource.clone() }.to_string(),
         };
-        Self { words: format!("needs the {what} of {}", by.host), of: by.host.clone() }
+        Self { words: format!("needs the {what} of {host}"), of: host.clone() }
     }
 
     /// An answer.
@@ -92,10 +94,13 @@ impl Need {
 ///
 /// A trouble that rests on the planned change of another host which is in trouble itself may be gone when that one is
 /// left out: it has to be looked at again then.
-pub(super) fn choose(troubles: &[Trouble], left_out: &mut BTreeMap<usize, LeftOut>) -> BTreeSet<usize> {
-    let pending: BTreeSet<usize> = troubles.iter().map(|t| t.host).collect();
+pub(super) fn choose(
+    troubles: &[Trouble],
+    left_out: &mut BTreeMap<HostIndex, LeftOut>,
+) -> BTreeSet<HostIndex> {
+    let pending: BTreeSet<HostIndex> = troubles.iter().map(|t| t.host).collect();
     let certain = |t: &&Trouble| !t.rests_on.iter().any(|on| *on != t.host && pending.contains(on));
-    let mut chosen: BTreeMap<usize, Vec<&Trouble>> = BTreeMap::new();
+    let mut chosen: BTreeMap<HostIndex, Vec<&Trouble>> = BTreeMap::new();
     for trouble in troubles.iter().filter(certain) {
         chosen.entry(trouble.host).or_default().push(trouble);
     }
@@ -172,7 +177,7 @@ pub fn blocked(plan: &Plan, hosts: &[HostSteps], plays: &[Play], options: Option
         return Some(format!("{left_out}, and it was to be all or nothing"));
     }
     plays.iter().find_map(|play| {
-        let of = |hosts: &[usize]| hosts.iter().filter(|n| plan.left_out.contains_key(n)).count();
+        let of = |hosts: &[HostIndex]| hosts.iter().filter(|n| plan.left_out.contains_key(n)).count();
         if play.all_or_nothing && of(&play.hosts) > 0 {
             return Some(format!("{left_out}, and `{}` is all or nothing", play.name));
         }

@@ -10,8 +10,8 @@ mod providers;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use crate::event::{Forecast, StepRef};
-use crate::model::{Failure, Host, OnFailure, ResultOf, StepId, StepResult};
+use crate::event::Forecast;
+use crate::model::{Failure, Host, HostIndex, OnFailure, PlayIndex, ResultOf, StepId, StepResult};
 use crate::probe::Answers;
 use crate::run::StepSource;
 use crate::step::Change;
@@ -32,15 +32,15 @@ pub struct HostSteps {
     /// Its steps.
     pub slots: Vec<Slot>,
     /// Handlers that an earlier run was notified of and did not come to run: playbook and handler.
-    pub pending: Vec<(usize, StepId)>,
+    pub pending: Vec<(PlayIndex, StepId)>,
 }
 
 /// One step of one host, or one turn of its loop.
 #[derive(Debug, Clone)]
 pub struct Slot {
-    /// The playbook, by its position in the run.
-    pub play: usize,
-    /// The position of the step in its playbook.
+    /// The playbook.
+    pub play: PlayIndex,
+    /// The position of the step, as written, in its playbook.
     pub index: usize,
     /// The step as written.
     pub source: Arc<dyn StepSource>,
@@ -100,9 +100,20 @@ pub struct Planned {
     /// The change with its actions: for [`Forecast::Change`].
     pub change: Option<Change>,
     /// Planned steps of other hosts that this one has to wait for.
-    pub awaits: Vec<StepRef>,
+    pub awaits: Vec<Awaited>,
     /// What templates see of it if it stays unchanged.
     pub result: StepResult,
+}
+
+/// A step, as written, of another host: with all turns of its loop, however many they turn out to be.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Awaited {
+    /// The host.
+    pub host: HostIndex,
+    /// The playbook.
+    pub play: PlayIndex,
+    /// The position of the step in its playbook.
+    pub index: usize,
 }
 
 /// A plan: for each host, in the order given, what each of its slots will do.
@@ -110,8 +121,8 @@ pub struct Planned {
 pub struct Plan {
     /// By host, then by slot, as in the [`HostSteps`] that it was made from.
     pub hosts: Vec<Vec<Planned>>,
-    /// The hosts to which nothing will be done, by their position, and why.
-    pub left_out: BTreeMap<usize, LeftOut>,
+    /// The hosts to which nothing will be done, and why.
+    pub left_out: BTreeMap<HostIndex, LeftOut>,
 }
 
 /// Says why a check could not answer.

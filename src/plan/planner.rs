@@ -4,11 +4,12 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
 use super::left_out::{Cause, LeftOut, Need, Trouble, choose};
-use super::providers::{Providers, Where, locate};
+use super::providers::{Providers, Walked, Where, locate};
 use super::{HostSteps, Plan, Planned, Slot, SlotState, failure_of};
 use crate::event::{ChangeView, Forecast, StepRef};
 use crate::model::{
-    Failure, HostIndex, HostName, Hosts, Kind, OnFailure, Resource, Scope, State, StepId, StepResult,
+    Failure, HostIndex, HostName, Hosts, Kind, OnFailure, PlayIndex, Resource, Scope, SlotIndex, State,
+    StepId, StepResult,
 };
 use crate::step::{Change, Checked, Instance, Origin, Verdict};
 
@@ -29,9 +30,9 @@ pub struct Options {
 pub fn plan(hosts: &mut [HostSteps], options: Options) -> Plan {
     let names = Hosts::new(hosts.iter().map(|h| Arc::clone(&h.host)).collect());
     let order = order(hosts);
-    let mut left_out: BTreeMap<usize, LeftOut> = BTreeMap::new();
+    let mut left_out: BTreeMap<HostIndex, LeftOut> = BTreeMap::new();
     // What a host that is left out says of its steps is what the walk said that left it out.
-    let mut kept: BTreeMap<usize, Vec<Planned>> = BTreeMap::new();
+    let mut kept: BTreeMap<HostIndex, Vec<Planned>> = BTreeMap::new();
     // What all hosts would bring if none were left out.
     let mut well: Vec<Vec<Planned>> = Vec::new();
     loop {
@@ -64,10 +65,10 @@ fn left_out_of(planned: &Planned) -> Planned {
 /// Goes through all slots once, without the hosts that are `left_out`; `well` is what was planned when none was.
 fn walk(
     hosts: &mut [HostSteps],
-    order: &[(usize, usize)],
+    order: &[(HostIndex, SlotIndex)],
     names: &Hosts,
     options: Options,
-    left_out: &BTreeMap<usize, LeftOut>,
+    left_out: &BTreeMap<HostIndex, LeftOut>,
     well: &[Vec<Planned>],
 ) -> (Vec<Vec<Planned>>, Vec<Trouble>) {
     let mut planned: Vec<Vec<Option<Planned>>> = hosts.iter().map(|h| vec![None; h.slots.len()]).collect();
@@ -85,7 +86,7 @@ fn walk(
         troubles: Vec::new(),
     };
     for &(host, slot) in order {
-        let well = well.get(host).and_then(|slots| slots.get(slot));
+        let well = well.get(host.position()).and_then(|slots| slots.get(slot.position()));
         planned[host][slot] = Some(walk.slot(hosts, host, slot, well));
     }
     let troubles = walk.troubles;
@@ -114,10 +115,11 @@ fn skipped(why: String) -> Judged {
 
 /// All slots in the order in which their effects come about: by playbook, its handlers last, then by step,
 /// then by host.
-fn order(hosts: &[HostSteps]) -> Vec<(usize, usize)> {
+fn order(hosts: &[HostSteps]) -> Vec<(HostIndex, SlotIndex)> {
     let mut order = Vec::with_capacity(hosts.iter().map(|h| h.slots.len()).sum());
     for (host, steps) in hosts.iter().enumerate() {
         for (n, slot) in steps.slots.iter().enumerate() {
+            let (host, n) = (HostIndex::new(host), SlotIndex::new(n));
             order.push((slot.play, slot.source.is_handler(), slot.index, host, n));
         }
     }
@@ -128,7 +130,7 @@ fn order(hosts: &[HostSteps]) -> Vec<(usize, usize)> {
 struct Walk<'a> {
     options: Options,
     names: &'a Hosts,
-    left_out: &'a BTreeMap<usize, LeftOut>,
+    left_out: &'a BTreeMap<HostIndex, LeftOut>,
     providers: Providers,
     /// What hosts that are left out, and steps that cannot work, would have brought.
     lost: Providers,
@@ -137,11 +139,11 @@ struct Walk<'a> {
     /// What hosts that cannot be reached may have brought.
     unreached: Providers,
     /// Which step leaves an expected state; `None` for the fleet.
-    expected: HashMap<(Option<usize>, Resource), StepRef>,
+    expected: HashMap<(Option<HostIndex>, Resource), Walked>,
     /// By host and playbook: the handlers that were notified, and by whom.
-    notified: HashMap<(usize, usize), Vec<(StepId, StepRef)>>,
+    notified: HashMap<(HostIndex, PlayIndex), Vec<(StepId, Walked)>>,
     /// The other hosts on whose planned changes a planned change rests, where there are any.
-    rests_on: HashMap<StepRef, BTreeSet<usize>>,
+    rests_on: HashMap<Walked, BTreeSet<HostIndex>>,
     troubles: Vec<Trouble>,
 }
 
@@ -149,9 +151,16 @@ struct Walk<'a> {
 struct Judged {
     planned: Planned,
     /// The planned steps whose effects were looked at.
-    used: Vec<StepRef>,
+    used: Vec<Walked>,
     /// What of a host that is left out it cannot do without.
     need: Option<Need>,
+}
+
+impl Judged {
+    fn new(forecast: Forecast, used: Vec<Walked>, awaits: &[Walked]) -> Self {
+        let awaits = awaits.iter().map(Walked::awaited).collect();
+        Self { planned: Planned { awaits, ..plain(forecast) }, used, need: None }
+    }
 }
 
 impl From<Forecast> for Judged {
@@ -161,13 +170,20 @@ impl From<Forecast> for Judged {
 }
 
 impl Walk<'_> {
-    fn slot(&mut self, hosts: &mut [HostSteps], host: usize, n: usize, well: Option<&Planned>) -> Planned {
+    fn slot(
+        &mut self,
+        hosts: &mut [HostSteps],
+        host: HostIndex,
+        n: SlotIndex,
+        well: Option<&Planned>,
+    ) -> Planned {
         let steps = &hosts[host];
         let slot = &steps.slots[n];
         let at = StepRef { play: slot.play, step: slot.id().clone(), host: steps.host.name.clone() };
+        let this = Walked { host, index: slot.index, at };
         if steps.unreachable {
             if let Some(instance) = slot.instance() {
-                provide(&mut self.unreached, instance, host, self.names, &at);
+                provide(&mut self.unreached, instance, host, self.names, &this);
             }
             return plain(Forecast::Unreachable);
         }
@@ -179,7 +195,7 @@ impl Walk<'_> {
                 )
             };
             if let Some(instance) = slot.instance().filter(|_| well.is_some_and(brings)) {
-                provide(&mut self.lost, instance, host, self.names, &at);
+                provide(&mut self.lost, instance, host, self.names, &this);
             }
             return plain(Forecast::LeftOut);
         }
@@ -192,7 +208,7 @@ impl Walk<'_> {
             }
             SlotState::Ready(instance) => {
                 let mut judged = if instance.handler {
-                    self.handler(steps, host, at.play, slot.source.id(), instance)
+                    self.handler(steps, host, slot.play, slot.source.id(), instance)
                 } else {
                     self.step(steps, host, instance)
                 };
@@ -201,15 +217,16 @@ impl Walk<'_> {
             }
         };
         let slot = slot.clone();
-        let planned = self.settle(&slot, host, &at, judged);
+        let planned = self.settle(&slot, &this, judged);
         if let (Some(change), SlotState::Ready(instance)) = (&planned.change, &slot.state) {
-            self.effects(hosts, host, &at, instance, change);
+            self.effects(hosts, &this, instance, change);
         }
         planned
     }
 
     /// Says what it means for the host that a step cannot work, or needs what does not come.
-    fn settle(&mut self, slot: &Slot, host: usize, at: &StepRef, judged: Judged) -> Planned {
+    fn settle(&mut self, slot: &Slot, this: &Walked, judged: Judged) -> Planned {
+        let host = this.host;
         let Judged { mut planned, used, need } = judged;
         let rests_on = self.others(&used, host);
         let goes_on = slot.on_failure() == OnFailure::Continue;
@@ -224,18 +241,18 @@ impl Walk<'_> {
         };
         match (&planned.forecast, slot.instance()) {
             (Forecast::Error { .. }, Some(instance)) => {
-                provide(&mut self.lost, instance, host, self.names, at);
+                provide(&mut self.lost, instance, host, self.names, this);
             }
             (Forecast::Unchanged { .. }, Some(instance)) if !self.left_out.is_empty() => {
-                provide(&mut self.present, instance, host, self.names, at);
+                provide(&mut self.present, instance, host, self.names, this);
             }
             _ => {}
         }
         if !rests_on.is_empty() {
-            self.rests_on.insert(at.clone(), rests_on.clone());
+            self.rests_on.insert(this.clone(), rests_on.clone());
         }
         if let Some(cause) = cause.filter(|_| !goes_on) {
-            let (at, name) = (at.clone(), slot.name().to_owned());
+            let (at, name) = (this.at.clone(), slot.name().to_owned());
             let on_failure = slot.on_failure();
             self.troubles.push(Trouble { host, at, name, on_failure, cause, rests_on });
         }
@@ -243,34 +260,30 @@ impl Walk<'_> {
     }
 
     /// The position of a host in the run.
-    fn position(&self, host: &HostName) -> Option<usize> {
-        self.names.named(host.as_str()).map(HostIndex::position)
+    fn position(&self, host: &HostName) -> Option<HostIndex> {
+        self.names.named(host.as_str())
     }
 
     /// The other hosts that these steps are of, or rest on.
-    fn others(&self, used: &[StepRef], own: usize) -> BTreeSet<usize> {
-        let of = |at: &StepRef| self.position(&at.host);
-        let further = used.iter().filter_map(|at| self.rests_on.get(at)).flatten().copied();
-        used.iter().filter_map(of).chain(further).filter(|host| *host != own).collect()
+    fn others(&self, used: &[Walked], own: HostIndex) -> BTreeSet<HostIndex> {
+        let further = used.iter().filter_map(|by| self.rests_on.get(by)).flatten().copied();
+        used.iter().map(|by| by.host).chain(further).filter(|host| *host != own).collect()
     }
 
-    fn step(&self, steps: &HostSteps, host: usize, instance: &Instance) -> Judged {
+    fn step(&self, steps: &HostSteps, host: HostIndex, instance: &Instance) -> Judged {
         let Checked { said: verdict, used } = instance.check(&steps.answers);
-        let (mut predicted, hidden) = self.leave(used, steps, host);
-        let mut used = predicted.clone();
+        let (used, hidden) = self.leave(used, steps, host);
         let mut awaits = Vec::new();
         for need in instance.step.needs().into_iter().chain(instance.needs.iter().cloned()) {
             if let Some(by) = self.providers.of(&need, host, self.names) {
-                wait_for(by, steps, &mut awaits);
+                wait_for(by, host, &mut awaits);
             }
         }
-        let result = StepResult::default();
-        let planned = |forecast, change, awaits| Planned { forecast, change, awaits, result };
         if let Some(by) = hidden {
-            wait_for(&by, steps, &mut awaits);
-            let until = format!("step `{}` has run on {}", by.step, by.host);
+            wait_for(&by, host, &mut awaits);
+            let until = format!("step `{}` has run on {}", by.at.step, by.at.host);
             let need = self.need(host, instance, None);
-            return Judged { planned: planned(Forecast::Unknown { until }, None, awaits), used, need };
+            return Judged { need, ..Judged::new(Forecast::Unknown { until }, used, &awaits) };
         }
         match verdict {
             Ok(Verdict::Satisfied { reason, shows, result }) => {
@@ -282,61 +295,63 @@ impl Walk<'_> {
                     .filter(|until| result.code.is_some() && until.holds(&result) != Ok(true));
                 if let Some(until) = again {
                     let until = format!("`{}` is true", until.text());
-                    return Judged {
-                        planned: planned(Forecast::Unknown { until }, None, awaits),
-                        used,
-                        need: None,
-                    };
+                    return Judged::new(Forecast::Unknown { until }, used, &awaits);
                 }
-                let forecast = Forecast::Unchanged { reason, shows, predicted };
-                let planned = Planned { result, ..planned(forecast, None, awaits) };
-                Judged { planned, used, need: None }
+                let forecast = Forecast::Unchanged { reason, shows, predicted: refs(&used) };
+                let mut judged = Judged::new(forecast, used, &awaits);
+                judged.planned.result = result;
+                judged
             }
             Ok(Verdict::Drift(change)) => {
                 let need = self.need(host, instance, Some(&change));
-                predicted
-                    .extend(awaits.iter().filter(|a| !predicted.contains(a)).cloned().collect::<Vec<_>>());
+                let predicted = refs(used.iter().chain(awaits.iter().filter(|by| !used.contains(by))));
                 let forecast = Forecast::Change { change: ChangeView::from(&change), predicted };
-                Judged { planned: planned(forecast, Some(change), awaits), used, need }
+                let mut judged = Judged::new(forecast, used, &awaits);
+                judged.planned.change = Some(change);
+                Judged { need, ..judged }
             }
             Ok(Verdict::Unknown { until, then, otherwise }) => {
-                let mut need = self.need(host, instance, then.as_ref());
-                if let Some(by) = self.providers.of_any(&until, host, self.names) {
-                    wait_for(by, steps, &mut awaits);
-                    if !predicted.contains(by) {
-                        predicted.push(by.clone());
-                        used.push(by.clone());
-                    }
-                } else {
-                    let lost = self.lost.of_any(&until, host, self.names);
-                    let gone = lost.filter(|by| self.is_left_out(by, host));
-                    need = gone.map(|by| Need::resource(&until, by)).or(need);
-                    if need.is_none() {
-                        let failure = self.met_by_nobody(&until, otherwise, host, lost);
-                        used.extend(lost.cloned());
-                        return Judged { used, ..Forecast::Error { failure }.into() };
-                    }
-                }
-                let planned = match then {
-                    Some(change) => planned(
-                        Forecast::Change { change: ChangeView::from(&change), predicted },
-                        Some(change),
-                        awaits,
-                    ),
-                    None => planned(
-                        Forecast::Unchanged {
-                            reason: format!("comes with {until}"),
-                            shows: String::new(),
-                            predicted,
-                        },
-                        None,
-                        awaits,
-                    ),
-                };
-                Judged { planned, used, need }
+                self.unknown(host, instance, (until, then, otherwise), used, awaits)
             }
             Err(error) => Judged { used, ..Forecast::Error { failure: failure_of(&error) }.into() },
         }
+    }
+
+    /// A step that cannot be judged until something is there: fine if an earlier step brings that.
+    fn unknown(
+        &self,
+        host: HostIndex,
+        instance: &Instance,
+        (until, then, otherwise): (Resource, Option<Change>, String),
+        mut used: Vec<Walked>,
+        mut awaits: Vec<Walked>,
+    ) -> Judged {
+        let mut need = self.need(host, instance, then.as_ref());
+        if let Some(by) = self.providers.of_any(&until, host, self.names) {
+            wait_for(by, host, &mut awaits);
+            if !used.contains(by) {
+                used.push(by.clone());
+            }
+        } else {
+            let lost = self.lost.of_any(&until, host, self.names);
+            let gone = lost.filter(|by| self.is_left_out(by, host));
+            need = gone.map(|by| Need::resource(&until, by)).or(need);
+            if need.is_none() {
+                let failure = self.met_by_nobody(&until, otherwise, host, lost);
+                used.extend(lost.cloned());
+                return Judged { used, ..Forecast::Error { failure }.into() };
+            }
+        }
+        let predicted = refs(&used);
+        let forecast = if let Some(change) = &then {
+            Forecast::Change { change: ChangeView::from(change), predicted }
+        } else {
+            let reason = format!("comes with {until}");
+            Forecast::Unchanged { reason, shows: String::new(), predicted }
+        };
+        let mut judged = Judged::new(forecast, used, &awaits);
+        judged.planned.change = then;
+        Judged { need, ..judged }
     }
 
     /// The failure of a step whose need nobody meets; `lost` is the step that would, but cannot work.
@@ -344,15 +359,15 @@ impl Walk<'_> {
         &self,
         until: &Resource,
         otherwise: String,
-        own: usize,
-        lost: Option<&StepRef>,
+        own: HostIndex,
+        lost: Option<&Walked>,
     ) -> Failure {
         let hint = match (lost, self.unreached.of_any(until, own, self.names)) {
-            (Some(by), _) => format!("step `{}`, which would bring {until}, cannot work", by.step),
+            (Some(by), _) => format!("step `{}`, which would bring {until}, cannot work", by.at.step),
             (None, Some(by)) => {
                 format!(
                     "step `{}` of {} would bring {until}, but {} is unreachable",
-                    by.step, by.host, by.host
+                    by.at.step, by.at.host, by.at.host
                 )
             }
             (None, None) => format!("no earlier step brings {until}"),
@@ -360,12 +375,12 @@ impl Walk<'_> {
         Failure::new(otherwise).hint(hint)
     }
 
-    fn is_left_out(&self, by: &StepRef, own: usize) -> bool {
-        self.position(&by.host).is_some_and(|n| n != own && self.left_out.contains_key(&n))
+    fn is_left_out(&self, by: &Walked, own: HostIndex) -> bool {
+        by.host != own && self.left_out.contains_key(&by.host)
     }
 
     /// What a step that is to do something needs of a host that is left out.
-    fn need(&self, host: usize, instance: &Instance, change: Option<&Change>) -> Option<Need> {
+    fn need(&self, host: HostIndex, instance: &Instance, change: Option<&Change>) -> Option<Need> {
         if self.left_out.is_empty() {
             return None;
         }
@@ -397,12 +412,12 @@ impl Walk<'_> {
     fn handler(
         &mut self,
         steps: &HostSteps,
-        host: usize,
-        play: usize,
+        host: HostIndex,
+        play: PlayIndex,
         source: &StepId,
         instance: &Instance,
     ) -> Judged {
-        let mut by: Vec<StepRef> = self
+        let mut by: Vec<Walked> = self
             .notified
             .get(&(host, play))
             .into_iter()
@@ -438,7 +453,7 @@ impl Walk<'_> {
         if by.is_empty() {
             change = change.note("an earlier run ended before it");
         }
-        let forecast = Forecast::Change { change: ChangeView::from(&change), predicted: by };
+        let forecast = Forecast::Change { change: ChangeView::from(&change), predicted: refs(&by) };
         Judged { planned: Planned { change: Some(change), ..plain(forecast) }, used, need }
     }
 
@@ -447,8 +462,8 @@ impl Walk<'_> {
         &self,
         used: BTreeSet<Resource>,
         steps: &HostSteps,
-        host: usize,
-    ) -> (Vec<StepRef>, Option<StepRef>) {
+        host: HostIndex,
+    ) -> (Vec<Walked>, Option<Walked>) {
         let (mut by, mut hidden) = (Vec::new(), None);
         for resource in used {
             let hides = steps.answers.expected(&resource) == Some(&State::Hidden);
@@ -471,21 +486,15 @@ impl Walk<'_> {
         }
     }
 
-    fn effects(
-        &mut self,
-        hosts: &mut [HostSteps],
-        host: usize,
-        at: &StepRef,
-        instance: &Instance,
-        change: &Change,
-    ) {
-        provide(&mut self.providers, instance, host, self.names, at);
+    fn effects(&mut self, hosts: &mut [HostSteps], this: &Walked, instance: &Instance, change: &Change) {
+        let host = this.host;
+        provide(&mut self.providers, instance, host, self.names, this);
         for (resource, state) in &change.expects {
             match locate(&resource.scope, host, self.names) {
                 Where::Host(n) => {
                     let here = Resource { scope: Scope::Here, ..resource.clone() };
                     hosts[n].answers.expect(here.clone(), state.clone());
-                    self.expected.insert((Some(n), here), at.clone());
+                    self.expected.insert((Some(n), here), this.clone());
                     // Other hosts of a swarm ask for the engine of this one.
                     if resource.kind == Kind::Docker {
                         let name = hosts[n].host.name.clone();
@@ -493,34 +502,39 @@ impl Walk<'_> {
                         for other in hosts.iter_mut() {
                             other.answers.expect(there.clone(), state.clone());
                         }
-                        self.expected.insert((None, there), at.clone());
+                        self.expected.insert((None, there), this.clone());
                     }
                 }
                 Where::Fleet => {
                     for other in hosts.iter_mut() {
                         other.answers.expect(resource.clone(), state.clone());
                     }
-                    self.expected.insert((None, resource.clone()), at.clone());
+                    self.expected.insert((None, resource.clone()), this.clone());
                 }
                 Where::Elsewhere => {}
             }
         }
         for handler in &instance.notify {
-            self.notified.entry((host, at.play)).or_default().push((handler.clone(), at.clone()));
+            self.notified.entry((host, this.at.play)).or_default().push((handler.clone(), this.clone()));
         }
     }
 }
 
 /// Notes all that a step brings.
-fn provide(providers: &mut Providers, instance: &Instance, host: usize, names: &Hosts, by: &StepRef) {
+fn provide(providers: &mut Providers, instance: &Instance, host: HostIndex, names: &Hosts, by: &Walked) {
     for resource in instance.step.provides().iter().chain(&instance.provides) {
         providers.add(resource, host, names, by);
     }
 }
 
+/// The steps as people find them.
+fn refs<'a>(steps: impl IntoIterator<Item = &'a Walked>) -> Vec<StepRef> {
+    steps.into_iter().map(|step| step.at.clone()).collect()
+}
+
 /// Notes that these steps wait for `by`, unless it is their own host's: its steps run in order anyway.
-fn wait_for(by: &StepRef, steps: &HostSteps, awaits: &mut Vec<StepRef>) {
-    if by.host != steps.host.name && !awaits.contains(by) {
+fn wait_for(by: &Walked, own: HostIndex, awaits: &mut Vec<Walked>) {
+    if by.host != own && !awaits.contains(by) {
         awaits.push(by.clone());
     }
 }

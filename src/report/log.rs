@@ -3,7 +3,7 @@
 use super::style::{Detail, Look, Tone};
 use super::{change, recap, text};
 use crate::event::{Body, Event, Finished, Mode, Outcome, PlayInfo};
-use crate::model::{Failure, HostName};
+use crate::model::{Failure, HostName, PlayIndex};
 
 /// Host names longer than this do not push the column to the right.
 const HOST: usize = 24;
@@ -20,9 +20,9 @@ pub(crate) struct Log {
     /// Columns of the host names.
     hosts: usize,
     /// The playbook that has begun last, if nothing has been said of it.
-    begun: Option<usize>,
+    begun: Option<PlayIndex>,
     /// The playbooks that have a heading, in the order of these.
-    headed: Vec<usize>,
+    headed: Vec<PlayIndex>,
     recap: recap::Recap,
     /// The plan has been shown.
     planned: bool,
@@ -107,9 +107,9 @@ impl Log {
     }
 
     /// `NFS server (10-nfs-server)`, before the first line of a playbook.
-    fn heading(&mut self, of: Option<usize>) -> Vec<String> {
+    fn heading(&mut self, of: Option<PlayIndex>) -> Vec<String> {
         let Some(n) = of.filter(|n| !self.headed.contains(n)) else { return Vec::new() };
-        let Some(play) = self.plays.get(n) else { return Vec::new() };
+        let Some(play) = self.plays.get(n.position()) else { return Vec::new() };
         self.headed.push(n);
         self.begun = self.begun.filter(|begun| *begun != n);
         let title = format!("{} ({})", text::clean(&play.title), text::clean(&play.name));
@@ -121,8 +121,8 @@ impl Log {
     }
 
     /// `  [10-nfs-server]`, for a line below the heading of another playbook that has begun meanwhile.
-    fn elsewhere(&self, play: usize) -> String {
-        match self.plays.get(play) {
+    fn elsewhere(&self, play: PlayIndex) -> String {
+        match self.plays.get(play.position()) {
             Some(info) if self.headed.contains(&play) && self.headed.last() != Some(&play) => {
                 format!("  [{}]", text::clean(&info.name))
             }
@@ -239,7 +239,7 @@ impl Log {
 }
 
 /// The playbook that an event tells of.
-fn play_of(body: &Body) -> Option<usize> {
+fn play_of(body: &Body) -> Option<PlayIndex> {
     match body {
         Body::StepFinished(finished) => Some(finished.at.play),
         Body::StepRetried { at, .. } | Body::ActionStarted { at, .. } | Body::Output { at, .. } => {

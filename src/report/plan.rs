@@ -11,7 +11,7 @@ use super::style::{Detail, Look, Tone};
 use super::{change, text};
 use crate::event::{Body, Counts, Entry, Event, Forecast, Mode, Outcome, PlayInfo, StepRef, Summary};
 use crate::harmless;
-use crate::model::{Failure, HostName, Place, StepId};
+use crate::model::{Failure, HostName, Place, PlayIndex, StepId};
 
 /// Parts of a list of hosts before "and N more".
 const HOSTS: usize = 8;
@@ -55,7 +55,7 @@ impl Reporter for PlanText {
 /// Entries of one step that say the same of several hosts.
 #[derive(Debug)]
 struct Group {
-    play: usize,
+    play: PlayIndex,
     step: StepId,
     name: String,
     kind: String,
@@ -75,7 +75,7 @@ struct Group {
 /// An earlier step that a prediction rests on; no host means the entry's own.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 struct Earlier {
-    play: usize,
+    play: PlayIndex,
     step: StepId,
     host: Option<HostName>,
 }
@@ -91,11 +91,11 @@ struct Plan {
     by_content: HashMap<u64, Vec<usize>>,
     /// Entries so far, host by host.
     positions: Vec<usize>,
-    names: HashMap<(usize, StepId), String>,
+    names: HashMap<(PlayIndex, StepId), String>,
     predicted: usize,
     /// The steps that cannot work, and those that are as described, on whatever number of hosts.
-    failed: HashSet<(usize, StepId)>,
-    unchanged: HashSet<(usize, StepId)>,
+    failed: HashSet<(PlayIndex, StepId)>,
+    unchanged: HashSet<(PlayIndex, StepId)>,
     /// By host and the hash of a failure: the first group that tells of it.
     told: HashMap<(usize, u64), usize>,
     unreachable: Vec<(usize, Failure)>,
@@ -133,7 +133,7 @@ impl Plan {
         let Some(&host) = self.index.get(&entry.at.host) else { return };
         let position = self.positions[host];
         self.positions[host] += 1;
-        if let Some(counts) = self.counts.get_mut(entry.at.play) {
+        if let Some(counts) = self.counts.get_mut(entry.at.play.position()) {
             counts.add(entry.forecast.outcome());
         }
         self.names
@@ -222,6 +222,7 @@ impl Plan {
             self.legend(&mut out, look);
         }
         for (play, info) in self.plays.iter().enumerate() {
+            let play = PlayIndex::new(play);
             let groups: Vec<_> = self
                 .groups
                 .iter()

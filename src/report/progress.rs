@@ -6,7 +6,7 @@ use super::reporter::{Tally, WorkTime};
 use super::style::{Look, Tone};
 use super::text;
 use crate::event::{Body, Event, Mode, Outcome, PlayInfo, Summary};
-use crate::model::HostName;
+use crate::model::{HostName, PlayIndex};
 
 /// Never more host lines than this, however tall the terminal is.
 const LINES: usize = 24;
@@ -23,7 +23,7 @@ pub(crate) struct Progress {
     index: HashMap<HostName, usize>,
     hosts: Vec<Host>,
     plays: Vec<PlayInfo>,
-    play: Option<usize>,
+    play: Option<PlayIndex>,
     /// Hosts that have answered or could not be reached.
     answered: usize,
     /// Entries of the plan, or what the playbooks let expect.
@@ -182,7 +182,8 @@ impl Progress {
         let (title, done, all, unit) = if asking {
             ("asking".to_owned(), self.answered, self.names.len(), "hosts")
         } else if self.mode == Some(Mode::Apply) || self.mode == Some(Mode::Plan) {
-            let title = self.play.and_then(|n| self.plays.get(n)).map_or("planning", |p| p.title.as_str());
+            let title =
+                self.play.and_then(|n| self.plays.get(n.position())).map_or("planning", |p| p.title.as_str());
             (text::clean(title).into_owned(), self.done, self.expected.max(self.done), "done")
         } else {
             ("asking".to_owned(), self.done, self.names.len(), "hosts")

@@ -6,7 +6,7 @@ use super::reporter::WorkTime;
 use super::style::{Detail, Look, Tone};
 use super::text;
 use crate::event::{Body, Counts, Event, Finished, Outcome, Summary};
-use crate::model::{HostName, StepId};
+use crate::model::{HostName, PlayIndex, StepId};
 
 /// Up to so many hosts have a line each; of more, those with equal counts share one.
 const SINGLE: usize = 24;
@@ -24,8 +24,8 @@ pub(crate) struct Recap {
     failures: Vec<Finished>,
     failed: usize,
     /// The steps that failed, and those that are as described, on whatever number of hosts.
-    failed_steps: HashSet<(usize, StepId)>,
-    unchanged_steps: HashSet<(usize, StepId)>,
+    failed_steps: HashSet<(PlayIndex, StepId)>,
+    unchanged_steps: HashSet<(PlayIndex, StepId)>,
     unreachable: HashMap<HostName, String>,
     left_out: HashMap<HostName, String>,
     time: WorkTime,

@@ -6,7 +6,7 @@ use std::io::Write;
 use std::sync::{Arc, Mutex};
 
 use hostwright::event::{Body, Event, Forecast, Mode, Outcome};
-use hostwright::model::Failure;
+use hostwright::model::{Failure, PlayIndex};
 use hostwright::report::{Bars, Detail, Json, Look, Plain, PlanText, Reporter};
 use indicatif::InMemoryTerm;
 use stream::{Stream, first_apply, first_plan, fleet, fleet_apply, host, one_of_each};
@@ -242,7 +242,7 @@ fn bars_read_well() {
         until(&first, |b| matches!(b, Body::Output { .. })),
         until(
             &first,
-            |b| matches!(b, Body::StepFinished(f) if f.outcome == Outcome::Changed && f.at.play == 1),
+            |b| matches!(b, Body::StepFinished(f) if f.outcome == Outcome::Changed && f.at.play == PlayIndex::new(1)),
         ),
     );
     let many = fleet_apply();

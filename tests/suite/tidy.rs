@@ -162,6 +162,34 @@ const OF_CONFIG: &[(&str, &[&str])] = &[
     ),
 ];
 
+/// The modules of `engine`, as [`MODULES`]: what a run shares, a host's way, what it does at a step, the whole run.
+const OF_ENGINE: &[(&str, &[&str])] = &[
+    ("cancel", &[]),
+    ("events", &[]),
+    ("handlers", &[]),
+    ("link", &[]),
+    ("resolve", &[]),
+    ("save", &[]),
+    ("turn", &[]),
+    ("questions", &["link"]),
+    ("changes", &["link"]),
+    ("shared", &["cancel", "changes", "events", "link"]),
+    ("host", &["cancel", "changes", "resolve", "shared", "turn"]),
+    // What a host does at a step.
+    ("waiting", &["host", "shared"]),
+    ("asking", &["changes", "host", "link", "questions", "shared", "turn"]),
+    ("borrowing", &["host", "questions", "turn"]),
+    ("reboot", &["host", "link", "shared", "turn"]),
+    ("piggyback", &["changes", "host", "questions", "shared"]),
+    ("verifying", &["changes", "host", "piggyback", "turn"]),
+    ("acting", &["handlers", "host", "link", "piggyback", "questions", "reboot", "save", "shared", "turn"]),
+    ("deciding", &["host", "turn"]),
+    // All hosts.
+    ("gather", &["handlers", "link", "questions", "resolve"]),
+    ("apply", &["host", "shared"]),
+    ("adhoc", &["link", "questions"]),
+];
+
 /// Two files of one thing: a script may hold a call of a program, and a program is rendered to a script.
 const ONE_THING: (&str, &str) = ("shell", "program");
 
@@ -197,6 +225,32 @@ fn no_file_is_too_long() {
         .filter(|(lines, _)| *lines > 800)
         .collect();
     assert!(long.is_empty(), "split these: {long:?}");
+}
+
+/// The engine and the plan have to be held in the head.
+#[test]
+fn no_function_of_the_engine_is_too_long() {
+    let mut all = 0;
+    let mut long = Vec::new();
+    for (path, text) in rust_files("src/engine").into_iter().chain(rust_files("src/plan")) {
+        let lines: Vec<&str> = text.lines().collect();
+        for (n, line) in lines.iter().enumerate() {
+            let code = line.trim_start();
+            let indent = line.len() - code.len();
+            let words =
+                ["pub fn ", "pub(super) fn ", "pub async fn ", "pub(super) async fn ", "async fn ", "fn "];
+            let Some(name) = words.iter().find_map(|w| code.strip_prefix(w)) else { continue };
+            let end = format!("{}}}", " ".repeat(indent));
+            let length = lines[n..].iter().position(|l| **l == end).map_or(0, |n| n + 1);
+            all += 1;
+            if length > 80 {
+                let name = name.split(['(', '<']).next().unwrap();
+                long.push(format!("{}:{}: {name} has {length} lines", path.display(), n + 1));
+            }
+        }
+    }
+    assert!(all > 100, "only {all} functions were found");
+    assert!(long.is_empty(), "{long:#?}");
 }
 
 #[test]
@@ -393,6 +447,19 @@ fn modules_of_config_use_only_what_is_below_them() {
             Some((of, used, found))
         });
     let wrong = against(OF_CONFIG, pairs);
+    assert!(wrong.is_empty(), "{wrong:#?}");
+}
+
+#[test]
+fn modules_of_the_engine_use_only_what_is_below_them() {
+    let all = uses();
+    // What the engine itself offers is for all of them.
+    let names: Vec<&str> = OF_ENGINE.iter().map(|(name, _)| *name).collect();
+    let pairs = all.iter().filter(|f| f.of[0] == "engine" && f.path[0] == "engine").filter_map(|found| {
+        let (of, used) = (found.of.get(1)?.as_str(), found.path.get(1)?.as_str());
+        (names.contains(&used) || !used.starts_with(char::is_uppercase)).then_some((of, used, found))
+    });
+    let wrong = against(OF_ENGINE, pairs);
     assert!(wrong.is_empty(), "{wrong:#?}");
 }
 

@@ -1,6 +1,6 @@
 //! One bad host stops no other: who is left out, and that all else is as if they had not been there.
 
-use hostwright::model::{Kind, OnFailure, Resource, StepId};
+use hostwright::model::{HostIndex, Kind, OnFailure, Resource, StepId};
 use hostwright::transport::scripted::Faults;
 use proptest::prelude::*;
 
@@ -238,7 +238,7 @@ async fn all_or_nothing_is_for_who_asks_for_it() {
 
     let mut other = fleet();
     other.plays[0].all_or_nothing = true;
-    other.plays[0].hosts = vec![0];
+    other.plays[0].hosts = vec![HostIndex::new(0)];
     assert_eq!(other.apply().await.ended(), ["a x: changed"], "nobody of its hosts is left out");
 
     let mut hard = want("x", "1");

@@ -7,8 +7,8 @@ use std::time::Duration;
 use hostwright::engine::{Cancel, Engine, Options};
 use hostwright::event::{Body, Event, Forecast, Mode, Outcome, Summary};
 use hostwright::model::{
-    Host, HostName, Hosts, Kind, Known, Login, OnFailure, Place, Privilege, Redactor, Resource, ResultOf,
-    Scope, State, StepId,
+    Host, HostIndex, HostName, Hosts, Kind, Known, Login, OnFailure, Place, PlayIndex, Privilege, Redactor,
+    Resource, ResultOf, Scope, State, StepId,
 };
 use hostwright::probe::{Answer, CheckError, Probe, Readings};
 use hostwright::run::{Batch, Play, ResolveError, Resolved, Run, StepSource};
@@ -381,7 +381,7 @@ impl Fleet {
             name: name.into(),
             title: name.into(),
             file: "toy.toml".into(),
-            hosts: (0..self.hosts.len()).collect(),
+            hosts: (0..self.hosts.len()).map(HostIndex::new).collect(),
             barrier: true,
             serial: Vec::new(),
             max_failures: None,
@@ -420,7 +420,8 @@ impl Fleet {
         let mut plays = self.plays.clone();
         for play in &mut plays {
             let names: Vec<_> = play.hosts.iter().map(|&n| self.hosts[n].name.clone()).collect();
-            play.hosts = (0..hosts.len()).filter(|&n| names.contains(&hosts[n].name)).collect();
+            play.hosts =
+                (0..hosts.len()).filter(|&n| names.contains(&hosts[n].name)).map(HostIndex::new).collect();
         }
         let run = Run { hosts, inventory: Arc::new(Hosts::new(self.hosts.clone())), plays };
         let (sender, mut receiver) = tokio::sync::mpsc::channel(64);
@@ -502,7 +503,7 @@ impl Seen {
             Body::PlayStarted { play } => Some(play),
             _ => None,
         };
-        self.events.iter().filter_map(begun).collect()
+        self.events.iter().filter_map(begun).map(PlayIndex::position).collect()
     }
 
     /// `host: why, why`, for each host that is left out.

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use hostwright::event::{
     Body, ChangeView, Entry, Event, Finished, Forecast, Mode, Outcome, PlayInfo, StepRef, Summary, VERSION,
 };
-use hostwright::model::{Failure, HostName, Place, StepId};
+use hostwright::model::{Failure, HostName, Place, PlayIndex, StepId};
 use hostwright::step::{Field, Value};
 
 pub(crate) fn host(name: &str) -> HostName {
@@ -13,7 +13,7 @@ pub(crate) fn host(name: &str) -> HostName {
 }
 
 pub(crate) fn at(play: usize, step: &str, on: &str) -> StepRef {
-    StepRef { play, step: StepId::new(step), host: host(on) }
+    StepRef { play: PlayIndex::new(play), step: StepId::new(step), host: host(on) }
 }
 
 pub(crate) fn place(file: &str, line: u32) -> Place {
@@ -65,7 +65,7 @@ pub(crate) fn view() -> Stream {
     drill.always = true;
     s.plan((0, "drill", "Drill", "failover_drill", 13), "manager-01", will(drill.clone(), &[]));
     s.plan_finished();
-    s.push(Body::PlayStarted { play: 0 });
+    s.push(Body::PlayStarted { play: PlayIndex::new(0) });
     s.finished(0, "nodes", "manager-01", Outcome::Unchanged);
     s.finish_with(0, "drill", "manager-01", Outcome::Changed, |f| {
         f.change = Some(drill);
@@ -305,7 +305,7 @@ pub(crate) fn first_plan(mode: Mode) -> Stream {
 pub(crate) fn first_apply() -> Stream {
     let mut s = first_plan(Mode::Apply);
     s.plan_finished();
-    s.push(Body::PlayStarted { play: 0 });
+    s.push(Body::PlayStarted { play: PlayIndex::new(0) });
     s.started(0, "packages", "nfs-01");
     s.push(Body::ActionStarted {
         at: at(0, "packages", "nfs-01"),
@@ -331,7 +331,7 @@ pub(crate) fn first_apply() -> Stream {
     });
     s.finish_with(0, "hostname", "nfs-01", Outcome::Unchanged, |f| f.reason = "nfs-01".into());
     s.finish_with(0, "firewall", "nfs-01", Outcome::Skipped, |f| f.reason = "`when` is false".into());
-    s.push(Body::PlayStarted { play: 1 });
+    s.push(Body::PlayStarted { play: PlayIndex::new(1) });
     s.push(Body::Warning {
         host: Some(host("manager-01")),
         message: "its clock is 42 s behind the others".into(),
@@ -403,7 +403,7 @@ pub(crate) fn fleet(mode: Mode) -> Stream {
 pub(crate) fn fleet_apply() -> Stream {
     let mut s = fleet(Mode::Apply);
     s.plan_finished();
-    s.push(Body::PlayStarted { play: 0 });
+    s.push(Body::PlayStarted { play: PlayIndex::new(0) });
     let hosts: Vec<_> = s.hosts.iter().map(ToString::to_string).collect();
     for h in &hosts {
         s.started(0, "engine", h);
@@ -497,7 +497,7 @@ pub(crate) fn interrupted() -> Stream {
     s.plan_finished();
     // Five minutes at the question.
     s.at_ms += 300_000;
-    s.push(Body::PlayStarted { play: 0 });
+    s.push(Body::PlayStarted { play: PlayIndex::new(0) });
     s.finished(0, "packages", "db-01", Outcome::Changed);
     s.push(Body::Warning { host: None, message: "interrupted: no further step starts".into() });
     s.finish_with(0, "packages", "db-02", Outcome::NotReached, |f| f.reason = "the run was stopped".into());
