@@ -4,9 +4,10 @@ use std::time::Duration;
 
 use serde::Deserialize;
 
+use super::family::RUN;
 use super::family::existence::Existence;
 use super::family::packages::{self, PackageManager, Packages, Standing, Wanted};
-use super::{Action, Change, Context, Invalid, Step, Validate, Value, Verdict};
+use super::{Action, Change, Context, Field, Invalid, Step, Validate, Value, Verdict};
 use crate::model::value::one_or_many;
 use crate::model::{Kind, Resource, State};
 use crate::probe::{CheckError, Probe, Readings};
@@ -28,9 +29,17 @@ program! {
     RemovePackages in "package/remove_packages.sh" uses [MANAGE] { manager: Word, packages: List }
 }
 
+program! {
+    /// Puts right what a package manager that was cut off has left.
+    CompletePackages in "package/complete_packages.sh" uses [RUN, MANAGE] { manager: Word, again: List }
+}
+
 /// What runs on hosts for this kind.
 pub(super) const PROGRAMS: Programs =
-    &[&[InstallPackages::program, RemovePackages::program], packages::PROGRAMS];
+    &[&[InstallPackages::program, RemovePackages::program, CompletePackages::program], packages::PROGRAMS];
+
+/// What a package manager that was cut off has left, on a host.
+const CUT_OFF: &str = "(cut-off)";
 
 /// A download of some hundred megabytes over a slow line, and a busy lock before it.
 const INSTALL_TIMEOUT: Duration = Duration::from_mins(30);
@@ -84,10 +93,11 @@ impl Step for Package {
                 "install its packages in another way, with a `command` step".to_owned(),
             ));
         };
-        match self.state {
-            Existence::Present => Ok(self.present(readings, &found, manager)),
-            Existence::Absent => self.absent(readings, &found, manager),
-        }
+        let verdict = match self.state {
+            Existence::Present => self.present(readings, &found, manager),
+            Existence::Absent => self.absent(readings, &found, manager)?,
+        };
+        Ok(completed(readings, &found, manager, verdict))
     }
 
     fn provides(&self) -> Vec<Resource> {
@@ -221,6 +231,41 @@ impl Package {
         let remove = RemovePackages { manager: manager.word(), packages: &names };
         Ok(Verdict::Drift(change.action(Action::new(label, remove.script()).timeout(INSTALL_TIMEOUT))))
     }
+}
+
+/// The verdict on a host on which a package manager works, or was cut off: that is put right before anything else.
+fn completed(readings: &Readings, found: &Packages, manager: PackageManager, verdict: Verdict) -> Verdict {
+    let what = &found.cut_off.what;
+    let resource = Resource::here(Kind::Package, CUT_OFF);
+    let mut change = match verdict {
+        Verdict::Drift(change) => change,
+        other if what.is_empty() => return other,
+        _ => Change::default(),
+    };
+    if let Some(busy) = &found.busy {
+        change = change.note(format!(
+            "{busy} holds the lock of the package manager now: it is waited for, up to 10 minutes"
+        ));
+    }
+    if what.is_empty() || readings.expected(&resource) == Some(&State::Absent) {
+        return if change.summary.is_empty() {
+            Verdict::satisfied("as described, once what was cut off is complete")
+        } else {
+            Verdict::Drift(change)
+        };
+    }
+    let label = "complete what a package manager that was cut off has left";
+    change.summary =
+        if change.summary.is_empty() { label.into() } else { format!("{label}; {}", change.summary) };
+    let complete = CompletePackages { manager: manager.word(), again: &found.cut_off.again };
+    change.actions.insert(0, Action::new(label, complete.script()).timeout(INSTALL_TIMEOUT));
+    let field = Field {
+        name: "package manager".into(),
+        before: format!("cut off: {}", what.join(", ")).into(),
+        after: "complete".into(),
+    };
+    change.fields.insert(0, field);
+    Verdict::Drift(change.expect(resource, State::Absent))
 }
 
 fn install(manager: PackageManager, all: &[&Wanted], changed: &[(&Wanted, String, String)]) -> Script {

@@ -9,6 +9,7 @@
 //! - `tools`: a table of fake tools, each the body of a shell script that stands in front of the real one;
 //! - `payload`: what is on file descriptor 3;
 //! - `code` (0): the exit code; `stdout`: all of it, without blanks at its end; `stderr`: a part of it;
+//! - `mask`: a regular expression; what it finds in the standard output differs from run to run, and is shown as `#`;
 //! - `calls`: what the fake tools were called with, a line each;
 //! - `after`: a table of paths and their content in the end, `false` for none;
 //! - `holds`: shell code that succeeds in the end;
@@ -61,6 +62,7 @@ struct Run {
     #[serde(default)]
     code: i32,
     stdout: Option<String>,
+    mask: Option<String>,
     #[serde(default)]
     stderr: String,
     calls: Option<String>,
@@ -290,7 +292,9 @@ fn perform(
     );
     expect("exit code", &run.code.to_string(), &read("code"));
     if let Some(stdout) = &run.stdout {
-        expect("stdout", stdout, &said);
+        let mask = run.mask.as_ref().map(|mask| regex::Regex::new(mask).unwrap());
+        let masked = mask.map_or_else(|| said.clone(), |mask| mask.replace_all(&said, "#").into_owned());
+        expect("stdout", stdout, &masked);
     }
     if let Some(calls) = &run.calls {
         expect("calls", calls, &read("calls"));

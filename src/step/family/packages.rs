@@ -1,6 +1,6 @@
 //! What packages a host has, with rpm or dpkg: the one question that `package` asks, and its answer.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::probe::{Answer, CheckError, Probe};
 use crate::program;
@@ -120,8 +120,21 @@ pub struct Packages {
     provided: BTreeMap<String, String>,
     /// The file of a repository whose mirror list was shut down with its release, if there is one.
     pub dead_repository: Option<String>,
+    /// A program that holds the lock of the package manager: its name and process.
+    pub busy: Option<String>,
+    /// What a package manager that was cut off has left.
+    pub cut_off: CutOff,
     /// For a removal: `NAME is needed by (installed) OTHER`, or the names that would go with it.
     pub dependents: Vec<String>,
+}
+
+/// What a package manager left that was killed, or whose host lost its power, while it worked.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct CutOff {
+    /// Each a few words: `nginx half-configured`, `nfs-utils in two versions`.
+    pub what: Vec<String>,
+    /// Packages of which dpkg does not have all files.
+    pub again: Vec<String>,
 }
 
 /// Asks for `wanted`, all in one go, and what installs packages there; where they are to go, for what needs them.
@@ -140,6 +153,8 @@ pub fn read(probe: &Probe, answer: &Answer, wanted: &[Wanted]) -> Result<Package
         installed: BTreeMap::new(),
         provided: BTreeMap::new(),
         dead_repository: None,
+        busy: None,
+        cut_off: CutOff::default(),
         dependents: Vec::new(),
     };
     let text = answer.text();
@@ -167,9 +182,21 @@ pub fn read(probe: &Probe, answer: &Answer, wanted: &[Wanted]) -> Result<Package
             }
             ["missing", name] => missing.push(*name),
             ["dead", file] => packages.dead_repository = Some((*file).to_owned()),
+            ["held", process, command] => packages.busy = Some(format!("{command} (process {process})")),
+            ["journal"] => packages.cut_off.what.push("dpkg was interrupted".into()),
+            ["unfinished"] => packages.cut_off.what.push("a transaction of yum was not ended".into()),
+            ["half", name, state] => {
+                packages.cut_off.what.push(format!("{name} {state}"));
+                if *state == "half-installed" {
+                    packages.cut_off.again.push((*name).to_owned());
+                }
+            }
             ["needed", text] => packages.dependents.push((*text).to_owned()),
             _ => return unreadable("expected lines on packages"),
         }
+    }
+    if packages.manager != Some(PackageManager::Apt) && packages.busy.is_none() {
+        packages.cut_off.what.extend(in_two_versions(&packages.installed));
     }
     // A database that cannot be read lets rpm say nothing at all on a name.
     for name in wanted.iter().flat_map(Wanted::names) {
@@ -185,6 +212,21 @@ pub fn read(probe: &Probe, answer: &Answer, wanted: &[Wanted]) -> Result<Package
         }
     }
     Ok(packages)
+}
+
+/// Packages that are there twice, for one architecture: the new version was put there and the old one not yet removed.
+/// Kernels may be there as often as one likes (dnf.conf(5), `installonlypkgs`).
+fn in_two_versions(installed: &BTreeMap<String, Vec<String>>) -> impl Iterator<Item = String> {
+    let twice = installed.iter().filter(|(name, versions)| {
+        let (bare, arch) = name.rsplit_once('.').unwrap_or((name, ""));
+        let versions: BTreeSet<_> = versions.iter().collect();
+        without_architecture(name) == bare
+            && !arch.is_empty()
+            && versions.len() > 1
+            && !bare.starts_with("kernel")
+            && bare != "gpg-pubkey"
+    });
+    twice.map(|(name, versions)| format!("{name} in {} versions ({})", versions.len(), versions.join(", ")))
 }
 
 /// How a wanted package stands.

@@ -8,8 +8,10 @@
 # Prints: `manager NAME` (dnf, yum, apt, none). Then lines of words with a tab between: `i NAME VERSION ARCH` for each
 #   that is installed, `missing NAME`, `p NAME PACKAGE` where an installed package provides the name; `dead FILE` for a
 #   repository that asks mirrorlist.centos.org, which is gone since July 2024; for a removal `needed TEXT`.
+#   `held PID COMMAND` where a program holds the lock of dpkg, dnf or yum; where none does, what one that was cut off has
+#   left: `half NAME STATE` of dpkg, `journal` if that has not written down all it did, `unfinished` of yum.
 # Exit codes: 0; 3 if dpkg cannot tell.
-# Relies on: rpm(8), or dpkg-query(1) and apt-get; awk, sort, grep.
+# Relies on: rpm(8), or dpkg-query(1) and apt-get; awk, sort, grep, stat, /proc/locks.
 
 hw_nl='
 '
@@ -29,7 +31,38 @@ hw_lines() {
   done
 }
 
+# Says that the process $1 holds the lock, if it is there.
+hw_held() {
+  hw_c=''
+  { IFS= read -r hw_c <"/proc/$1/comm"; } 2>/dev/null
+  [ -z "$hw_c" ] || printf 'held\t%s\t%s\n' "$1" "$hw_c"
+}
+
+# The process that holds a lock (fcntl(2)) on one of the files with these inodes (proc_locks(5)).
+hw_locker() {
+  while read -r _ _ _ _ hw_p hw_f _; do
+    for hw_i; do
+      case $hw_f in *":$hw_i") echo "$hw_p"; return ;; esac
+    done
+  done </proc/locks
+}
+
 if [ "$hw_manager" = apt ]; then
+  hw_state=''
+  # shellcheck disable=SC2046 # numbers
+  hw_p=$(hw_locker $(stat -c %i /var/lib/dpkg/lock-frontend /var/lib/dpkg/lock 2>/dev/null) 2>/dev/null)
+  [ -z "$hw_p" ] || hw_state=$(hw_held "$hw_p")
+  if [ -z "$hw_state" ]; then
+    # It writes there what it does, and goes on from it (dpkg(1), --configure --pending).
+    for hw_f in /var/lib/dpkg/updates/[0-9]*; do
+      [ ! -e "$hw_f" ] || hw_state=journal
+    done
+    awk '$1 == "Package:" { p = $2 }
+      $1 == "Status:" && ($3 == "reinstreq" || $4 ~ /^(half-installed|unpacked|half-configured|triggers-)/) {
+        print "half\t" p "\t" $4
+      }' /var/lib/dpkg/status 2>/dev/null
+  fi
+  [ -z "$hw_state" ] || printf '%s\n' "$hw_state"
   # shellcheck disable=SC2016 # for dpkg-query to fill in
   hw_all=$(dpkg-query -W -f '${db:Status-Status}\ti\t${Package}\t${Version}\t${Architecture}\n' -- "$@" 2>/dev/null)
   [ $? -le 1 ] || { echo "dpkg-query failed" >&2; exit 3; }
@@ -54,6 +87,21 @@ if [ "$hw_manager" = apt ]; then
       awk '$1 == "Remv" { print "needed\t" $2 }'
   fi
   exit 0
+fi
+# dnf and yum write who they are while they work (dnf/lock.py, yum(8)).
+for hw_f in /var/lib/dnf/rpmdb_lock.pid /var/cache/dnf/metadata_lock.pid /var/run/yum.pid; do
+  hw_p=''
+  { read -r hw_p <"$hw_f"; } 2>/dev/null
+  case $hw_p in
+    '' | *[!0-9]*) ;;
+    *) hw_s=$(hw_held "$hw_p"); [ -z "$hw_s" ] || { printf '%s\n' "$hw_s"; hw_busy=1; break; } ;;
+  esac
+done
+if [ -z "${hw_busy-}" ]; then
+  # See yum-complete-transaction(8).
+  for hw_f in /var/lib/yum/transaction-all.*; do
+    if [ -e "$hw_f" ]; then echo unfinished; break; fi
+  done
 fi
 hw_all=$(rpm -q --qf 'i\t%{NAME}\t%{EVR}\t%{ARCH}\n' -- "$@")
 hw_have=''
