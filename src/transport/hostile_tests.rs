@@ -169,3 +169,66 @@ fn many_small_answers_have_a_bound_together() {
     let mut decoder = Decoder::new(&nonce, &parts);
     assert_eq!(decoder.feed(true, &vec![0; NOISE_LIMIT + 1], &mut |_, _| {}), Err(Garbled::Noise));
 }
+
+/// What a host may send of a frame: text, and marks that are right, wrong, cut off or out of order.
+fn pieces() -> impl proptest::strategy::Strategy<Value = Vec<(bool, Vec<u8>)>> {
+    use proptest::prelude::*;
+    let mark = format!("\x1e{}", "ab".repeat(16));
+    let word = prop_oneof![
+        Just("b".to_owned()),
+        Just("end".to_owned()),
+        (0..5_u32).prop_map(|n| n.to_string()),
+        (0..5_u32).prop_map(|n| format!("x{n}")),
+        "[a-z0-9 -]{0,70}",
+    ];
+    let code = prop_oneof![Just("0".to_owned()), Just("124".to_owned()), "[0-9-]{0,12}"];
+    let whole = (word, code).prop_map(move |(word, code)| format!("{mark} {word} {code}\n").into_bytes());
+    let cut = (whole.clone(), 0..60_usize).prop_map(|(text, n)| text[..n.min(text.len())].to_vec());
+    let text = proptest::collection::vec(any::<u8>(), 0..40);
+    let lines = "[a-z\n]{0,40}".prop_map(String::into_bytes);
+    let piece = prop_oneof![6 => whole, 1 => cut, 1 => text, 2 => lines];
+    proptest::collection::vec((any::<bool>(), piece), 0..24)
+}
+
+proptest::proptest! {
+    #![proptest_config(proptest::prelude::ProptestConfig {
+        failure_persistence: None,
+        cases: std::env::var("FUZZ_CASES").ok().and_then(|n| n.parse().ok()).unwrap_or(2000),
+        ..proptest::prelude::ProptestConfig::default()
+    })]
+
+    /// An error or answers, but no panic, and no more answers than were asked for; both however it is cut.
+    #[test]
+    fn whatever_a_host_sends_is_read_or_refused(pieces in pieces(), size in 1..50_usize) {
+        let nonce = Nonce::new([0xab; 24]);
+        let parts = [
+            Part { stop_on_failure: true, stream: true, ..part("a") },
+            Part { keep: Keep::End(20), stream: true, ..part("b") },
+            Part { keep: Keep::All(30), ..part("c") },
+        ];
+        let mut said: Vec<String> = Vec::new();
+        for size in [size, usize::MAX] {
+            let mut decoder = Decoder::new(&nonce, &parts);
+            let mut error = None;
+            for (stderr, bytes) in &pieces {
+                for bytes in bytes.chunks(size.min(bytes.len().max(1))) {
+                    if error.is_none() {
+                        error = decoder.feed(*stderr, bytes, &mut |n, _| assert!(n < parts.len())).err();
+                    }
+                }
+            }
+            if error.is_none() && decoder.is_complete() {
+                let outcome = decoder.finish();
+                if let Outcome::Answered(answers) | Outcome::TimedOut { answers, .. } = &outcome {
+                    proptest::prop_assert!(answers.len() <= parts.len());
+                }
+                said.push(format!("{outcome:?}"));
+            } else {
+                let (_, answers) = decoder.so_far();
+                proptest::prop_assert!(answers.len() <= parts.len());
+                said.push(format!("{error:?}"));
+            }
+        }
+        proptest::prop_assert_eq!(&said[0], &said[1]);
+    }
+}

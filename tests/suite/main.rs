@@ -8,6 +8,7 @@ mod config;
 mod docs;
 mod edits;
 mod engine;
+mod fuzz;
 mod lints;
 mod program_runs;
 mod programs;

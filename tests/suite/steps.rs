@@ -94,7 +94,7 @@ fn every_kind_has_cases_and_its_documents_examples_are_read() {
 }
 
 /// `notified = true` of a case, and `handler = true` of a step.
-fn role(node: &Node) -> step::Role {
+pub(super) fn role(node: &Node) -> step::Role {
     let handler = ["notified", "handler"].iter().any(|key| node.entry(key).is_some());
     if handler { step::Role::Handler } else { step::Role::InOrder }
 }
@@ -125,7 +125,7 @@ fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/steps")
 }
 
-fn cases() -> Vec<PathBuf> {
+pub(super) fn cases() -> Vec<PathBuf> {
     let mut cases = Vec::new();
     for folder in std::fs::read_dir(root()).unwrap() {
         let folder = folder.unwrap().path();
@@ -168,7 +168,7 @@ fn inventory() -> Vec<Arc<Host>> {
         .collect()
 }
 
-fn parse_step(
+pub(super) fn parse_step(
     kind: &str,
     value: &Node,
     folder: &Path,
@@ -286,7 +286,7 @@ fn run(path: &Path, case: &Node) -> String {
 
 /// The answers in the order of the probes, each of which has one. `of` of an answer says what it answers: the name of the
 /// program without `.sh`, and as many of its variables as tell it from others; or the beginning of the command.
-fn in_order<'a>(path: &Path, probes: &[Probe], answers: &'a [Node]) -> Vec<&'a Node> {
+pub(super) fn in_order<'a>(path: &Path, probes: &[Probe], answers: &'a [Node]) -> Vec<&'a Node> {
     let asked: Vec<String> = probes.iter().map(question).collect();
     let mut of: Vec<Option<&Node>> = vec![None; probes.len()];
     for answer in answers {
@@ -344,7 +344,7 @@ fn names(probes: &[Probe]) -> Vec<String> {
 }
 
 /// What the host said: `stdout`, `stderr` and `code`, or the responses of an HTTP API.
-fn said(answer: &Node) -> Answer {
+pub(super) fn said(answer: &Node) -> Answer {
     let stdout = match answer.entry("http").map(|(_, n)| &n.value) {
         Some(TomlValue::Array(responses)) => responses.iter().map(response).collect(),
         _ => string(answer, "stdout").unwrap_or_default().to_owned(),
@@ -376,7 +376,7 @@ fn response(response: &Node) -> String {
 
 /// `[expected]` of a case: `"package nfs-utils" = "present"`, `"path /x" = "content of the file"`,
 /// `"fleet swarm swarm" = "present"`, `"on manager-01 docker engine" = "present"`.
-fn expect(answers: &mut Answers, key: &str, value: &Node) {
+pub(super) fn expect(answers: &mut Answers, key: &str, value: &Node) {
     let (scope, key) = if let Some(rest) = key.strip_prefix("fleet ") {
         (Scope::Fleet, rest)
     } else if let Some((host, rest)) = key.strip_prefix("on ").and_then(|k| k.split_once(' ')) {
