@@ -10,6 +10,7 @@ pub mod engine;
 pub mod event;
 pub mod facts;
 mod harmless;
+pub mod journal;
 pub mod manual;
 pub mod model;
 pub mod plan;

@@ -19,11 +19,11 @@ use crate::shell::Script;
 /// `run PATTERN -- COMMAND`.
 pub(super) async fn run(args: &Run, display: &Display) -> std::io::Result<Exit> {
     let wanted = settings::of_hosts(&args.inventory, &args.target);
-    let Ready { run, redactor, options, connector } = match common::prepare(wanted, &args.connection, display)
-    {
-        Ok(ready) => ready,
-        Err(exit) => return Ok(exit),
-    };
+    let Ready { run, redactor, options, connector, .. } =
+        match common::prepare(wanted, &args.connection, display) {
+            Ok(ready) => ready,
+            Err(exit) => return Ok(exit),
+        };
     let privilege = if args.r#become { Privilege::root() } else { Privilege::Login };
     let interrupts = Interrupts::listen(None)?;
     let cancel = interrupts.cancel.clone();

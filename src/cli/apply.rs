@@ -8,8 +8,9 @@ use super::args::Apply;
 use super::common::{self, Ready};
 use super::exit::Exit;
 use super::interrupt::Interrupts;
+use super::recording::{Invocation, Recording};
 use super::settings::{self, Display};
-use super::{output, plan};
+use super::{output, plan, records};
 use crate::engine::Engine;
 use crate::event::{Counts, Mode, Summary};
 use crate::report::{Driver, host_list};
@@ -17,7 +18,7 @@ use crate::report::{Driver, host_list};
 /// Parts of a list of hosts in the question before "and N more".
 const NAMES: usize = 4;
 
-pub(super) async fn apply(args: &Apply, display: &Display) -> std::io::Result<Exit> {
+pub(super) async fn apply(args: &Apply, display: &Display, invocation: &Invocation) -> std::io::Result<Exit> {
     let plan = &args.plan;
     let may_ask = std::io::stdin().is_terminal() && std::io::stderr().is_terminal();
     if !args.yes && !may_ask {
@@ -29,8 +30,14 @@ pub(super) async fn apply(args: &Apply, display: &Display) -> std::io::Result<Ex
         Ok(ready) => ready.allow_disruptive(plan.allow_disruptive).all_or_nothing(args.all_or_nothing),
         Err(exit) => return Ok(exit),
     };
+    let changes =
+        invocation.expected.as_ref().map_or_else(Vec::new, |then| records::changes(then, &ready.files));
+    if !changes.is_empty() {
+        let what = format!("what the run was made of is not as it was: {}", changes.join(", "));
+        return Ok(output::complain(&what, "plan it anew, or resume with --accept-changes"));
+    }
     let again = args.verify_twice.then(|| ready.clone());
-    let (exit, applied) = once(ready, args.yes, display).await?;
+    let (exit, applied) = once(ready, args.yes, display, invocation).await?;
     match again {
         Some(ready) if applied && exit == Exit::Done => verify(ready, display).await,
         _ => Ok(exit),
@@ -38,11 +45,18 @@ pub(super) async fn apply(args: &Apply, display: &Display) -> std::io::Result<Ex
 }
 
 /// Plans and applies; returns whether anything was applied.
-async fn once(ready: Ready, yes: bool, display: &Display) -> std::io::Result<(Exit, bool)> {
-    let Ready { run, redactor, options, connector } = ready;
+async fn once(
+    ready: Ready,
+    yes: bool,
+    display: &Display,
+    invocation: &Invocation,
+) -> std::io::Result<(Exit, bool)> {
     let (events, shown) = mpsc::channel(plan::EVENTS);
     let interrupts = Interrupts::listen(Some(events.clone()))?;
-    let mut driver = Driver::start(output::reporter(display, Mode::Apply), shown);
+    let reporter = output::reporter(display, Mode::Apply);
+    let (recording, reporter) = Recording::begin(&ready, Mode::Apply, invocation, &events, reporter);
+    let mut driver = Driver::start(reporter, shown);
+    let Ready { run, redactor, options, connector, .. } = ready;
     let cancel = interrupts.cancel.clone();
     let mut engine = Engine::new(run, Mode::Apply, options, connector, redactor, events, cancel).await;
     engine.gather().await;
@@ -85,6 +99,7 @@ async fn once(ready: Ready, yes: bool, display: &Display) -> std::io::Result<(Ex
         () if applied => Exit::of(&summary),
         () => Exit::of(&planned),
     };
+    recording.end(exit, applied);
     Ok((exit, applied))
 }
 

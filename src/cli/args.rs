@@ -44,6 +44,12 @@ pub(super) enum Command {
     Hosts(Hosts),
     /// Show what is known of hosts
     Facts(Facts),
+    /// List the runs on record: who did what, when, and how it ended
+    History(History),
+    /// Show a run that is on record
+    Show(Show),
+    /// Go on with an apply that failed, was interrupted, or whose controller was killed
+    Resume(Resume),
     /// Show the manual: a topic, a kind of step, a lint, a word; or list all
     Explain(Explain),
 }
@@ -54,16 +60,16 @@ pub(super) enum Command {
 #[command(next_help_heading = "Output")]
 pub(super) struct Output {
     /// How progress and results are shown: auto (bars on a terminal, else plain), bars, plain or json
-    #[arg(long, global = true, value_enum, default_value_t = Format::Auto, hide_possible_values = true)]
+    #[arg(long, global = true, value_enum, default_value_t = Format::Auto, hide_possible_values = true, display_order = 0)]
     pub(super) format: Format,
     /// Colour: auto (on a terminal, unless NO_COLOR is set), always or never
-    #[arg(long, global = true, value_enum, value_name = "WHEN", default_value_t = When::Auto, hide_possible_values = true)]
+    #[arg(long, global = true, value_enum, value_name = "WHEN", default_value_t = When::Auto, hide_possible_values = true, display_order = 1)]
     pub(super) color: When,
     /// Tell more: -v what is unchanged and skipped, -vv also each action and its output
-    #[arg(short, long, global = true, action = ArgAction::Count, conflicts_with = "quiet")]
+    #[arg(short, long, global = true, action = ArgAction::Count, conflicts_with = "quiet", display_order = 2)]
     pub(super) verbose: u8,
     /// Tell only failures and the result
-    #[arg(short, long, global = true)]
+    #[arg(short, long, global = true, display_order = 3)]
     pub(super) quiet: bool,
 }
 
@@ -269,6 +275,105 @@ pub(super) struct Facts {
     pub(super) inventory: Inventory,
     #[command(flatten)]
     pub(super) connection: Connection,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct History {
+    /// Only runs on this host
+    #[arg(long, value_name = "HOST")]
+    pub(super) host: Option<String>,
+    /// Only runs of this playbook
+    #[arg(long, value_name = "PLAYBOOK")]
+    pub(super) playbook: Option<String>,
+    /// Only runs that stand so: ok, failed, unreachable, locked, interrupted, declined, running or killed
+    #[arg(long, value_enum, value_name = "STATE", hide_possible_values = true)]
+    pub(super) state: Option<RunState>,
+    /// Only runs that began so long ago at most ("2d", "12h")
+    #[arg(long, value_name = "TIME", value_parser = duration_of_days)]
+    pub(super) since: Option<jiff::SignedDuration>,
+    /// No more than so many, the newest first
+    #[arg(short = 'n', long, value_name = "N", default_value_t = 20)]
+    pub(super) limit: usize,
+}
+
+/// How a run on record stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(super) enum RunState {
+    /// It has done all of it, or had nothing to do
+    Ok,
+    /// A step failed, or a host was left out
+    Failed,
+    /// A host was unreachable
+    Unreachable,
+    /// Another run held the lock of a host
+    Locked,
+    /// It was interrupted
+    Interrupted,
+    /// The answer to the question was no
+    Declined,
+    /// It goes on
+    Running,
+    /// Its controller was killed
+    Killed,
+}
+
+impl RunState {
+    /// The word for it.
+    pub(super) fn word(self) -> &'static str {
+        match self {
+            Self::Ok => "ok",
+            Self::Failed => "failed",
+            Self::Unreachable => "unreachable",
+            Self::Locked => "locked",
+            Self::Interrupted => "interrupted",
+            Self::Declined => "declined",
+            Self::Running => "running",
+            Self::Killed => "killed",
+        }
+    }
+
+    /// What it means.
+    pub(super) fn explained(self) -> &'static str {
+        match self {
+            Self::Ok => "ok",
+            Self::Failed => "failed",
+            Self::Unreachable => "a host was unreachable",
+            Self::Locked => "another run held the lock of a host",
+            Self::Interrupted => "interrupted",
+            Self::Declined => "the answer to the question was no",
+            Self::Running => "still going on",
+            Self::Killed => "killed: its controller did not come to write down the end",
+        }
+    }
+}
+
+/// As [`duration`], and days.
+fn duration_of_days(text: &str) -> Result<jiff::SignedDuration, String> {
+    let days = text.strip_suffix('d').and_then(|n| n.trim().parse::<i64>().ok());
+    days.and_then(|n| n.checked_mul(24))
+        .map(jiff::SignedDuration::from_hours)
+        .or_else(|| text.parse().ok())
+        .filter(jiff::SignedDuration::is_positive)
+        .ok_or_else(|| "expected a time such as \"2d\", \"12h\" or \"30m\"".into())
+}
+
+#[derive(Debug, Args)]
+pub(super) struct Show {
+    /// The id of the run, or its beginning; the last one without it
+    #[arg(default_value = "last", hide_default_value = true)]
+    pub(super) run: String,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct Resume {
+    /// The id of the run, or its beginning; without it the last apply, if that has not done all of it
+    pub(super) run: Option<String>,
+    /// Go on although inventory or playbooks have changed since
+    #[arg(long)]
+    pub(super) accept_changes: bool,
+    /// Do not ask before the plan is applied
+    #[arg(short, long)]
+    pub(super) yes: bool,
 }
 
 #[derive(Debug, Args)]

@@ -1,5 +1,6 @@
 //! What several commands do at their start.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -8,6 +9,7 @@ use super::environment::Controller;
 use super::exit::Exit;
 use super::output;
 use super::password::{PasswordError, password};
+use super::recording::Digests;
 use super::settings::{Display, Reach};
 use crate::config::{self, Environment, Loaded};
 use crate::diagnostic::{Diagnostic, Severity};
@@ -26,6 +28,10 @@ pub(super) struct Ready {
     pub(super) redactor: Redactor,
     pub(super) options: Options,
     pub(super) connector: Arc<dyn Connector>,
+    /// The id of the run.
+    pub(super) id: String,
+    /// The digests of the files that were read for it.
+    pub(super) files: BTreeMap<String, String>,
 }
 
 impl Ready {
@@ -42,18 +48,29 @@ impl Ready {
 
 /// Reads what is wanted, with all mistakes in it; without an inventory there is nothing to read.
 pub(super) fn read(wanted: &config::Options) -> Result<Loaded, Diagnostic> {
+    read_from(wanted, &(Arc::new(Controller) as Arc<dyn Environment>))
+}
+
+fn read_from(wanted: &config::Options, environment: &Arc<dyn Environment>) -> Result<Loaded, Diagnostic> {
     if !Path::new(&wanted.inventory).exists() {
         let what = format!("there is no inventory at {}", wanted.inventory.display());
         return Err(Diagnostic::error(None, what).help("name it with -i FILE or HOSTWRIGHT_INVENTORY"));
     }
-    let environment: Arc<dyn Environment> = Arc::new(Controller);
     let alone = wanted.playbooks.is_empty();
-    Ok(if alone { config::load_inventory(wanted, &environment) } else { config::load(wanted, &environment) })
+    Ok(if alone { config::load_inventory(wanted, environment) } else { config::load(wanted, environment) })
 }
 
 /// Reads what is wanted and tells of all mistakes; without a run, how to end.
 pub(super) fn load(wanted: &config::Options, display: &Display) -> Result<(Run, Loaded), Exit> {
-    let mut loaded = read(wanted).map_err(|missing| {
+    load_from(wanted, &(Arc::new(Controller) as Arc<dyn Environment>), display)
+}
+
+fn load_from(
+    wanted: &config::Options,
+    environment: &Arc<dyn Environment>,
+    display: &Display,
+) -> Result<(Run, Loaded), Exit> {
+    let mut loaded = read_from(wanted, environment).map_err(|missing| {
         output::complain(&missing.message, missing.help.first().map_or("", String::as_str))
     })?;
     let errors = loaded.diagnostics.iter().any(|d| d.severity == Severity::Error);
@@ -73,7 +90,12 @@ pub(super) fn prepare(
     display: &Display,
 ) -> Result<Ready, Exit> {
     wanted.ssh_config.clone_from(&connection.ssh_config);
-    let (run, loaded) = load(&wanted, display)?;
+    let digests = Arc::new(Digests::new(Arc::new(Controller)));
+    let environment: Arc<dyn Environment> = Arc::clone(&digests) as _;
+    let (run, loaded) = load_from(&wanted, &environment, display)?;
+    for source in &loaded.sources {
+        digests.add(&source.name, source.text.as_bytes());
+    }
     let reach = Reach::new(connection);
     let redactor = loaded.redactor;
     // Asked for only once all else is known to be right.
@@ -87,10 +109,12 @@ pub(super) fn prepare(
     if let Some(password) = &become_password {
         redactor.add(password);
     }
-    let settings = Settings { connect_timeout: reach.connect_timeout, become_password, run_id: run_id() };
+    let id = run_id();
+    let settings = Settings { connect_timeout: reach.connect_timeout, become_password, run_id: id.clone() };
     let forks = reach.forks.or(loaded.forks).unwrap_or(FORKS);
     let options = Options { forks, ..Options::default() };
-    Ok(Ready { run, redactor, options, connector: Arc::new(System::new(settings)) })
+    let connector = Arc::new(System::new(settings));
+    Ok(Ready { run, redactor, options, connector, id, files: digests.all() })
 }
 
 /// A name for this run: when it started, to the second, and by which process. Sorts by time.

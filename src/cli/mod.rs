@@ -13,6 +13,8 @@ mod interrupt;
 mod output;
 mod password;
 mod plan;
+mod recording;
+mod records;
 mod settings;
 mod start;
 

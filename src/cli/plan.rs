@@ -5,6 +5,7 @@ use tokio::sync::mpsc;
 use super::args::Plan;
 use super::exit::Exit;
 use super::interrupt::Interrupts;
+use super::recording::{Invocation, Recording};
 use super::settings::{self, Display};
 use super::{common, output};
 use crate::engine::Engine;
@@ -14,7 +15,7 @@ use crate::report::Driver;
 /// Events between the engine and the display: enough that neither waits for the other at each one.
 pub(super) const EVENTS: usize = 1024;
 
-pub(super) async fn plan(args: &Plan, display: &Display) -> std::io::Result<Exit> {
+pub(super) async fn plan(args: &Plan, display: &Display, invocation: &Invocation) -> std::io::Result<Exit> {
     let wanted = settings::of_playbooks(&args.inventory, &args.selection);
     let ready = match common::prepare(wanted, &args.connection, display) {
         Ok(ready) => ready.allow_disruptive(args.allow_disruptive),
@@ -22,12 +23,16 @@ pub(super) async fn plan(args: &Plan, display: &Display) -> std::io::Result<Exit
     };
     let (events, shown) = mpsc::channel(EVENTS);
     let interrupts = Interrupts::listen(Some(events.clone()))?;
-    let driver = Driver::start(output::reporter(display, Mode::Plan), shown);
+    let reporter = output::reporter(display, Mode::Plan);
+    let (recording, reporter) = Recording::begin(&ready, Mode::Plan, invocation, &events, reporter);
+    let driver = Driver::start(reporter, shown);
     let summary = make(ready, events, &interrupts).await;
     let interrupted = interrupts.happened();
     drop(interrupts);
     driver.finish().await;
-    Ok(if interrupted { Exit::Interrupted } else { Exit::of(&summary) })
+    let exit = if interrupted { Exit::Interrupted } else { Exit::of(&summary) };
+    recording.end(exit, false);
+    Ok(exit)
 }
 
 /// Asks all hosts and makes a plan.
@@ -36,7 +41,7 @@ pub(super) async fn make(
     events: mpsc::Sender<crate::event::Event>,
     interrupts: &Interrupts,
 ) -> Summary {
-    let common::Ready { run, redactor, options, connector } = ready;
+    let common::Ready { run, redactor, options, connector, .. } = ready;
     let cancel = interrupts.cancel.clone();
     let mut engine = Engine::new(run, Mode::Plan, options, connector, redactor, events, cancel).await;
     engine.gather().await;

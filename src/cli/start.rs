@@ -6,11 +6,15 @@ use clap::Parser as _;
 
 use super::args::{Cli, Command};
 use super::exit::Exit;
+use super::recording::Invocation;
 use super::settings::{Display, Surroundings};
-use super::{adhoc, apply, check, explain, hosts, output, plan};
+use super::{adhoc, apply, check, explain, hosts, output, plan, records};
 
 /// Does what the command line says.
 pub fn start(line: impl IntoIterator<Item = OsString>, around: Surroundings) -> Exit {
+    let line: Vec<OsString> = line.into_iter().collect();
+    let arguments = line.iter().skip(1).map(|word| word.to_string_lossy().into_owned()).collect();
+    let invocation = Invocation { arguments, ..Invocation::default() };
     let cli = match Cli::try_parse_from(line) {
         Ok(cli) => cli,
         Err(error) => {
@@ -29,15 +33,18 @@ pub fn start(line: impl IntoIterator<Item = OsString>, around: Surroundings) -> 
         Command::Check(args) => check::check(args, &display),
         Command::Hosts(args) => hosts::hosts(args, &display),
         Command::Explain(args) => explain::explain(args.topic.as_deref(), args.script, &display),
-        Command::Plan(args) => wait(plan::plan(args, &display)),
-        Command::Apply(args) => wait(apply::apply(args, &display)),
+        Command::History(args) => records::history(args, &display),
+        Command::Show(args) => records::show(args, &display),
+        Command::Resume(args) => records::resume(args, &display),
+        Command::Plan(args) => wait(plan::plan(args, &display, &invocation)),
+        Command::Apply(args) => wait(apply::apply(args, &display, &invocation)),
         Command::Run(args) => wait(adhoc::run(args, &display)),
         Command::Facts(args) => wait(adhoc::facts(args, &display)),
     }
 }
 
 /// Runs a command that waits for hosts.
-fn wait(command: impl Future<Output = std::io::Result<Exit>>) -> Exit {
+pub(super) fn wait(command: impl Future<Output = std::io::Result<Exit>>) -> Exit {
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => return output::complain(&format!("cannot start: {error}"), ""),

@@ -39,6 +39,8 @@ pub struct Loaded {
     pub redactor: Redactor,
     /// How many hosts to work on at once, if the inventory says.
     pub forks: Option<usize>,
+    /// The files that were read as a whole: the inventory and the playbooks.
+    pub sources: Vec<Arc<Source>>,
 }
 
 /// What all loading has in hand.
@@ -47,11 +49,13 @@ struct Loader<'a> {
     environment: &'a Arc<dyn Environment>,
     redactor: Redactor,
     out: Vec<Diagnostic>,
+    sources: Vec<Arc<Source>>,
 }
 
 /// Loads inventory and playbooks, and checks them offline as far as that goes.
 pub fn load(options: &Options, environment: &Arc<dyn Environment>) -> Loaded {
-    let mut loader = Loader { options, environment, redactor: Redactor::default(), out: Vec::new() };
+    let mut loader =
+        Loader { options, environment, redactor: Redactor::default(), out: Vec::new(), sources: Vec::new() };
     let fleet = loader.fleet();
     let playbooks = loader.playbooks();
     let overrides = loader.overrides();
@@ -64,7 +68,8 @@ pub fn load(options: &Options, environment: &Arc<dyn Environment>) -> Loaded {
 
 /// Loads the inventory alone: a run without playbooks, on the hosts of [`Options::hosts_pattern`].
 pub fn load_inventory(options: &Options, environment: &Arc<dyn Environment>) -> Loaded {
-    let mut loader = Loader { options, environment, redactor: Redactor::default(), out: Vec::new() };
+    let mut loader =
+        Loader { options, environment, redactor: Redactor::default(), out: Vec::new(), sources: Vec::new() };
     let Some(fleet) = loader.fleet() else { return loader.finish(None, None) };
     let forks = fleet.forks;
     let mut selected: Vec<HostIndex> = fleet.hosts.indices().collect();
@@ -95,7 +100,13 @@ impl Loader<'_> {
                 *help = self.redactor.redact(help);
             }
         }
-        Loaded { run: run.filter(|_| !failed), diagnostics: self.out, redactor: self.redactor, forks }
+        Loaded {
+            run: run.filter(|_| !failed),
+            diagnostics: self.out,
+            redactor: self.redactor,
+            forks,
+            sources: self.sources,
+        }
     }
 
     fn failed(&self) -> bool {
@@ -133,6 +144,7 @@ impl Loader<'_> {
             }
         };
         let source = Source::new(&name, text);
+        self.sources.push(Arc::clone(&source));
         let (root, malformed) = document::parse(&source.text);
         // What stands in a malformed file may not be what was written: its other mistakes may be none.
         let found = !malformed.is_empty();

@@ -11,6 +11,7 @@ fn cases_read_well() {
     trycmd::TestCases::new()
         .env("NO_COLOR", "1")
         .env("HOSTWRIGHT_INVENTORY", "")
+        .env("XDG_STATE_HOME", env!("CARGO_TARGET_TMPDIR"))
         .case("tests/cli/*.trycmd")
         .run();
 }
@@ -48,7 +49,8 @@ impl Sandbox {
 
     pub(super) fn command(&self, line: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_hostwright"));
-        command.args(line).current_dir(self.path()).env_remove("HOSTWRIGHT_INVENTORY").stdin(Stdio::null());
+        command.args(line).current_dir(self.path()).stdin(Stdio::null());
+        command.env_remove("HOSTWRIGHT_INVENTORY").env("XDG_STATE_HOME", self.path().join(".state"));
         command
     }
 

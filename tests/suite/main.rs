@@ -20,6 +20,7 @@ mod real_mounts;
 mod real_puts;
 mod real_swaps;
 mod real_units;
+mod records;
 mod report;
 mod results;
 mod secrets;

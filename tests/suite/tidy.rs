@@ -40,6 +40,7 @@ const MODULES: &[(&str, &[&str])] = &[
         ],
     ),
     ("report", &["event", "harmless", "model"]),
+    ("journal", &["event", "harmless", "model", "report"]),
     // What a user calls.
     ("manual", &["config", "diagnostic", "step"]),
     (
@@ -50,6 +51,7 @@ const MODULES: &[(&str, &[&str])] = &[
             "engine",
             "event",
             "harmless",
+            "journal",
             "manual",
             "model",
             "probe",
