@@ -125,7 +125,7 @@ fn seeds() -> Vec<Seed> {
         let folder = path.parent()?;
         let kind = folder.file_name()?.to_str()?;
         let (case, _) = document::parse(&std::fs::read_to_string(path).ok()?);
-        let step = parse_step(kind, &case.entry(kind)?.1, folder, role(&case)).ok()?;
+        let step = parse_step(kind, case.entry(kind)?.1, folder, role(&case)).ok()?;
         let TomlValue::Array(answers) = &case.entry("answer")?.1.value else { return None };
         let given = in_order(path, &step.probes(), answers).into_iter().map(said).collect();
         let mut expected = Answers::default();
@@ -144,8 +144,8 @@ fn said_of(seed: &mut Seed, answers: &[Answer]) -> [String; 2] {
     for (probe, answer) in seed.step.probes().iter().zip(answers) {
         seed.expected.insert(probe, &Privilege::Login, answer.clone());
     }
-    let seen = || seed.expected.seen_with(&Privilege::Login);
-    let said = || format!("{:?}{:?}", seed.step.check(&seen()), seed.step.on_notify(&seen()));
+    let view = || seed.expected.seen_with(&Privilege::Login);
+    let said = || format!("{:?}{:?}", seed.step.check(&view()), seed.step.on_notify(&view()));
     [said(), said()]
 }
 
@@ -175,10 +175,8 @@ fn no_answer_of_a_host_makes_a_kind_panic() {
                 let text = String::from_utf8_lossy(&answers[n].stdout).into_owned();
                 format!("{}, FUZZ_SEED={state}: code {}, {text:?}", seed.name, answers[n].code)
             };
-            match outcome {
-                Ok([once, again]) => assert_eq!(once, again, "{}", told()),
-                Err(_) => panic!("{}", told()),
-            }
+            let [once, again] = outcome.unwrap_or_else(|_| panic!("{}", told()));
+            assert_eq!(once, again, "{}", told());
             checks += 1;
         }
     }
