@@ -44,6 +44,8 @@ pub(super) enum Command {
     Hosts(Hosts),
     /// Show what is known of hosts
     Facts(Facts),
+    /// Make, change and show files that are encrypted with age, for secrets
+    Secret(Secret),
     /// Show the manual: a topic, a kind of step, a lint, a word; or list all
     Explain(Explain),
 }
@@ -269,6 +271,66 @@ pub(super) struct Facts {
     pub(super) inventory: Inventory,
     #[command(flatten)]
     pub(super) connection: Connection,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct Secret {
+    #[command(subcommand)]
+    pub(super) action: SecretAction,
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum SecretAction {
+    /// Encrypt what stands on standard input, or what you write in $VISUAL or $EDITOR
+    New {
+        /// The file to make; it must not be there
+        file: PathBuf,
+        #[command(flatten)]
+        recipients: Recipients,
+    },
+    /// Change the content in $VISUAL or $EDITOR
+    Edit {
+        /// The file; for whom it is encrypted stands in FILE.recipients
+        file: PathBuf,
+        #[command(flatten)]
+        identities: Identities,
+    },
+    /// Print the content
+    View {
+        /// The file
+        file: PathBuf,
+        #[command(flatten)]
+        identities: Identities,
+    },
+    /// Encrypt the content for others, or again
+    Rekey {
+        /// The files; nothing is written when one of them does not open
+        #[arg(required = true)]
+        files: Vec<PathBuf>,
+        #[command(flatten)]
+        recipients: Recipients,
+        #[command(flatten)]
+        identities: Identities,
+    },
+}
+
+/// For whom a file is encrypted.
+#[derive(Debug, Clone, Args)]
+pub(super) struct Recipients {
+    /// For whom: age1..., "ssh-ed25519 ...", "ssh-rsa ...", or a file with such lines (a .pub file); can be given several
+    /// times [default: for `rekey` FILE.recipients, else ~/.ssh/id_ed25519.pub or id_rsa.pub]
+    #[arg(short, long = "recipient", value_name = "KEY")]
+    pub(super) recipients: Vec<String>,
+}
+
+/// What opens a file.
+#[derive(Debug, Clone, Args)]
+#[expect(clippy::doc_markdown, reason = "the text is shown as it is")]
+pub(super) struct Identities {
+    /// What opens it: a private key of ssh, or a file of age-keygen; can be given several times [env:
+    /// HOSTWRIGHT_AGE_IDENTITY] [default: ~/.ssh/id_ed25519 and id_rsa]
+    #[arg(long = "identity", value_name = "FILE")]
+    pub(super) identities: Vec<PathBuf>,
 }
 
 #[derive(Debug, Args)]

@@ -13,6 +13,7 @@ mod interrupt;
 mod output;
 mod password;
 mod plan;
+mod secret;
 mod settings;
 mod start;
 

@@ -7,7 +7,7 @@ use clap::Parser as _;
 use super::args::{Cli, Command};
 use super::exit::Exit;
 use super::settings::{Display, Surroundings};
-use super::{adhoc, apply, check, explain, hosts, output, plan};
+use super::{adhoc, apply, check, explain, hosts, output, plan, secret};
 
 /// Does what the command line says.
 pub fn start(line: impl IntoIterator<Item = OsString>, around: Surroundings) -> Exit {
@@ -29,6 +29,7 @@ pub fn start(line: impl IntoIterator<Item = OsString>, around: Surroundings) -> 
         Command::Check(args) => check::check(args, &display),
         Command::Hosts(args) => hosts::hosts(args, &display),
         Command::Explain(args) => explain::explain(args.topic.as_deref(), args.script, &display),
+        Command::Secret(args) => secret::secret(args, &display),
         Command::Plan(args) => wait(plan::plan(args, &display)),
         Command::Apply(args) => wait(apply::apply(args, &display)),
         Command::Run(args) => wait(adhoc::run(args, &display)),
@@ -37,7 +38,7 @@ pub fn start(line: impl IntoIterator<Item = OsString>, around: Surroundings) -> 
 }
 
 /// Runs a command that waits for hosts.
-fn wait(command: impl Future<Output = std::io::Result<Exit>>) -> Exit {
+pub(super) fn wait(command: impl Future<Output = std::io::Result<Exit>>) -> Exit {
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => return output::complain(&format!("cannot start: {error}"), ""),

@@ -21,6 +21,7 @@ mod real_swaps;
 mod real_units;
 mod report;
 mod results;
+mod secret_files;
 mod secrets;
 mod sshd;
 mod steps;

@@ -13,7 +13,8 @@ use hostwright::shell::Script;
 use hostwright::step::Payload;
 use hostwright::transport::{Connector as _, Frame, Part, Session, Settings, System, TransportError};
 
-use server::{PASSWORD, Server, shared, skip, with_users};
+pub(crate) use server::skip;
+use server::{PASSWORD, Server, shared, with_users};
 
 fn settings(password: Option<&str>) -> Settings {
     Settings {
