@@ -1,13 +1,12 @@
 //! `apply`: plan, ask, apply, verify.
 
-use std::io::{BufRead as _, IsTerminal as _, Write as _};
-
 use tokio::sync::mpsc;
 
 use super::args::Apply;
 use super::common::{self, Ready};
 use super::exit::Exit;
 use super::interrupt::Interrupts;
+use super::question::{confirm, may_ask};
 use super::settings::{self, Display};
 use super::{output, plan};
 use crate::engine::Engine;
@@ -19,8 +18,7 @@ const NAMES: usize = 4;
 
 pub(super) async fn apply(args: &Apply, display: &Display) -> std::io::Result<Exit> {
     let plan = &args.plan;
-    let may_ask = std::io::stdin().is_terminal() && std::io::stderr().is_terminal();
-    if !args.yes && !may_ask {
+    if !args.yes && !may_ask() {
         let hint = "give --yes to apply without being asked, or use `plan` to see what would change";
         return Ok(output::complain("there is no terminal to ask on before the plan is applied", hint));
     }
@@ -58,7 +56,7 @@ async fn once(ready: Ready, yes: bool, display: &Display) -> std::io::Result<(Ex
         if let Some(why) = &planned.blocked {
             word = format!("Nothing was changed: {why}.");
         } else if engine.has_changes() {
-            applied = yes || confirm(&planned, &interrupts).await;
+            applied = yes || confirm(question(&planned), &interrupts).await;
             if applied {
                 engine.apply().await;
             } else {
@@ -110,28 +108,6 @@ async fn verify(ready: Ready, display: &Display) -> std::io::Result<Exit> {
     })
 }
 
-/// Asks whether to go on. No answer is no.
-async fn confirm(planned: &Summary, interrupts: &Interrupts) -> bool {
-    let question = question(planned);
-    let ask = tokio::task::spawn_blocking(move || {
-        // The lock must not be held while the user thinks: others have something to say when interrupted.
-        let asked = std::io::stderr().lock().write_all(crate::harmless::painted(&question).as_bytes());
-        // Without a question there is no yes.
-        if asked.is_err() {
-            return false;
-        }
-        let mut answer = String::new();
-        std::io::stdin().lock().read_line(&mut answer).is_ok() && is_yes(&answer)
-    });
-    tokio::select! {
-        answer = ask => answer.unwrap_or(false),
-        () = interrupts.wait() => {
-            output::message("");
-            false
-        }
-    }
-}
-
 /// `Apply 12 changes to 4 hosts? [y/N] `
 fn question(planned: &Summary) -> String {
     let total = planned.total;
@@ -155,10 +131,6 @@ fn question(planned: &Summary) -> String {
         names => format!(", leaving out {names}"),
     };
     format!("Apply {what} to {}{without}? [y/N] ", of(hosts, "host"))
-}
-
-fn is_yes(answer: &str) -> bool {
-    matches!(answer.trim().to_ascii_lowercase().as_str(), "y" | "yes")
 }
 
 #[cfg(test)]
@@ -186,12 +158,5 @@ mod tests {
             question(&planned),
             "Apply 3 changes to 1 host, leaving out d, e-[1:3] and 1 unreachable host? [y/N] "
         );
-    }
-
-    #[test]
-    fn only_yes_is_yes() {
-        for (answer, yes) in [("y\n", true), ("Yes\n", true), ("\n", false), ("", false), ("yep\n", false)] {
-            assert_eq!(is_yes(answer), yes, "{answer:?}");
-        }
     }
 }

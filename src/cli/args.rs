@@ -115,10 +115,10 @@ fn var(text: &str) -> Result<String, String> {
     }
 }
 
-/// How hosts are reached.
+/// The way to hosts.
 #[derive(Debug, Clone, Args)]
 #[command(next_help_heading = "Connection")]
-pub(super) struct Connection {
+pub(super) struct Way {
     /// Configuration file for ssh, in place of ~/.ssh/config
     #[arg(long, value_name = "FILE")]
     pub(super) ssh_config: Option<PathBuf>,
@@ -128,6 +128,14 @@ pub(super) struct Connection {
     /// How many hosts are worked on at once [default: the inventory's `forks`, or 20]
     #[arg(long, value_name = "N", value_parser = forks)]
     pub(super) forks: Option<usize>,
+}
+
+/// How hosts are reached.
+#[derive(Debug, Clone, Args)]
+#[command(next_help_heading = "Connection")]
+pub(super) struct Connection {
+    #[command(flatten)]
+    pub(super) way: Way,
     /// Ask for the password that sudo wants, once for all hosts
     #[arg(short = 'K', long, conflicts_with = "become_password_file")]
     pub(super) ask_become_password: bool,
@@ -261,6 +269,17 @@ pub(super) struct Hosts {
     pub(super) target: Target,
     #[command(flatten)]
     pub(super) inventory: Inventory,
+    #[command(flatten)]
+    pub(super) way: Way,
+    /// Ask the hosts for their keys, show those that ssh does not know yet, and add them to its known hosts
+    #[arg(long, help_heading = "Host keys")]
+    pub(super) scan: bool,
+    /// Add only keys of this list, without being asked: lines "HOST SHA256:...", or of known_hosts
+    #[arg(long, value_name = "FILE", requires = "scan", conflicts_with = "yes", help_heading = "Host keys")]
+    pub(super) expect: Option<PathBuf>,
+    /// Add the keys without being asked
+    #[arg(short, long, requires = "scan", help_heading = "Host keys")]
+    pub(super) yes: bool,
 }
 
 #[derive(Debug, Args)]

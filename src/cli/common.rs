@@ -17,7 +17,7 @@ use crate::run::Run;
 use crate::transport::{Connector, Settings, System};
 
 /// Hosts worked on at once when nobody says.
-const FORKS: usize = 20;
+pub(super) const FORKS: usize = 20;
 
 /// A run that is ready to begin.
 #[derive(Clone)]
@@ -72,7 +72,7 @@ pub(super) fn prepare(
     connection: &Connection,
     display: &Display,
 ) -> Result<Ready, Exit> {
-    wanted.ssh_config.clone_from(&connection.ssh_config);
+    wanted.ssh_config.clone_from(&connection.way.ssh_config);
     let (run, loaded) = load(&wanted, display)?;
     let reach = Reach::new(connection);
     let redactor = loaded.redactor;

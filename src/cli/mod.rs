@@ -13,6 +13,8 @@ mod interrupt;
 mod output;
 mod password;
 mod plan;
+mod question;
+mod scan;
 mod secret;
 mod settings;
 mod start;

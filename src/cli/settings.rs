@@ -172,7 +172,7 @@ impl Reach {
             Some(path) => PasswordFrom::File(path.clone()),
             None => PasswordFrom::Nowhere,
         };
-        Self { forks: connection.forks, connect_timeout: connection.connect_timeout, password }
+        Self { forks: connection.way.forks, connect_timeout: connection.way.connect_timeout, password }
     }
 }
 

@@ -22,6 +22,7 @@ pub mod local;
 #[cfg(test)]
 mod login_tests;
 mod refused;
+pub mod scan;
 pub mod scripted;
 mod session;
 pub mod ssh;

@@ -23,7 +23,7 @@ use crate::model::{Host, Login};
 
 /// Bound of connecting when none is given, until the host has shown its key. A host that is not there should not
 /// cost as much as one whose login is slow.
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
+pub const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Pauses before the next try when a host is too busy to talk.
 const PAUSES: [Duration; 6] = [
@@ -146,7 +146,7 @@ async fn locked_key(login: &Login) -> Option<String> {
 }
 
 /// What a program says on both streams; `None` if it does not come to an end.
-async fn said(command: &mut Command) -> Option<(String, String)> {
+pub(super) async fn said(command: &mut Command) -> Option<(String, String)> {
     let output = command.stdin(Stdio::null()).env("LC_ALL", "C").kill_on_drop(true).output();
     let output = tokio::time::timeout(Duration::from_secs(5), output).await.ok()?.ok()?;
     let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
@@ -249,7 +249,7 @@ fn arguments(login: &Login, folder: &Path, connect_timeout: Duration, persist: b
 }
 
 /// The arguments that say where to, and what the inventory says.
-fn target(login: &Login) -> Vec<OsString> {
+pub(super) fn target(login: &Login) -> Vec<OsString> {
     let mut all: Vec<OsString> = Vec::new();
     let mut add = |option: &str, value: &std::ffi::OsStr| all.extend([option.into(), value.to_owned()]);
     if let Some(config) = &login.ssh_config {

@@ -25,4 +25,5 @@ mod secret_files;
 mod secrets;
 mod sshd;
 mod steps;
+mod terminal;
 mod tidy;

@@ -1,6 +1,6 @@
 //! `hostwright secret` with keys of ssh-keygen, and secrets of an inventory that such keys open.
 
-use std::io::{Read as _, Write as _};
+use std::io::Write as _;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
@@ -73,35 +73,7 @@ impl Keys {
 
     /// Runs it on a terminal, and types `typed` when it asks.
     fn on_terminal(&self, line: &[&str], typed: &str) -> (bool, String) {
-        let command = self.command(line);
-        let words: Vec<_> = std::iter::once(command.get_program())
-            .chain(command.get_args())
-            .map(|w| w.to_str().unwrap())
-            .collect();
-        let line = words.iter().map(|w| format!("'{w}'")).collect::<Vec<_>>().join(" ");
-        let mut child = Command::new("script")
-            .args(["-qec", &line, "/dev/null"])
-            .current_dir(self.0.path())
-            .env("HOME", self.0.path())
-            .env_remove("HOSTWRIGHT_AGE_IDENTITY")
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .spawn()
-            .unwrap();
-        let (mut said, mut byte) = (Vec::new(), [0]);
-        let (mut input, mut output) = (child.stdin.take().unwrap(), child.stdout.take().unwrap());
-        let mut asked = 0;
-        while output.read(&mut byte).is_ok_and(|n| n > 0) {
-            said.push(byte[0]);
-            if said.ends_with(b": ")
-                && String::from_utf8_lossy(&said).matches("Passphrase of").count() > asked
-            {
-                asked += 1;
-                input.write_all(format!("{typed}\r").as_bytes()).unwrap();
-            }
-        }
-        let good = child.wait().unwrap().success();
-        (good, String::from_utf8(said).unwrap())
+        super::terminal::run(&mut self.command(line), &[("Passphrase of", typed)])
     }
 
     fn in_clear(&self) -> Vec<PathBuf> {
@@ -272,9 +244,7 @@ fn rekey_changes_all_or_none() {
 #[test]
 fn a_locked_key_is_asked_for_once() {
     let keys = Keys::new();
-    let has_script = Command::new("script").arg("--version").stdout(Stdio::null()).status();
-    if !has_script.is_ok_and(|status| status.success()) {
-        super::sshd::skip("there is no script(1)");
+    if !super::terminal::is_there() {
         return;
     }
     for file in ["one.age", "two.age"] {

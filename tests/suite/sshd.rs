@@ -1,6 +1,7 @@
 //! The transport against a real sshd on loopback, which the tests start themselves.
 
 mod hostile;
+mod scan;
 mod server;
 
 use std::sync::Arc;
@@ -124,7 +125,7 @@ async fn why_there_is_no_connection() {
     let known = |name: &str| format!("UserKnownHostsFile={}", server.path(name).display());
     let other = server.path("other").display().to_string();
     let cases: Vec<(Vec<String>, &str, &str)> = vec![
-        (vec![known("known_hosts.none")], "the host key of 127.0.0.1 is not known", "ssh-keyscan"),
+        (vec![known("known_hosts.none")], "its host key is not known yet", "hosts --scan"),
         (vec![known("known_hosts.other")], "the host key of 127.0.0.1 is another one", "ssh-keygen -R"),
         (
             vec!["IdentityFile=none".into(), format!("IdentityFile={other}")],
