@@ -136,6 +136,9 @@ pub(super) struct Way {
 pub(super) struct Connection {
     #[command(flatten)]
     pub(super) way: Way,
+    /// Ask for the password for logging in, once for all hosts; keys come first
+    #[arg(short = 'k', long)]
+    pub(super) ask_password: bool,
     /// Ask for the password that sudo wants, once for all hosts
     #[arg(short = 'K', long, conflicts_with = "become_password_file")]
     pub(super) ask_become_password: bool,
@@ -271,6 +274,9 @@ pub(super) struct Hosts {
     pub(super) inventory: Inventory,
     #[command(flatten)]
     pub(super) way: Way,
+    /// Ask for the password for logging in at jump hosts
+    #[arg(short = 'k', long, requires = "scan", help_heading = "Connection")]
+    pub(super) ask_password: bool,
     /// Ask the hosts for their keys, show those that ssh does not know yet, and add them to its known hosts
     #[arg(long, help_heading = "Host keys")]
     pub(super) scan: bool,

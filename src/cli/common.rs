@@ -7,12 +7,12 @@ use super::args::Connection;
 use super::environment::Controller;
 use super::exit::Exit;
 use super::output;
-use super::password::{PasswordError, password};
+use super::password::{PasswordError, password, prompt};
 use super::settings::{Display, Reach};
 use crate::config::{self, Environment, Loaded};
 use crate::diagnostic::{Diagnostic, Severity};
 use crate::engine::Options;
-use crate::model::Redactor;
+use crate::model::{Redactor, Secret};
 use crate::run::Run;
 use crate::transport::{Connector, Settings, System};
 
@@ -77,20 +77,36 @@ pub(super) fn prepare(
     let reach = Reach::new(connection);
     let redactor = loaded.redactor;
     // Asked for only once all else is known to be right.
-    let become_password = password(&reach.password).map_err(|error| match error {
-        PasswordError::Interrupted => Exit::Interrupted,
-        PasswordError::NoTerminal(_) => {
-            output::complain(&error.to_string(), "give it in a file: --become-password-file FILE")
-        }
-        PasswordError::Read { .. } | PasswordError::Empty(_) => output::complain(&error.to_string(), ""),
-    })?;
-    if let Some(password) = &become_password {
+    let login_password = login_password(reach.ask_password)?;
+    let become_password = password(&reach.password)
+        .map_err(|error| without(&error, "give it in a file: --become-password-file FILE"))?;
+    for password in [&login_password, &become_password].into_iter().flatten() {
         redactor.add(password);
     }
-    let settings = Settings { connect_timeout: reach.connect_timeout, become_password, run_id: run_id() };
+    let settings = Settings {
+        connect_timeout: reach.connect_timeout,
+        become_password,
+        login_password,
+        run_id: run_id(),
+    };
     let forks = reach.forks.or(loaded.forks).unwrap_or(FORKS);
     let options = Options { forks, ..Options::default() };
     Ok(Ready { run, redactor, options, connector: Arc::new(System::new(settings)) })
+}
+
+/// Asks for the password for logging in, if it is wanted; without it, how to end.
+pub(super) fn login_password(wanted: bool) -> Result<Option<Secret>, Exit> {
+    let typed = wanted.then(|| prompt("Password for logging in: ")).transpose();
+    typed.map_err(|error| without(&error, "put a key there, or run it on a terminal"))
+}
+
+/// How to end without a password.
+fn without(error: &PasswordError, elsewhere: &str) -> Exit {
+    match error {
+        PasswordError::Interrupted => Exit::Interrupted,
+        PasswordError::NoTerminal(_) => output::complain(&error.to_string(), elsewhere),
+        PasswordError::Read { .. } | PasswordError::Empty(_) => output::complain(&error.to_string(), ""),
+    }
 }
 
 /// A name for this run: when it started, to the second, and by which process. Sorts by time.

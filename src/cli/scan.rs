@@ -9,7 +9,6 @@ use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::Arc;
-use std::time::Duration;
 
 use serde_json::json;
 use tokio::sync::Semaphore;
@@ -26,9 +25,8 @@ use crate::config::Environment as _;
 use crate::harmless;
 use crate::model::{Host, Login};
 use crate::report::{Look, table};
-use crate::transport::TransportError;
 use crate::transport::scan::{self, HostKey, Kinds, Standing, Way};
-use crate::transport::ssh::CONNECT_TIMEOUT;
+use crate::transport::{Settings, TransportError};
 
 /// Bytes of the list of keys.
 const LARGEST: u64 = 8 << 20;
@@ -75,10 +73,18 @@ pub(super) async fn scan(
         Ok(expected) => expected,
         Err((message, hint)) => return Ok(output::complain(&message, &hint)),
     };
+    let login_password = match common::login_password(args.ask_password) {
+        Ok(password) => password,
+        Err(exit) => return Ok(exit),
+    };
     let interrupts = Interrupts::listen(None)?;
     let asking = Asking {
         forks: args.way.forks.or(forks).unwrap_or(common::FORKS),
-        timeout: args.way.connect_timeout.unwrap_or(CONNECT_TIMEOUT),
+        settings: Settings {
+            connect_timeout: args.way.connect_timeout,
+            login_password,
+            ..Settings::default()
+        },
     };
     let mut declined = false;
     let scanned = async {
@@ -173,7 +179,7 @@ async fn doors(hosts: &[Arc<Host>], asking: &Asking) -> Vec<Door> {
 /// How hosts are asked.
 struct Asking {
     forks: usize,
-    timeout: Duration,
+    settings: Settings,
 }
 
 impl Asking {
@@ -198,9 +204,13 @@ impl Asking {
     }
 
     async fn keys(&self, doors: &[Door], which: &[usize], kinds: Kinds) -> Vec<Standing> {
-        let timeout = self.timeout;
+        let settings = Arc::new(self.settings.clone());
         let logins: Vec<Login> = which.iter().map(|n| doors[*n].login.clone()).collect();
-        self.each(logins.into_iter(), |login| async move { scan::look(&login, kinds, timeout).await }).await
+        self.each(logins.into_iter(), |login| {
+            let settings = Arc::clone(&settings);
+            async move { scan::look(&login, kinds, &settings).await }
+        })
+        .await
     }
 
     /// Looks at the keys of all that can be got at.

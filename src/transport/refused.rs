@@ -10,6 +10,8 @@ pub(super) struct Refused {
     /// It was a jump host or a proxy command that hung up, and with `ControlPersist` `ssh` throws away what that
     /// one said.
     pub(super) proxied: bool,
+    /// It did not take the password.
+    pub(super) password: bool,
 }
 
 /// Stands in the log in place of all that a host sent.
@@ -62,7 +64,8 @@ const KNOWN: &[(&str, &str, &str)] = &[
     (
         "Permission denied (",
         "{} refuses the login",
-        "check `user`, that the key is in the agent (`ssh-add -l`) or named by IdentityFile, and authorized_keys there",
+        "check `user`, that the key is in the agent (`ssh-add -l`) or named by IdentityFile, and authorized_keys there; \
+         with a password only: --ask-password, then `hostwright trust` puts a key there",
     ),
     (
         "Unable to negotiate",
@@ -130,6 +133,7 @@ pub(super) fn read(log: &str, destination: &str) -> Refused {
         error: TransportError::Unreachable { message, hint: Some(hint.to_owned()), lost: false },
         again,
         proxied: again && log.contains("UNKNOWN port 65535"),
+        password: false,
     };
     let jump = jump_host(&lines);
     let whose = jump.map(|jump| format!("the jump host {jump} of {destination}"));
@@ -169,6 +173,11 @@ pub(super) fn read(log: &str, destination: &str) -> Refused {
         "try `ssh -v` to that host with the same options",
         false,
     )
+}
+
+/// Whether a login was refused.
+pub(super) fn by_login(log: &str) -> bool {
+    log.lines().any(|line| line.contains("Permission denied ("))
 }
 
 /// What became of the key of a host to which nobody logged in.

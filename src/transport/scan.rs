@@ -3,7 +3,6 @@
 
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
-use std::time::Duration;
 
 use base64::Engine as _;
 use base64::prelude::{BASE64_STANDARD, BASE64_STANDARD_NO_PAD};
@@ -11,8 +10,9 @@ use sha2::{Digest as _, Sha256};
 use tempfile::TempDir;
 use tokio::process::Command;
 
-use super::ssh::{said, target};
-use super::{TransportError, refused};
+use super::askpass::Askpass;
+use super::ssh::{CONNECT_TIMEOUT, control_folder, end_group, said, target};
+use super::{Settings, TransportError, refused};
 use crate::model::Login;
 
 /// A key that a host shows.
@@ -136,9 +136,9 @@ fn jump(text: &str) -> Login {
 }
 
 /// Looks at the key of a host.
-pub async fn look(login: &Login, kinds: Kinds, timeout: Duration) -> Standing {
+pub async fn look(login: &Login, kinds: Kinds, settings: &Settings) -> Standing {
     let strict = ["StrictHostKeyChecking=yes".to_owned()];
-    let log = match knock(login, &strict, timeout).await {
+    let log = match knock(login, &strict, settings).await {
         // One that lets everybody in.
         Ok((true, _)) => return Standing::Known,
         Ok((false, log)) => log,
@@ -158,7 +158,7 @@ pub async fn look(login: &Login, kinds: Kinds, timeout: Duration) -> Standing {
     let mut keys = Vec::new();
     let mut last = String::new();
     for kind in wanted {
-        match shown(login, *kind, timeout).await {
+        match shown(login, *kind, settings).await {
             Ok((found, log)) => {
                 keys.extend(found);
                 last = log;
@@ -173,7 +173,7 @@ pub async fn look(login: &Login, kinds: Kinds, timeout: Duration) -> Standing {
 async fn shown(
     login: &Login,
     kind: Option<&str>,
-    timeout: Duration,
+    settings: &Settings,
 ) -> Result<(Option<HostKey>, String), TransportError> {
     let folder = TempDir::with_prefix("hw-scan.").map_err(|e| unasked(&e))?;
     let file = folder.path().join("known_hosts");
@@ -187,7 +187,7 @@ async fn shown(
         "VerifyHostKeyDNS=no".to_owned(),
     ];
     options.extend(kind.map(|kind| format!("HostKeyAlgorithms={kind}")));
-    let (_, log) = knock(login, &options, timeout).await?;
+    let (_, log) = knock(login, &options, settings).await?;
     let known = std::fs::read_to_string(&file).unwrap_or_default();
     Ok((known.lines().find_map(HostKey::read), log))
 }
@@ -196,10 +196,21 @@ async fn shown(
 async fn knock(
     login: &Login,
     options: &[String],
-    timeout: Duration,
+    settings: &Settings,
 ) -> Result<(bool, String), TransportError> {
+    let timeout = settings.connect_timeout.unwrap_or(CONNECT_TIMEOUT);
     let mut ssh = Command::new("ssh");
     ssh.arg("-T");
+    let folder = control_folder().map_err(|e| unasked(&e))?;
+    // The `ssh` to a jump host does not know of `BatchMode`, and must not ask at the terminal either.
+    ssh.env("SSH_ASKPASS_REQUIRE", "force").env("SSH_ASKPASS", "false").env("LC_ALL", "C");
+    let password = settings.login_password.as_ref();
+    let askpass = password.map(|word| Askpass::open(folder.path(), word)).transpose();
+    let mut askpass = askpass.map_err(|e| unasked(&e))?;
+    if let Some(askpass) = &askpass {
+        askpass.equip(&mut ssh).map_err(|e| unasked(&e))?;
+        ssh.args(Askpass::OPTIONS.iter().flat_map(|option| ["-o", option]));
+    }
     // What comes first counts.
     let ours = [
         "BatchMode=yes",
@@ -222,21 +233,36 @@ async fn knock(
         .args(["-o", &format!("ConnectTimeout={}", timeout.as_secs().max(1))])
         .args(address)
         .arg("true");
-    // The `ssh` to a jump host does not know of `BatchMode`, and must not ask at the terminal either.
-    ssh.env("SSH_ASKPASS_REQUIRE", "force").env("SSH_ASKPASS", "false").env("LC_ALL", "C");
     ssh.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped()).process_group(0).kill_on_drop(true);
     let mut child = ssh.spawn().map_err(|e| unasked(&e))?;
     let mut log = Vec::new();
     let bound = timeout * 3;
-    let ended = tokio::time::timeout(bound, async {
+    let stderr = child.stderr.take();
+    let ended = async {
         use tokio::io::AsyncReadExt as _;
-        if let Some(stderr) = child.stderr.take() {
+        if let Some(stderr) = stderr {
             // A banner may be long, or without end.
             let _ = stderr.take(256 << 10).read_to_end(&mut log).await;
         }
         child.wait().await
-    });
-    match ended.await {
+    };
+    let mut refusal = None;
+    let ended = tokio::time::timeout(bound, async {
+        let Some(askpass) = &mut askpass else { return ended.await };
+        tokio::select! {
+            ended = ended => ended,
+            why = askpass.serve() => {
+                refusal = Some(why);
+                Err(std::io::ErrorKind::PermissionDenied.into())
+            }
+        }
+    })
+    .await;
+    if let Some(why) = refusal {
+        end_group(&child);
+        return Err(why);
+    }
+    match ended {
         Ok(Ok(status)) => Ok((status.success(), String::from_utf8_lossy(&log).into_owned())),
         Ok(Err(error)) => Err(unasked(&error)),
         Err(_) => Err(TransportError::Unreachable {

@@ -1,6 +1,7 @@
 //! The transport against a real sshd on loopback, which the tests start themselves.
 
 mod hostile;
+mod passwords;
 mod scan;
 mod server;
 
@@ -21,6 +22,7 @@ fn settings(password: Option<&str>) -> Settings {
     Settings {
         connect_timeout: Some(Duration::from_secs(30)),
         become_password: password.map(|p| Secret::new(p.into())),
+        login_password: None,
         run_id: "run-1".into(),
     }
 }

@@ -17,7 +17,7 @@ pub(super) fn is_there() -> bool {
 /// the second. Returns whether it succeeded, and what was on the terminal.
 pub(super) fn run(command: &mut Command, answers: &[(&str, &str)]) -> (bool, String) {
     let words = std::iter::once(command.get_program()).chain(command.get_args());
-    let line: String = words.map(|w| format!("'{}' ", w.to_str().unwrap())).collect();
+    let line: String = words.map(|w| format!("'{}' ", w.to_str().unwrap().replace('\'', "'\\''"))).collect();
     let mut script = Command::new("script");
     script.args(["-qec", &line, "/dev/null"]).stdin(Stdio::piped()).stdout(Stdio::piped());
     script.env("SHELL", "/bin/sh").env("TERM", "dumb");

@@ -8,14 +8,14 @@ use super::server::{Server, shared};
 use crate::terminal;
 
 /// A folder with an inventory, the client's configuration and known hosts.
-struct Fleet<'a> {
-    folder: tempfile::TempDir,
+pub(super) struct Fleet<'a> {
+    pub(super) folder: tempfile::TempDir,
     server: &'a Server,
 }
 
 impl<'a> Fleet<'a> {
     /// `hosts`: lines of the inventory, `PORT` in place of the server's port.
-    fn new(server: &'a Server, hosts: &str) -> Self {
+    pub(super) fn new(server: &'a Server, hosts: &str) -> Self {
         let fleet = Self { folder: tempfile::tempdir().unwrap(), server };
         let config = fs::read_to_string(server.path("ssh_config")).unwrap();
         let known = fleet.path("ssh/known_hosts").display().to_string();
@@ -25,7 +25,7 @@ impl<'a> Fleet<'a> {
         fleet
     }
 
-    fn path(&self, name: &str) -> PathBuf {
+    pub(super) fn path(&self, name: &str) -> PathBuf {
         self.folder.path().join(name)
     }
 
@@ -33,7 +33,7 @@ impl<'a> Fleet<'a> {
         fs::read_to_string(self.path("ssh/known_hosts")).unwrap_or_default()
     }
 
-    fn command(&self, line: &[&str]) -> Command {
+    pub(super) fn command(&self, line: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_hostwright"));
         command.arg(line[0]);
         command.args(["--ssh-config".as_ref(), self.path("ssh_config").as_os_str()]).args(&line[1..]);
@@ -41,7 +41,7 @@ impl<'a> Fleet<'a> {
         command
     }
 
-    fn run(&self, line: &[&str]) -> (i32, String, String) {
+    pub(super) fn run(&self, line: &[&str]) -> (i32, String, String) {
         let Output { status, stdout, stderr } = self.command(line).output().unwrap();
         let text =
             |bytes: Vec<u8>| String::from_utf8(bytes).unwrap().replace(&self.server.port.to_string(), "PORT");
