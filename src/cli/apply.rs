@@ -19,8 +19,7 @@ const NAMES: usize = 4;
 pub(super) async fn apply(args: &Apply, display: &Display) -> std::io::Result<Exit> {
     let plan = &args.plan;
     if !args.yes && !may_ask() {
-        let hint = "give --yes to apply without being asked, or use `plan` to see what would change";
-        return Ok(output::complain("there is no terminal to ask on before the plan is applied", hint));
+        return Ok(nobody_to_ask());
     }
     let wanted = settings::of_playbooks(&plan.inventory, &plan.selection);
     let ready = match common::prepare(wanted, &plan.connection, display) {
@@ -35,8 +34,14 @@ pub(super) async fn apply(args: &Apply, display: &Display) -> std::io::Result<Ex
     }
 }
 
+/// A plan is not applied unseen.
+pub(super) fn nobody_to_ask() -> Exit {
+    let hint = "give --yes to apply without being asked, or use `plan` to see what would change";
+    output::complain("there is no terminal to ask on before the plan is applied", hint)
+}
+
 /// Plans and applies; returns whether anything was applied.
-async fn once(ready: Ready, yes: bool, display: &Display) -> std::io::Result<(Exit, bool)> {
+pub(super) async fn once(ready: Ready, yes: bool, display: &Display) -> std::io::Result<(Exit, bool)> {
     let Ready { run, redactor, options, connector } = ready;
     let (events, shown) = mpsc::channel(plan::EVENTS);
     let interrupts = Interrupts::listen(Some(events.clone()))?;

@@ -44,6 +44,8 @@ pub(super) enum Command {
     Hosts(Hosts),
     /// Show what is known of hosts
     Facts(Facts),
+    /// Let a key of yours log in: plan, ask, apply and verify
+    Trust(Trust),
     /// Make, change and show files that are encrypted with age, for secrets
     Secret(Secret),
     /// Show the manual: a topic, a kind of step, a lint, a word; or list all
@@ -296,6 +298,22 @@ pub(super) struct Facts {
     pub(super) inventory: Inventory,
     #[command(flatten)]
     pub(super) connection: Connection,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct Trust {
+    #[command(flatten)]
+    pub(super) target: Target,
+    /// The public key [default: ~/.ssh/id_ed25519.pub or id_rsa.pub]
+    #[arg(long, value_name = "FILE")]
+    pub(super) key: Option<PathBuf>,
+    #[command(flatten)]
+    pub(super) inventory: Inventory,
+    #[command(flatten)]
+    pub(super) connection: Connection,
+    /// Do not ask before the plan is applied
+    #[arg(short, long, help_heading = "Changes")]
+    pub(super) yes: bool,
 }
 
 #[derive(Debug, Args)]

@@ -42,18 +42,29 @@ impl Ready {
 
 /// Reads what is wanted, with all mistakes in it; without an inventory there is nothing to read.
 pub(super) fn read(wanted: &config::Options) -> Result<Loaded, Diagnostic> {
+    read_from(wanted, &(Arc::new(Controller) as Arc<dyn Environment>))
+}
+
+fn read_from(wanted: &config::Options, environment: &Arc<dyn Environment>) -> Result<Loaded, Diagnostic> {
     if !Path::new(&wanted.inventory).exists() {
         let what = format!("there is no inventory at {}", wanted.inventory.display());
         return Err(Diagnostic::error(None, what).help("name it with -i FILE or HOSTWRIGHT_INVENTORY"));
     }
-    let environment: Arc<dyn Environment> = Arc::new(Controller);
     let alone = wanted.playbooks.is_empty();
-    Ok(if alone { config::load_inventory(wanted, &environment) } else { config::load(wanted, &environment) })
+    Ok(if alone { config::load_inventory(wanted, environment) } else { config::load(wanted, environment) })
 }
 
 /// Reads what is wanted and tells of all mistakes; without a run, how to end.
 pub(super) fn load(wanted: &config::Options, display: &Display) -> Result<(Run, Loaded), Exit> {
-    let mut loaded = read(wanted).map_err(|missing| {
+    load_from(wanted, &(Arc::new(Controller) as Arc<dyn Environment>), display)
+}
+
+fn load_from(
+    wanted: &config::Options,
+    environment: &Arc<dyn Environment>,
+    display: &Display,
+) -> Result<(Run, Loaded), Exit> {
+    let mut loaded = read_from(wanted, environment).map_err(|missing| {
         output::complain(&missing.message, missing.help.first().map_or("", String::as_str))
     })?;
     let errors = loaded.diagnostics.iter().any(|d| d.severity == Severity::Error);
@@ -68,12 +79,22 @@ pub(super) fn load(wanted: &config::Options, display: &Display) -> Result<(Run, 
 
 /// Reads what is wanted and gets ready to reach its hosts.
 pub(super) fn prepare(
+    wanted: config::Options,
+    connection: &Connection,
+    display: &Display,
+) -> Result<Ready, Exit> {
+    prepare_from(wanted, Arc::new(Controller), connection, display)
+}
+
+/// The same where files may be others than those of the controller.
+pub(super) fn prepare_from(
     mut wanted: config::Options,
+    environment: Arc<dyn Environment>,
     connection: &Connection,
     display: &Display,
 ) -> Result<Ready, Exit> {
     wanted.ssh_config.clone_from(&connection.way.ssh_config);
-    let (run, loaded) = load(&wanted, display)?;
+    let (run, loaded) = load_from(&wanted, &environment, display)?;
     let reach = Reach::new(connection);
     let redactor = loaded.redactor;
     // Asked for only once all else is known to be right.

@@ -18,6 +18,7 @@ mod scan;
 mod secret;
 mod settings;
 mod start;
+mod trust;
 
 pub use args::{Cli, Format, When};
 pub use exit::Exit;

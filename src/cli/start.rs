@@ -7,7 +7,7 @@ use clap::Parser as _;
 use super::args::{Cli, Command};
 use super::exit::Exit;
 use super::settings::{Display, Surroundings};
-use super::{adhoc, apply, check, explain, hosts, output, plan, secret};
+use super::{adhoc, apply, check, explain, hosts, output, plan, secret, trust};
 
 /// Does what the command line says.
 pub fn start(line: impl IntoIterator<Item = OsString>, around: Surroundings) -> Exit {
@@ -32,6 +32,7 @@ pub fn start(line: impl IntoIterator<Item = OsString>, around: Surroundings) -> 
         Command::Secret(args) => secret::secret(args, &display),
         Command::Plan(args) => wait(plan::plan(args, &display)),
         Command::Apply(args) => wait(apply::apply(args, &display)),
+        Command::Trust(args) => wait(trust::trust(args, &display)),
         Command::Run(args) => wait(adhoc::run(args, &display)),
         Command::Facts(args) => wait(adhoc::facts(args, &display)),
     }

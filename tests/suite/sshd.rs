@@ -4,6 +4,7 @@ mod hostile;
 mod passwords;
 mod scan;
 mod server;
+mod trust;
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
