@@ -1,5 +1,6 @@
 //! The transport against a real sshd on loopback, which the tests start themselves.
 
+mod harmless;
 mod hostile;
 mod passwords;
 mod scan;

@@ -16,11 +16,16 @@ pub(super) fn is_there() -> bool {
 /// Runs `command` with a terminal of its own. For each pair: when a line with the first words waits for an answer, types
 /// the second. Returns whether it succeeded, and what was on the terminal.
 pub(super) fn run(command: &mut Command, answers: &[(&str, &str)]) -> (bool, String) {
+    run_as("dumb", command, answers)
+}
+
+/// The same with a terminal of this type.
+pub(super) fn run_as(term: &str, command: &mut Command, answers: &[(&str, &str)]) -> (bool, String) {
     let words = std::iter::once(command.get_program()).chain(command.get_args());
     let line: String = words.map(|w| format!("'{}' ", w.to_str().unwrap().replace('\'', "'\\''"))).collect();
     let mut script = Command::new("script");
     script.args(["-qec", &line, "/dev/null"]).stdin(Stdio::piped()).stdout(Stdio::piped());
-    script.env("SHELL", "/bin/sh").env("TERM", "dumb");
+    script.env("SHELL", "/bin/sh").env("TERM", term);
     for (name, value) in command.get_envs() {
         match value {
             Some(value) => script.env(name, value),
