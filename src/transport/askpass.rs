@@ -69,7 +69,12 @@ impl Askpass {
     }
 
     /// Options of `ssh`, before all others.
-    pub(super) const OPTIONS: [&'static str; 2] = ["BatchMode=no", "NumberOfPasswordPrompts=1"];
+    pub(super) const OPTIONS: [&'static str; 4] = [
+        "BatchMode=no",
+        "NumberOfPasswordPrompts=1",
+        "PasswordAuthentication=yes",
+        "KbdInteractiveAuthentication=yes",
+    ];
 
     /// Answers until something is asked that is not to be answered: then `ssh`, and those for its jump hosts, have to be
     /// ended before this is dropped, for they would go on with an empty password. Returns why.
@@ -137,8 +142,9 @@ impl Askpass {
 }
 
 fn more(what: &str) -> TransportError {
+    let what: Vec<&str> = what.split_whitespace().collect();
     TransportError::Unreachable {
-        message: format!("the host wants more than a password: {}", what.trim().trim_end_matches(':')),
+        message: format!("the host wants more than a password: {}", what.join(" ").trim_end_matches(':')),
         hint: Some("log in once with `ssh` and do what it asks for, then try again".into()),
         lost: false,
     }

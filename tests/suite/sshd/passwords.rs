@@ -136,3 +136,31 @@ fn a_host_that_wants_keys_is_not_given_the_password() {
     assert_eq!(code, 3);
     assert!(err.contains("there is no terminal to ask on"), "{err}");
 }
+
+#[test]
+fn a_password_that_has_expired_is_told() {
+    if !terminal::is_there() {
+        return;
+    }
+    let Some(_users) = with_users() else { return };
+    for (more, expected) in [
+        (
+            "UsePAM yes\nKbdInteractiveAuthentication yes\n",
+            "the host wants more than a password: You are required",
+        ),
+        ("UsePAM yes\n", "password has expired"),
+        ("", "password has expired"),
+    ] {
+        let Some(server) = Server::start(&format!("PasswordAuthentication yes\n{more}"), false) else {
+            return;
+        };
+        let fleet = fleet(&server);
+        let inventory = fs::read_to_string(fleet.path("inventory.toml")).unwrap();
+        fs::write(fleet.path("inventory.toml"), inventory.replace("user = \"hw-pw\"", "user = \"hw-old\""))
+            .unwrap();
+        let line = ["run", "one", "-k", "--", "true"];
+        let (good, said) = terminal::run(&mut fleet.command(&line), &[("Password for logging in", PASSWORD)]);
+        assert!(!good && said.contains(expected), "{more}{said}");
+        assert!(said.contains("log in once with `ssh`"), "{more}{said}");
+    }
+}
