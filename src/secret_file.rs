@@ -286,8 +286,8 @@ impl Recipients {
             }
             some = true;
             let key = recipient(line, n + 1)?;
-            let same = |known: &Recipient| words(&known.line) == words(line);
-            if !self.0.iter().any(same) {
+            let is_it = |known: &Recipient| words(&known.line) == words(line);
+            if !self.0.iter().any(is_it) {
                 self.0.push(Recipient { line: line.to_owned(), key });
             }
         }

@@ -269,6 +269,7 @@ pub(super) struct Run {
 }
 
 #[derive(Debug, Args)]
+#[expect(clippy::doc_markdown, reason = "the text is shown as it is")]
 pub(super) struct Hosts {
     #[command(flatten)]
     pub(super) target: Target,
@@ -301,6 +302,7 @@ pub(super) struct Facts {
 }
 
 #[derive(Debug, Args)]
+#[expect(clippy::doc_markdown, reason = "the text is shown as it is")]
 pub(super) struct Trust {
     #[command(flatten)]
     pub(super) target: Target,
@@ -359,6 +361,7 @@ pub(super) enum SecretAction {
 
 /// For whom a file is encrypted.
 #[derive(Debug, Clone, Args)]
+#[expect(clippy::doc_markdown, reason = "the text is shown as it is")]
 pub(super) struct Recipients {
     /// For whom: age1..., "ssh-ed25519 ...", "ssh-rsa ...", or a file with such lines (a .pub file); can be given several
     /// times [default: for `rekey` FILE.recipients, else ~/.ssh/id_ed25519.pub or id_rsa.pub]

@@ -83,18 +83,18 @@ pub(super) fn prepare(
     connection: &Connection,
     display: &Display,
 ) -> Result<Ready, Exit> {
-    prepare_from(wanted, Arc::new(Controller), connection, display)
+    prepare_from(wanted, &(Arc::new(Controller) as Arc<dyn Environment>), connection, display)
 }
 
 /// The same where files may be others than those of the controller.
 pub(super) fn prepare_from(
     mut wanted: config::Options,
-    environment: Arc<dyn Environment>,
+    environment: &Arc<dyn Environment>,
     connection: &Connection,
     display: &Display,
 ) -> Result<Ready, Exit> {
     wanted.ssh_config.clone_from(&connection.way.ssh_config);
-    let (run, loaded) = load_from(&wanted, &environment, display)?;
+    let (run, loaded) = load_from(&wanted, environment, display)?;
     let reach = Reach::new(connection);
     let redactor = loaded.redactor;
     // Asked for only once all else is known to be right.

@@ -159,13 +159,12 @@ async fn doors(hosts: &[Arc<Host>], asking: &Asking) -> Vec<Door> {
         for jump in way.jumps {
             let place = |login: &Login| (login.address.clone(), login.port);
             let known = doors.iter().position(|d| place(&d.login) == place(&jump));
-            let at = match known {
-                Some(at) => at,
-                None => {
-                    let way = scan::way(&jump).await;
-                    doors.push(door(jump.address.clone(), jump, way, Vec::new()));
-                    doors.len() - 1
-                }
+            let at = if let Some(at) = known {
+                at
+            } else {
+                let way = scan::way(&jump).await;
+                doors.push(door(jump.address.clone(), jump, way, Vec::new()));
+                doors.len() - 1
             };
             // One that is on its own way would wait for ever.
             if at != n && !doors[at].behind.contains(&n) {
@@ -396,9 +395,8 @@ fn append(path: &Path, lines: &str) -> std::io::Result<()> {
     // The same address may be in the inventory twice.
     let text = String::from_utf8_lossy(&before);
     let new: String = lines
-        .lines()
-        .filter(|line| !text.lines().any(|known| known == *line))
-        .map(|l| format!("{l}\n"))
+        .split_inclusive('\n')
+        .filter(|line| !text.lines().any(|known| known == line.trim_end()))
         .collect();
     let mut file = std::fs::OpenOptions::new().append(true).create(true).mode(0o600).open(path)?;
     // In one piece, for `ssh` may read it at the same time.
@@ -440,7 +438,9 @@ fn tell(doors: &[Door], display: &Display) -> Exit {
             line["message"] = why.as_str().into();
             if display.format != Format::Json {
                 output::message(&format!("{}: {word}: {}", door.name, harmless::line(&why)));
-                hint.iter().for_each(|hint| output::message(&format!("  hint: {hint}")));
+                if let Some(hint) = hint {
+                    output::message(&format!("  hint: {hint}"));
+                }
             }
         }
         worst = match (worst, exit) {

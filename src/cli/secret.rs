@@ -393,6 +393,6 @@ fn workshop() -> std::io::Result<TempDir> {
             .permissions(fs::Permissions::from_mode(0o700))
             .tempdir_in(base)
     };
-    let usable = in_memory.into_iter().flatten().filter(|base| base.is_absolute());
-    usable.filter_map(|base| private(&base).ok()).next().map_or_else(|| private(&std::env::temp_dir()), Ok)
+    let mut usable = in_memory.into_iter().flatten().filter(|base| base.is_absolute());
+    usable.find_map(|base| private(&base).ok()).map_or_else(|| private(&std::env::temp_dir()), Ok)
 }

@@ -39,7 +39,8 @@ pub(super) async fn trust(args: &Trust, display: &Display) -> std::io::Result<Ex
     let mut vars = of_hosts.vars.clone();
     vars.extend([format!("key={}", key.line), format!("same={}", key.same())]);
     let wanted = Options { playbooks: vec![NAME.into()], limit, vars, hosts_pattern: None, ..of_hosts };
-    let ready = match common::prepare_from(wanted, Arc::new(Builtin), &args.connection, display) {
+    let environment: Arc<dyn Environment> = Arc::new(Builtin);
+    let ready = match common::prepare_from(wanted, &environment, &args.connection, display) {
         Ok(ready) => ready,
         Err(exit) => return Ok(exit),
     };

@@ -99,7 +99,7 @@ pub async fn way(login: &Login) -> Way {
             if n == 0 { Vec::new() } else { vec![format!("ProxyJump={}", names[..n].join(","))] };
         jumps.push(Login { ssh_config: login.ssh_config.clone(), ssh_options, ..jump(name) });
     }
-    let file = value("userknownhostsfile").and_then(|files| first(files));
+    let file = value("userknownhostsfile").and_then(first);
     Way {
         jumps,
         file: file.filter(|f| f != Path::new("/dev/null")),

@@ -22,7 +22,8 @@ pub(super) fn run(command: &mut Command, answers: &[(&str, &str)]) -> (bool, Str
 /// The same with a terminal of this type.
 pub(super) fn run_as(term: &str, command: &mut Command, answers: &[(&str, &str)]) -> (bool, String) {
     let words = std::iter::once(command.get_program()).chain(command.get_args());
-    let line: String = words.map(|w| format!("'{}' ", w.to_str().unwrap().replace('\'', "'\\''"))).collect();
+    let quoted = words.map(|w| format!("'{}'", w.to_str().unwrap().replace('\'', "'\\''")));
+    let line = quoted.collect::<Vec<_>>().join(" ");
     let mut script = Command::new("script");
     script.args(["-qec", &line, "/dev/null"]).stdin(Stdio::piped()).stdout(Stdio::piped());
     script.env("SHELL", "/bin/sh").env("TERM", term);

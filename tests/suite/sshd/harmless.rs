@@ -11,7 +11,7 @@ const EVIL: &str = "ev\x1b[2J\x1b]0;title\x07\x1b]52;c;eA==\x1b\\\x1b[8mil\x08\x
 
 /// The same as an argument of printf(1).
 fn octal() -> String {
-    EVIL.bytes().map(|b| format!("\\{b:03o}")).collect()
+    EVIL.bytes().map(|b| format!("\\{b:03o}")).collect::<Vec<_>>().concat()
 }
 
 /// What must not come out. Our own colours may; on a terminal so may what draws lines anew, and carriage returns.
@@ -117,7 +117,7 @@ fn what_a_host_prints_is_harmless_wherever_it_comes_out() {
 
     let site = SITE.replace("TEXT", &octal()).replace("FOLDER", fleet.folder.path().to_str().unwrap());
     // In a playbook a backslash in '...' of the shell stands in a TOML string.
-    fs::write(fleet.path("site.toml"), site.replace("\\", "\\\\").replace("\\\\n", "\\n")).unwrap();
+    fs::write(fleet.path("site.toml"), site.replace('\\', "\\\\").replace("\\\\n", "\\n")).unwrap();
     let lay = || {
         for name in ["evil", "other"] {
             fs::write(fleet.path(name), format!("{EVIL}\nsecond {EVIL}\n")).unwrap();
