@@ -41,6 +41,8 @@ pub struct Facts {
     pub cpus: u64,
     /// The user who logged in.
     pub user: String,
+    /// The home directory of that user.
+    pub home: String,
     /// Seconds since 1970 on the host's clock.
     pub time: i64,
 }
@@ -104,6 +106,7 @@ pub fn parse(answer: &Answer) -> Result<Facts, CheckError> {
             "memory" => facts.memory_mb = value.parse::<u64>().unwrap_or(0) / 1024,
             "cpus" => facts.cpus = value.parse().unwrap_or(0),
             "user" => facts.user = value.into(),
+            "home" => facts.home = value.into(),
             "time" => facts.time = value.parse().unwrap_or(0),
             "address" => facts.addresses.extend(parse_address(value)),
             _ => {}

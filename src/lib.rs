@@ -19,6 +19,7 @@ pub mod probe;
 pub mod program;
 pub mod report;
 pub mod run;
+mod secret_file;
 pub mod shell;
 pub mod step;
 pub mod transport;

@@ -1,13 +1,12 @@
 //! `apply`: plan, ask, apply, verify.
 
-use std::io::{BufRead as _, IsTerminal as _, Write as _};
-
 use tokio::sync::mpsc;
 
 use super::args::Apply;
 use super::common::{self, Ready};
 use super::exit::Exit;
 use super::interrupt::Interrupts;
+use super::question::{confirm, may_ask};
 use super::recording::{Invocation, Recording};
 use super::settings::{self, Display};
 use super::{output, plan, records};
@@ -20,22 +19,14 @@ const NAMES: usize = 4;
 
 pub(super) async fn apply(args: &Apply, display: &Display, invocation: &Invocation) -> std::io::Result<Exit> {
     let plan = &args.plan;
-    let may_ask = std::io::stdin().is_terminal() && std::io::stderr().is_terminal();
-    if !args.yes && !may_ask {
-        let hint = "give --yes to apply without being asked, or use `plan` to see what would change";
-        return Ok(output::complain("there is no terminal to ask on before the plan is applied", hint));
+    if !args.yes && !may_ask() {
+        return Ok(nobody_to_ask());
     }
     let wanted = settings::of_playbooks(&plan.inventory, &plan.selection);
     let ready = match common::prepare(wanted, &plan.connection, display) {
         Ok(ready) => ready.allow_disruptive(plan.allow_disruptive).all_or_nothing(args.all_or_nothing),
         Err(exit) => return Ok(exit),
     };
-    let changes =
-        invocation.expected.as_ref().map_or_else(Vec::new, |then| records::changes(then, &ready.files));
-    if !changes.is_empty() {
-        let what = format!("what the run was made of is not as it was: {}", changes.join(", "));
-        return Ok(output::complain(&what, "plan it anew, or resume with --accept-changes"));
-    }
     let again = args.verify_twice.then(|| ready.clone());
     let (exit, applied) = once(ready, args.yes, display, invocation).await?;
     match again {
@@ -44,13 +35,26 @@ pub(super) async fn apply(args: &Apply, display: &Display, invocation: &Invocati
     }
 }
 
+/// A plan is not applied unseen.
+pub(super) fn nobody_to_ask() -> Exit {
+    let hint = "give --yes to apply without being asked, or use `plan` to see what would change";
+    output::complain("there is no terminal to ask on before the plan is applied", hint)
+}
+
 /// Plans and applies; returns whether anything was applied.
-async fn once(
+pub(super) async fn once(
     ready: Ready,
     yes: bool,
     display: &Display,
     invocation: &Invocation,
 ) -> std::io::Result<(Exit, bool)> {
+    let changes =
+        invocation.expected.as_ref().map_or_else(Vec::new, |then| records::changes(then, &ready.files));
+    if !changes.is_empty() {
+        let what = format!("what the run was made of is not as it was: {}", changes.join(", "));
+        let exit = output::complain(&what, "plan it anew, or resume with --accept-changes");
+        return Ok((exit, false));
+    }
     let (events, shown) = mpsc::channel(plan::EVENTS);
     let interrupts = Interrupts::listen(Some(events.clone()))?;
     let reporter = output::reporter(display, Mode::Apply);
@@ -72,7 +76,7 @@ async fn once(
         if let Some(why) = &planned.blocked {
             word = format!("Nothing was changed: {why}.");
         } else if engine.has_changes() {
-            applied = yes || confirm(&planned, &interrupts).await;
+            applied = yes || confirm(question(&planned), &interrupts).await;
             if applied {
                 engine.apply().await;
             } else {
@@ -125,28 +129,6 @@ async fn verify(ready: Ready, display: &Display) -> std::io::Result<Exit> {
     })
 }
 
-/// Asks whether to go on. No answer is no.
-async fn confirm(planned: &Summary, interrupts: &Interrupts) -> bool {
-    let question = question(planned);
-    let ask = tokio::task::spawn_blocking(move || {
-        // The lock must not be held while the user thinks: others have something to say when interrupted.
-        let asked = std::io::stderr().lock().write_all(crate::harmless::painted(&question).as_bytes());
-        // Without a question there is no yes.
-        if asked.is_err() {
-            return false;
-        }
-        let mut answer = String::new();
-        std::io::stdin().lock().read_line(&mut answer).is_ok() && is_yes(&answer)
-    });
-    tokio::select! {
-        answer = ask => answer.unwrap_or(false),
-        () = interrupts.wait() => {
-            output::message("");
-            false
-        }
-    }
-}
-
 /// `Apply 12 changes to 4 hosts? [y/N] `
 fn question(planned: &Summary) -> String {
     let total = planned.total;
@@ -170,10 +152,6 @@ fn question(planned: &Summary) -> String {
         names => format!(", leaving out {names}"),
     };
     format!("Apply {what} to {}{without}? [y/N] ", of(hosts, "host"))
-}
-
-fn is_yes(answer: &str) -> bool {
-    matches!(answer.trim().to_ascii_lowercase().as_str(), "y" | "yes")
 }
 
 #[cfg(test)]
@@ -201,12 +179,5 @@ mod tests {
             question(&planned),
             "Apply 3 changes to 1 host, leaving out d, e-[1:3] and 1 unreachable host? [y/N] "
         );
-    }
-
-    #[test]
-    fn only_yes_is_yes() {
-        for (answer, yes) in [("y\n", true), ("Yes\n", true), ("\n", false), ("", false), ("yep\n", false)] {
-            assert_eq!(is_yes(answer), yes, "{answer:?}");
-        }
     }
 }

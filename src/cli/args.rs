@@ -50,6 +50,10 @@ pub(super) enum Command {
     Show(Show),
     /// Go on with an apply that failed, was interrupted, or whose controller was killed
     Resume(Resume),
+    /// Let a key of yours log in: plan, ask, apply and verify
+    Trust(Trust),
+    /// Make, change and show files that are encrypted with age, for secrets
+    Secret(Secret),
     /// Show the manual: a topic, a kind of step, a lint, a word; or list all
     Explain(Explain),
 }
@@ -119,10 +123,10 @@ fn var(text: &str) -> Result<String, String> {
     }
 }
 
-/// How hosts are reached.
+/// The way to hosts.
 #[derive(Debug, Clone, Args)]
 #[command(next_help_heading = "Connection")]
-pub(super) struct Connection {
+pub(super) struct Way {
     /// Configuration file for ssh, in place of ~/.ssh/config
     #[arg(long, value_name = "FILE")]
     pub(super) ssh_config: Option<PathBuf>,
@@ -132,6 +136,17 @@ pub(super) struct Connection {
     /// How many hosts are worked on at once [default: the inventory's `forks`, or 20]
     #[arg(long, value_name = "N", value_parser = forks)]
     pub(super) forks: Option<usize>,
+}
+
+/// How hosts are reached.
+#[derive(Debug, Clone, Args)]
+#[command(next_help_heading = "Connection")]
+pub(super) struct Connection {
+    #[command(flatten)]
+    pub(super) way: Way,
+    /// Ask for the password for logging in, once for all hosts; keys come first
+    #[arg(short = 'k', long)]
+    pub(super) ask_password: bool,
     /// Ask for the password that sudo wants, once for all hosts
     #[arg(short = 'K', long, conflicts_with = "become_password_file")]
     pub(super) ask_become_password: bool,
@@ -260,11 +275,26 @@ pub(super) struct Run {
 }
 
 #[derive(Debug, Args)]
+#[expect(clippy::doc_markdown, reason = "the text is shown as it is")]
 pub(super) struct Hosts {
     #[command(flatten)]
     pub(super) target: Target,
     #[command(flatten)]
     pub(super) inventory: Inventory,
+    #[command(flatten)]
+    pub(super) way: Way,
+    /// Ask for the password for logging in at jump hosts
+    #[arg(short = 'k', long, requires = "scan", help_heading = "Connection")]
+    pub(super) ask_password: bool,
+    /// Ask the hosts for their keys, show those that ssh does not know yet, and add them to its known hosts
+    #[arg(long, help_heading = "Host keys")]
+    pub(super) scan: bool,
+    /// Add only keys of this list, without being asked: lines "HOST SHA256:...", or of known_hosts
+    #[arg(long, value_name = "FILE", requires = "scan", conflicts_with = "yes", help_heading = "Host keys")]
+    pub(super) expect: Option<PathBuf>,
+    /// Add the keys without being asked
+    #[arg(short, long, requires = "scan", help_heading = "Host keys")]
+    pub(super) yes: bool,
 }
 
 #[derive(Debug, Args)]
@@ -374,6 +404,84 @@ pub(super) struct Resume {
     /// Do not ask before the plan is applied
     #[arg(short, long)]
     pub(super) yes: bool,
+}
+
+#[derive(Debug, Args)]
+#[expect(clippy::doc_markdown, reason = "the text is shown as it is")]
+pub(super) struct Trust {
+    #[command(flatten)]
+    pub(super) target: Target,
+    /// The public key [default: ~/.ssh/id_ed25519.pub or id_rsa.pub]
+    #[arg(long, value_name = "FILE")]
+    pub(super) key: Option<PathBuf>,
+    #[command(flatten)]
+    pub(super) inventory: Inventory,
+    #[command(flatten)]
+    pub(super) connection: Connection,
+    /// Do not ask before the plan is applied
+    #[arg(short, long, help_heading = "Changes")]
+    pub(super) yes: bool,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct Secret {
+    #[command(subcommand)]
+    pub(super) action: SecretAction,
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum SecretAction {
+    /// Encrypt what stands on standard input, or what you write in $VISUAL or $EDITOR
+    New {
+        /// The file to make; it must not be there
+        file: PathBuf,
+        #[command(flatten)]
+        recipients: Recipients,
+    },
+    /// Change the content in $VISUAL or $EDITOR
+    Edit {
+        /// The file; for whom it is encrypted stands in FILE.recipients
+        file: PathBuf,
+        #[command(flatten)]
+        identities: Identities,
+    },
+    /// Print the content
+    View {
+        /// The file
+        file: PathBuf,
+        #[command(flatten)]
+        identities: Identities,
+    },
+    /// Encrypt the content for others, or again
+    Rekey {
+        /// The files; nothing is written when one of them does not open
+        #[arg(required = true)]
+        files: Vec<PathBuf>,
+        #[command(flatten)]
+        recipients: Recipients,
+        #[command(flatten)]
+        identities: Identities,
+    },
+}
+
+/// For whom a file is encrypted.
+#[derive(Debug, Clone, Args)]
+#[expect(clippy::doc_markdown, reason = "the text is shown as it is")]
+pub(super) struct Recipients {
+    /// For whom: age1..., "ssh-ed25519 ...", "ssh-rsa ...", or a file with such lines (a .pub file); can be given several
+    /// times [default: for `rekey` FILE.recipients, else ~/.ssh/id_ed25519.pub or id_rsa.pub]
+    #[arg(short, long = "recipient", value_name = "KEY")]
+    pub(super) recipients: Vec<String>,
+}
+
+/// What opens a file.
+#[derive(Debug, Clone, Args)]
+#[expect(clippy::doc_markdown, reason = "the text is shown as it is")]
+pub(super) struct Identities {
+    /// What opens it: a private key of ssh, or a file of age-keygen; can be given several times [env:
+    /// HOSTWRIGHT_AGE_IDENTITY] [default: ~/.ssh/id_ed25519 and id_rsa]
+    #[arg(long = "identity", value_name = "FILE")]
+    pub(super) identities: Vec<PathBuf>,
 }
 
 #[derive(Debug, Args)]

@@ -8,18 +8,18 @@ use super::args::Connection;
 use super::environment::Controller;
 use super::exit::Exit;
 use super::output;
-use super::password::{PasswordError, password};
+use super::password::{PasswordError, password, prompt};
 use super::recording::Digests;
 use super::settings::{Display, Reach};
 use crate::config::{self, Environment, Loaded};
 use crate::diagnostic::{Diagnostic, Severity};
 use crate::engine::Options;
-use crate::model::Redactor;
+use crate::model::{Redactor, Secret};
 use crate::run::Run;
 use crate::transport::{Connector, Settings, System};
 
 /// Hosts worked on at once when nobody says.
-const FORKS: usize = 20;
+pub(super) const FORKS: usize = 20;
 
 /// A run that is ready to begin.
 #[derive(Clone)]
@@ -85,12 +85,22 @@ fn load_from(
 
 /// Reads what is wanted and gets ready to reach its hosts.
 pub(super) fn prepare(
-    mut wanted: config::Options,
+    wanted: config::Options,
     connection: &Connection,
     display: &Display,
 ) -> Result<Ready, Exit> {
-    wanted.ssh_config.clone_from(&connection.ssh_config);
-    let digests = Arc::new(Digests::new(Arc::new(Controller)));
+    prepare_from(wanted, Arc::new(Controller), connection, display)
+}
+
+/// The same where files may be others than those of the controller.
+pub(super) fn prepare_from(
+    mut wanted: config::Options,
+    environment: Arc<dyn Environment>,
+    connection: &Connection,
+    display: &Display,
+) -> Result<Ready, Exit> {
+    wanted.ssh_config.clone_from(&connection.way.ssh_config);
+    let digests = Arc::new(Digests::new(environment));
     let environment: Arc<dyn Environment> = Arc::clone(&digests) as _;
     let (run, loaded) = load_from(&wanted, &environment, display)?;
     for source in &loaded.sources {
@@ -99,22 +109,38 @@ pub(super) fn prepare(
     let reach = Reach::new(connection);
     let redactor = loaded.redactor;
     // Asked for only once all else is known to be right.
-    let become_password = password(&reach.password).map_err(|error| match error {
-        PasswordError::Interrupted => Exit::Interrupted,
-        PasswordError::NoTerminal(_) => {
-            output::complain(&error.to_string(), "give it in a file: --become-password-file FILE")
-        }
-        PasswordError::Read { .. } | PasswordError::Empty(_) => output::complain(&error.to_string(), ""),
-    })?;
-    if let Some(password) = &become_password {
+    let login_password = login_password(reach.ask_password)?;
+    let become_password = password(&reach.password)
+        .map_err(|error| without(&error, "give it in a file: --become-password-file FILE"))?;
+    for password in [&login_password, &become_password].into_iter().flatten() {
         redactor.add(password);
     }
     let id = run_id();
-    let settings = Settings { connect_timeout: reach.connect_timeout, become_password, run_id: id.clone() };
+    let settings = Settings {
+        connect_timeout: reach.connect_timeout,
+        become_password,
+        login_password,
+        run_id: id.clone(),
+    };
     let forks = reach.forks.or(loaded.forks).unwrap_or(FORKS);
     let options = Options { forks, ..Options::default() };
     let connector = Arc::new(System::new(settings));
     Ok(Ready { run, redactor, options, connector, id, files: digests.all() })
+}
+
+/// Asks for the password for logging in, if it is wanted; without it, how to end.
+pub(super) fn login_password(wanted: bool) -> Result<Option<Secret>, Exit> {
+    let typed = wanted.then(|| prompt("Password for logging in: ")).transpose();
+    typed.map_err(|error| without(&error, "put a key there, or run it on a terminal"))
+}
+
+/// How to end without a password.
+fn without(error: &PasswordError, elsewhere: &str) -> Exit {
+    match error {
+        PasswordError::Interrupted => Exit::Interrupted,
+        PasswordError::NoTerminal(_) => output::complain(&error.to_string(), elsewhere),
+        PasswordError::Read { .. } | PasswordError::Empty(_) => output::complain(&error.to_string(), ""),
+    }
 }
 
 /// A name for this run: when it started, to the second, and by which process. Sorts by time.

@@ -8,7 +8,9 @@ use std::process::{Command, Stdio};
 
 use rustix::fs::OFlags;
 
+use super::password::prompt;
 use crate::config::{Environment, too_large};
+use crate::model::Secret;
 
 /// Bytes that a file which is sent to hosts may have: it is kept in memory as long as the run lasts.
 const LARGEST: u64 = 256 << 20;
@@ -43,6 +45,10 @@ impl Environment for Controller {
 
     fn variable(&self, name: &str) -> Option<String> {
         std::env::var(name).ok()
+    }
+
+    fn passphrase(&self, key: &str) -> Result<Secret, String> {
+        prompt(&format!("Passphrase of {key}: ")).map_err(|error| error.to_string())
     }
 
     /// Standard input is empty; standard error goes to the user's terminal, for a command may ask there.
@@ -96,7 +102,7 @@ fn open(path: &Path) -> Result<File, String> {
 }
 
 /// An I/O error without the number that the operating system gives it.
-fn words(error: &std::io::Error) -> String {
+pub(super) fn words(error: &std::io::Error) -> String {
     match error.kind() {
         std::io::ErrorKind::NotFound => "no such file".into(),
         std::io::ErrorKind::PermissionDenied => "permission denied".into(),

@@ -3,17 +3,22 @@
 use super::args::{Format, Hosts};
 use super::exit::Exit;
 use super::settings::{self, Display};
-use super::{common, output};
+use super::start::wait;
+use super::{common, output, scan};
 use crate::harmless;
 use crate::model::Host;
 use crate::report::{Look, table};
 
 pub(super) fn hosts(args: &Hosts, display: &Display) -> Exit {
-    let wanted = settings::of_hosts(&args.inventory, &args.target);
-    let (run, _) = match common::load(&wanted, display) {
+    let mut wanted = settings::of_hosts(&args.inventory, &args.target);
+    wanted.ssh_config.clone_from(&args.way.ssh_config);
+    let (run, loaded) = match common::load(&wanted, display) {
         Ok(loaded) => loaded,
         Err(exit) => return exit,
     };
+    if args.scan {
+        return wait(scan::scan(args, &run.hosts, loaded.forks, display));
+    }
     let hosts = run.hosts.iter().map(|h| &**h);
     output::data(&if display.format == Format::Json { json(hosts) } else { text(hosts, display.out) });
     Exit::Done

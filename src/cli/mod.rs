@@ -13,10 +13,14 @@ mod interrupt;
 mod output;
 mod password;
 mod plan;
+mod question;
 mod recording;
 mod records;
+mod scan;
+mod secret;
 mod settings;
 mod start;
+mod trust;
 
 pub use args::{Cli, Format, When};
 pub use exit::Exit;

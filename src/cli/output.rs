@@ -16,6 +16,12 @@ pub(super) fn data(text: &str) {
     let _ = out.write_all(harmless::painted(text).as_bytes()).and_then(|()| out.flush());
 }
 
+/// Writes bytes as they are: to a program that wants them, never to a terminal.
+pub(super) fn bytes(bytes: &[u8]) {
+    let mut out = std::io::stdout().lock();
+    let _ = out.write_all(bytes).and_then(|()| out.flush());
+}
+
 /// Writes a message.
 pub(super) fn message(text: &str) {
     let mut err = std::io::stderr().lock();

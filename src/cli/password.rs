@@ -1,4 +1,4 @@
-//! The password for `sudo`: typed without echo, or read from a file. Never an argument, never shown.
+//! Passwords and passphrases: typed without echo, or read from a file. Never an argument, never shown.
 
 use std::fs::File;
 use std::io::{self, BufRead as _, BufReader, Read as _, Write as _};
@@ -16,7 +16,7 @@ const MAX: usize = 1024;
 #[derive(Debug, thiserror::Error)]
 pub(super) enum PasswordError {
     /// There is nobody to ask.
-    #[error("there is no terminal to ask for the password on: {0}")]
+    #[error("there is no terminal to ask on: {0}")]
     NoTerminal(#[source] io::Error),
     /// The source cannot be read.
     #[error("cannot read the password from {from}: {error}")]
@@ -39,7 +39,7 @@ pub(super) enum PasswordError {
 pub(super) fn password(from: &PasswordFrom) -> Result<Option<Secret>, PasswordError> {
     match from {
         PasswordFrom::Nowhere => Ok(None),
-        PasswordFrom::Prompt => prompt().map(Some),
+        PasswordFrom::Prompt => prompt("Password for sudo: ").map(Some),
         PasswordFrom::Stdin => first_line(&mut io::stdin().lock(), "standard input").map(Some),
         PasswordFrom::File(path) => {
             let name = path.display().to_string();
@@ -83,11 +83,11 @@ impl Drop for Restore<'_> {
     }
 }
 
-/// Asks on the terminal itself, so that standard input and output may be redirected.
+/// Asks `question` on the terminal itself, so that standard input and output may be redirected.
 ///
 /// Signals from the keyboard are off meanwhile and Ctrl-C is read as a key, so that no way out leaves the
 /// terminal without echo.
-fn prompt() -> Result<Secret, PasswordError> {
+pub(super) fn prompt(question: &str) -> Result<Secret, PasswordError> {
     let mut terminal =
         File::options().read(true).write(true).open("/dev/tty").map_err(PasswordError::NoTerminal)?;
     let lost = |error: io::Error| PasswordError::Read { from: "the terminal".into(), error };
@@ -100,7 +100,7 @@ fn prompt() -> Result<Secret, PasswordError> {
     let typed = {
         termios::tcsetattr(&output, OptionalActions::Flush, &raw).map_err(|e| lost(e.into()))?;
         let _restore = Restore(&output, before);
-        terminal.write_all(b"Password for sudo: ").map_err(lost)?;
+        terminal.write_all(crate::harmless::line(question).as_bytes()).map_err(lost)?;
         let typed = keys(&mut terminal);
         // The line break that the user typed did not show either.
         terminal.write_all(b"\r\n").map_err(lost)?;

@@ -13,6 +13,7 @@ use super::output;
 use crate::config::Environment;
 use crate::event::{Body, Event, Mode};
 use crate::journal::{Ended, Header, Keep, Revision, Store, VERSION};
+use crate::model::Secret;
 use crate::report::{All, Reporter};
 
 /// Which command line a run was begun with.
@@ -151,5 +152,9 @@ impl Environment for Digests {
 
     fn output(&self, command: &[String], folder: &Path) -> Result<Vec<u8>, String> {
         self.environment.output(command, folder)
+    }
+
+    fn passphrase(&self, key: &str) -> Result<Secret, String> {
+        self.environment.passphrase(key)
     }
 }

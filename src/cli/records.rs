@@ -7,12 +7,12 @@ use std::time::Duration;
 
 use clap::Parser as _;
 
-use super::apply;
 use super::args::{self, Cli, Command, Format};
 use super::exit::Exit;
 use super::output;
 use super::recording::Invocation;
 use super::settings::Display;
+use super::{apply, start, trust};
 use crate::event::{Body, Counts, Event, Mode, Outcome, StepRef};
 use crate::harmless;
 use crate::journal::{Ended, Entry, Header, JournalError, Recorded, State, Store};
@@ -247,16 +247,10 @@ pub(super) fn resume(args: &args::Resume, display: &Display) -> Exit {
         return refuse("a secret was on its command line", "give that command again");
     }
     let line = std::iter::once("hostwright").chain(arguments.iter().map(String::as_str));
-    let Ok(Cli { command: Command::Apply(mut apply), .. }) = Cli::try_parse_from(line) else {
-        return refuse(
-            "this version of Hostwright does not know its command line",
-            "give that command again",
-        );
-    };
+    let command = Cli::try_parse_from(line).map(|cli| cli.command);
     if let Err(error) = std::env::set_current_dir(folder) {
         return refuse(&format!("{folder}: {error}"), "it was called in that folder");
     }
-    apply.yes |= args.yes;
     let invocation = Invocation {
         arguments: arguments.clone(),
         resumes: Some(run.clone()),
@@ -265,7 +259,20 @@ pub(super) fn resume(args: &args::Resume, display: &Display) -> Exit {
     if !display.detail.quiet {
         output::message(&format!("Resuming run {run}: what is done already is asked again and left alone."));
     }
-    super::start::wait(apply::apply(&apply, display, &invocation))
+    match command {
+        Ok(Command::Apply(mut apply)) => {
+            apply.yes |= args.yes;
+            start::wait(apply::apply(&apply, display, &invocation))
+        }
+        Ok(Command::Trust(mut trust)) => {
+            trust.yes |= args.yes;
+            start::wait(trust::trust(&trust, display, &invocation))
+        }
+        _ => {
+            let why = "this version of Hostwright does not know its command line";
+            refuse(why, "give that command again")
+        }
+    }
 }
 
 /// The run that is meant: without one, the last apply that has not done all of it.

@@ -147,6 +147,8 @@ pub struct Reach {
     pub forks: Option<usize>,
     /// Bound of connecting and logging in; `ssh` decides where it is `None`.
     pub connect_timeout: Option<Duration>,
+    /// Whether the user types a password for logging in.
+    pub ask_password: bool,
     /// Where the password for `sudo` comes from.
     pub password: PasswordFrom,
 }
@@ -172,7 +174,13 @@ impl Reach {
             Some(path) => PasswordFrom::File(path.clone()),
             None => PasswordFrom::Nowhere,
         };
-        Self { forks: connection.forks, connect_timeout: connection.connect_timeout, password }
+        let ask_password = connection.ask_password;
+        Self {
+            ask_password,
+            forks: connection.way.forks,
+            connect_timeout: connection.way.connect_timeout,
+            password,
+        }
     }
 }
 

@@ -8,7 +8,7 @@ use super::args::{Cli, Command};
 use super::exit::Exit;
 use super::recording::Invocation;
 use super::settings::{Display, Surroundings};
-use super::{adhoc, apply, check, explain, hosts, output, plan, records};
+use super::{adhoc, apply, check, explain, hosts, output, plan, records, secret, trust};
 
 /// Does what the command line says.
 pub fn start(line: impl IntoIterator<Item = OsString>, around: Surroundings) -> Exit {
@@ -36,8 +36,10 @@ pub fn start(line: impl IntoIterator<Item = OsString>, around: Surroundings) -> 
         Command::History(args) => records::history(args, &display),
         Command::Show(args) => records::show(args, &display),
         Command::Resume(args) => records::resume(args, &display),
+        Command::Secret(args) => secret::secret(args, &display),
         Command::Plan(args) => wait(plan::plan(args, &display, &invocation)),
         Command::Apply(args) => wait(apply::apply(args, &display, &invocation)),
+        Command::Trust(args) => wait(trust::trust(args, &display, &invocation)),
         Command::Run(args) => wait(adhoc::run(args, &display)),
         Command::Facts(args) => wait(adhoc::facts(args, &display)),
     }

@@ -106,7 +106,7 @@ words! {
     Variable: "ansible_connection" => "`connection`";
     Variable: "ansible_ssh_private_key_file" => "`ssh_options = [\"IdentityFile=...\"]`";
     Variable: "ansible_ssh_common_args" | "ansible_ssh_extra_args" => "`ssh_options = [\"Key=value\"]`";
-    Variable: "ansible_password" | "ansible_ssh_pass" | "ansible_become_password" | "ansible_become_pass" => "`--ask-become-password`; for logging in, keys and agents as with ssh";
+    Variable: "ansible_password" | "ansible_ssh_pass" | "ansible_become_password" | "ansible_become_pass" => "`--ask-become-password`; for logging in `--ask-password`, or better keys and agents as with ssh";
     Variable: "ansible_python_interpreter" => "nothing: no Python is needed";
     Variable: "inventory_hostname" | "inventory_hostname_short" => "`host.name`";
     Variable: "group_names" => "`host.groups`";

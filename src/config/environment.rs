@@ -2,6 +2,8 @@
 
 use std::path::Path;
 
+use crate::model::Secret;
+
 /// The controller as seen by the configuration: files, environment variables, commands.
 ///
 /// Errors are a few words that read well after "cannot read FILE: ".
@@ -19,6 +21,11 @@ pub trait Environment: std::fmt::Debug + Send + Sync {
     fn variable(&self, name: &str) -> Option<String>;
     /// Runs a command in `folder` and returns its standard output, or why it failed.
     fn output(&self, command: &[String], folder: &Path) -> Result<Vec<u8>, String>;
+    /// Asks for the passphrase of a key. The error reads well after "KEY is locked by a passphrase, and ".
+    fn passphrase(&self, key: &str) -> Result<Secret, String> {
+        let _ = key;
+        Err("nobody can be asked for it".into())
+    }
 }
 
 /// Why a file is not read.

@@ -246,7 +246,9 @@ impl Loader<'_> {
     /// The secrets of a run. Those that are at hand are read at once, so that they are masked also where a host prints
     /// one that no step uses.
     fn secrets(&self, fleet: &Fleet, playbooks: &[Playbook]) -> SecretStore {
-        let secrets = SecretStore::new(Arc::clone(self.environment), self.redactor.clone());
+        // Without playbooks no secret is used, and a check is to run where nobody can be asked.
+        let may_ask = !playbooks.is_empty() && self.options.missing_secrets == MissingSecrets::Error;
+        let secrets = SecretStore::new(Arc::clone(self.environment), self.redactor.clone(), may_ask);
         let written = fleet.layers.0.iter().flatten().chain(playbooks.iter().map(|p| &p.vars));
         let mut seen = HashSet::new();
         for layer in written.filter(|layer| seen.insert(Arc::as_ptr(layer))) {

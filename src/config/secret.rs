@@ -1,22 +1,26 @@
 //! Secrets in variables: where they come from, and reading each of them at most once.
 
+use std::cell::Cell;
 use std::collections::HashMap;
-use std::io::Read as _;
+use std::collections::hash_map::Entry;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
+
+use zeroize::Zeroizing;
 
 use super::environment::Environment;
 use super::table::{describe, span};
 use crate::diagnostic::{Diagnostic, Source, nearest};
 use crate::model::value::{Key, Node, Value};
 use crate::model::{Redactor, Secret};
+use crate::secret_file::{Keyring, LARGEST, USUAL};
 
 /// The environment variable that names the identity file for age-encrypted secrets.
 pub const AGE_IDENTITY: &str = "HOSTWRIGHT_AGE_IDENTITY";
 
-/// Bytes that the file of a secret may have.
-const LARGEST: u64 = 1 << 20;
+/// Bytes that a file may have which is encrypted: armor makes a third more of it.
+const LARGEST_SEALED: u64 = 2 * LARGEST;
 
 /// Where a secret comes from.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -139,6 +143,9 @@ pub(super) struct SecretStore {
     environment: Arc<dyn Environment>,
     redactor: Redactor,
     read: Mutex<HashMap<(PathBuf, SecretSource), Result<Secret, Unread>>>,
+    /// By the files that the identities are in: who has told a passphrase is not asked again.
+    keyrings: Mutex<HashMap<Vec<PathBuf>, Keyring>>,
+    may_ask: bool,
 }
 
 /// A secret could not be read.
@@ -151,24 +158,35 @@ pub(super) struct Unread {
 }
 
 impl SecretStore {
-    /// A store that reads through `environment` and tells `redactor`.
-    pub(super) fn new(environment: Arc<dyn Environment>, redactor: Redactor) -> Self {
-        Self { environment, redactor, read: Mutex::default() }
+    /// A store that reads through `environment` and tells `redactor`. `may_ask`: already when secrets are foreseen.
+    pub(super) fn new(environment: Arc<dyn Environment>, redactor: Redactor, may_ask: bool) -> Self {
+        Self { environment, redactor, read: Mutex::default(), keyrings: Mutex::default(), may_ask }
     }
 
     /// Returns the secret; relative paths are meant from `folder`.
     pub(super) fn get(&self, source: &SecretSource, folder: &Path) -> Result<Secret, Unread> {
+        self.look(source, folder, true)
+    }
+
+    fn look(&self, source: &SecretSource, folder: &Path, may_ask: bool) -> Result<Secret, Unread> {
         let key = (folder.to_owned(), source.clone());
         // Held while a command runs: the same command must not run (and ask for a passphrase) twice.
         let mut read = self.read.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(known) = read.get(&key) {
             return known.clone();
         }
-        let secret = self.fetch(source, folder);
+        let unasked = Cell::new(false);
+        let ask = |key: &str| {
+            unasked.set(!may_ask);
+            if may_ask { self.environment.passphrase(key) } else { Err(String::new()) }
+        };
+        let secret = self.fetch(source, folder, &ask);
         if let Ok(secret) = &secret {
             self.redactor.add(secret);
         }
-        read.insert(key, secret.clone());
+        if !unasked.get() {
+            read.insert(key, secret.clone());
+        }
         secret
     }
 
@@ -179,7 +197,7 @@ impl SecretStore {
             Some(SecretSource::Env(text) | SecretSource::File(text))
                 if super::template::is_template(&text) => {}
             Some(from @ (SecretSource::Env(_) | SecretSource::File(_) | SecretSource::Age(..))) => {
-                let _ = self.get(&from, folder);
+                let _ = self.look(&from, folder, self.may_ask);
             }
             Some(SecretSource::Command(_)) => {}
             None => match &node.value {
@@ -200,12 +218,17 @@ impl SecretStore {
         self.redactor.finds_one_in(text)
     }
 
-    fn fetch(&self, source: &SecretSource, folder: &Path) -> Result<Secret, Unread> {
+    fn fetch(
+        &self,
+        source: &SecretSource,
+        folder: &Path,
+        ask: &dyn Fn(&str) -> Result<Secret, String>,
+    ) -> Result<Secret, Unread> {
         let unread = |message: String, help: &str| Unread { message, help: help.into() };
-        let read = |path: &str, help: &str| {
+        let read = |path: &str, most: u64, help: &str| {
             let path = in_folder(folder, path, &*self.environment);
             self.environment
-                .read_at_most(&path, LARGEST)
+                .read_at_most(&path, most)
                 .map_err(|e| unread(format!("cannot read {}: {e}", path.display()), help))
         };
         let bytes = match source {
@@ -215,21 +238,20 @@ impl SecretStore {
                 })?;
                 return Ok(Secret::new(value));
             }
-            SecretSource::File(path) => read(path, "make the file, or point the secret elsewhere")?,
+            SecretSource::File(path) => read(path, LARGEST, "make the file, or point the secret elsewhere")?,
             SecretSource::Command(words) => self.environment.output(words, folder).map_err(|e| {
                 unread(format!("`{}` failed: {e}", words.join(" ")), "run it by hand to see why")
             })?,
             SecretSource::Age(path, identity) => {
-                let from_variable = || self.environment.variable(AGE_IDENTITY);
-                let identity = identity.clone().or_else(from_variable).ok_or_else(|| {
-                    let help = format!("write `identity = \"FILE\"` beside `age`, or set {AGE_IDENTITY}");
-                    unread(format!("no identity is known that could decrypt {path}"), &help)
-                })?;
-                let encrypted = read(path, "make it with `age -r RECIPIENT -o FILE`")?;
-                let identity_text = read(&identity, "make one with `age-keygen -o FILE`")?;
-                decrypt(&encrypted, &identity_text).map_err(|e| {
-                    unread(format!("cannot decrypt {path}: {e}"), "is it the right identity file?")
-                })?
+                let identities = self.identities(path, identity.as_deref(), folder)?;
+                let encrypted = read(path, LARGEST_SEALED, "make it with `hostwright secret new FILE`")?;
+                let mut keyrings = self.keyrings.lock().unwrap_or_else(PoisonError::into_inner);
+                let keyring = match keyrings.entry(identities.clone()) {
+                    Entry::Occupied(known) => known.into_mut(),
+                    Entry::Vacant(place) => place.insert(self.keyring(&identities)?),
+                };
+                let plain = keyring.open(&encrypted, ask);
+                plain.map_err(|e| unread(format!("cannot decrypt {path}: {e}"), e.hint()))?.to_vec()
             }
         };
         let text = String::from_utf8(bytes).map_err(|_| {
@@ -241,6 +263,44 @@ impl SecretStore {
         }
         Ok(Secret::new(text.to_owned()))
     }
+
+    /// The files with identities: the one that is named, or else the usual ones that are there.
+    fn identities(&self, file: &str, named: Option<&str>, folder: &Path) -> Result<Vec<PathBuf>, Unread> {
+        let from_variable = || self.environment.variable(AGE_IDENTITY);
+        if let Some(named) = named.map(str::to_owned).or_else(from_variable) {
+            return Ok(vec![in_folder(folder, &named, &*self.environment)]);
+        }
+        let home = self.environment.variable("HOME").unwrap_or_default();
+        let usual = USUAL.iter().map(|name| Path::new(&home).join(name));
+        let found: Vec<_> =
+            usual.filter(|path| self.environment.read_at_most(path, LARGEST).is_ok()).collect();
+        if home.is_empty() || found.is_empty() {
+            return Err(Unread {
+                message: format!(
+                    "no identity is known that could decrypt {file}: there is neither ~/.ssh/id_ed25519 nor ~/.ssh/id_rsa"
+                ),
+                help: format!("write `identity = \"FILE\"` beside `age`, or set {AGE_IDENTITY}"),
+            });
+        }
+        Ok(found)
+    }
+
+    fn keyring(&self, identities: &[PathBuf]) -> Result<Keyring, Unread> {
+        let mut keyring = Keyring::default();
+        for path in identities {
+            let name = path.display().to_string();
+            let help = "name a private key of ssh, or make an identity with `age-keygen -o FILE`";
+            let unread = |message: String| Unread { message, help: help.into() };
+            let text = self.environment.read_at_most(path, LARGEST);
+            let text = Zeroizing::new(text.map_err(|e| unread(format!("cannot read {name}: {e}")))?);
+            match keyring.add(&name, &text) {
+                // Of the usual ones, one that does not serve keeps no other from serving.
+                Err(_) if identities.len() > 1 => {}
+                added => added.map_err(|e| unread(format!("cannot use {name}: {e}")))?,
+            }
+        }
+        Ok(keyring)
+    }
 }
 
 /// `path` from `folder`; `~/` is the home directory.
@@ -249,24 +309,4 @@ pub(super) fn in_folder(folder: &Path, path: &str, environment: &dyn Environment
         (Some(rest), Some(home)) => Path::new(&home).join(rest),
         _ => folder.join(path),
     }
-}
-
-fn decrypt(encrypted: &[u8], identities: &[u8]) -> Result<Vec<u8>, String> {
-    let text = std::str::from_utf8(identities).map_err(|_| "the identity file is not text")?;
-    let identities = text
-        .lines()
-        .map(str::trim)
-        .filter(|l| !l.is_empty() && !l.starts_with('#'))
-        .map(|l| {
-            l.parse::<age::x25519::Identity>()
-                .map_err(|_| "the identity file holds more than AGE-SECRET-KEY lines")
-        })
-        .collect::<Result<Vec<_>, _>>()?;
-    let decryptor =
-        age::Decryptor::new(age::armor::ArmoredReader::new(encrypted)).map_err(|e| e.to_string())?;
-    let mut reader =
-        decryptor.decrypt(identities.iter().map(|i| i as &dyn age::Identity)).map_err(|e| e.to_string())?;
-    let mut plain = Vec::new();
-    reader.read_to_end(&mut plain).map_err(|e| e.to_string())?;
-    Ok(plain)
 }

@@ -31,6 +31,7 @@ while read -r hw_key hw_rest; do
 done </proc/cpuinfo
 echo "cpus=$hw_count"
 echo "user=$(id -un)"
+echo "home=$HOME"
 echo "time=$(date +%s)"
 if command -v ip >/dev/null; then
   ip -o addr show | while read -r hw_number hw_interface hw_family hw_address hw_rest; do

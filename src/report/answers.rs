@@ -44,6 +44,9 @@ pub fn lines(replies: &[Reply], look: Look) -> Streams {
             to.extend([&text::pad(host.as_str(), names), " | ", &harmless::text(line), "\n"]);
         }
     };
+    // What to do for several hosts is told once, at the end.
+    let failures = || replies.iter().filter_map(|r| r.said.as_ref().err());
+    let shared = |hint: &Option<String>| hint.is_some() && failures().filter(|f| f.hint == *hint).count() > 1;
     for reply in replies {
         match &reply.said {
             Ok(said) => {
@@ -55,10 +58,14 @@ pub fn lines(replies: &[Reply], look: Look) -> Streams {
             }
             Err(failure) => {
                 let plain = Look { width: None, color: false, ..look };
-                let detail = Detail::default();
-                put(&mut streams.err, &reply.host, &change::failure(failure, 0, plain, detail).join("\n"));
+                let hint = failure.hint.clone().filter(|_| !shared(&failure.hint));
+                let told = change::failure(&Failure { hint, ..failure.clone() }, 0, plain, Detail::default());
+                put(&mut streams.err, &reply.host, &told.join("\n"));
             }
         }
+    }
+    for hint in text::unique(failures().filter(|f| shared(&f.hint)).filter_map(|f| f.hint.clone())) {
+        streams.err.extend(["hint: ", &harmless::line(&hint), "\n"]);
     }
     streams
 }
@@ -133,6 +140,16 @@ mod tests {
             streams.err,
             "w-2    | connection timed out\nw-2    | hint: is it up?\nw-3    | no such file\nw-3    | exit code 3\n"
         );
+    }
+
+    #[test]
+    fn what_to_do_for_several_hosts_is_told_once() {
+        let lost = |host: &str, hint: &str| Reply {
+            host: HostName::new(host).unwrap(),
+            said: Err(Failure::new("not known").hint(hint)),
+        };
+        let streams = lines(&[lost("a", "scan"), lost("b", "scan"), lost("c", "other")], Look::PLAIN);
+        assert_eq!(streams.err, "a | not known\nb | not known\nc | not known\nc | hint: other\nhint: scan\n");
     }
 
     #[test]

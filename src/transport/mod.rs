@@ -13,6 +13,7 @@ use crate::probe::{Answer, Probe, Shared, Together};
 use crate::shell::Payload;
 use crate::shell::Script;
 
+pub mod askpass;
 mod channel;
 mod decoder;
 mod frames;
@@ -22,6 +23,7 @@ pub mod local;
 #[cfg(test)]
 mod login_tests;
 mod refused;
+pub mod scan;
 pub mod scripted;
 mod session;
 pub mod ssh;
@@ -223,6 +225,8 @@ pub struct Settings {
     pub connect_timeout: Option<Duration>,
     /// The password for `sudo`, if one was given.
     pub become_password: Option<Secret>,
+    /// The password for logging in, if one was given.
+    pub login_password: Option<Secret>,
     /// Id of the run: scripts have it as `HW_RUN_ID`, for the names of backups and the like.
     pub run_id: String,
 }

@@ -10,6 +10,8 @@ pub(super) struct Refused {
     /// It was a jump host or a proxy command that hung up, and with `ControlPersist` `ssh` throws away what that
     /// one said.
     pub(super) proxied: bool,
+    /// It did not take the password.
+    pub(super) password: bool,
 }
 
 /// Stands in the log in place of all that a host sent.
@@ -35,9 +37,9 @@ const KNOWN: &[(&str, &str, &str)] = &[
     ),
     (
         "Host key verification failed",
-        "the host key of {} is not known",
-        "log in once with `ssh` and compare the fingerprint, or collect keys with `ssh-keyscan`, or accept the keys \
-         of new hosts with ssh_options = [\"StrictHostKeyChecking=accept-new\"] in the inventory",
+        "",
+        "`hostwright hosts --scan` shows the fingerprints of all hosts that are not known yet, to compare them at once, \
+         and adds their keys",
     ),
     (
         "Could not resolve hostname",
@@ -62,7 +64,8 @@ const KNOWN: &[(&str, &str, &str)] = &[
     (
         "Permission denied (",
         "{} refuses the login",
-        "check `user`, that the key is in the agent (`ssh-add -l`) or named by IdentityFile, and authorized_keys there",
+        "check `user`, that the key is in the agent (`ssh-add -l`) or named by IdentityFile, and authorized_keys there; \
+         with a password only: --ask-password, then `hostwright trust` puts a key there",
     ),
     (
         "Unable to negotiate",
@@ -130,6 +133,7 @@ pub(super) fn read(log: &str, destination: &str) -> Refused {
         error: TransportError::Unreachable { message, hint: Some(hint.to_owned()), lost: false },
         again,
         proxied: again && log.contains("UNKNOWN port 65535"),
+        password: false,
     };
     let jump = jump_host(&lines);
     let whose = jump.map(|jump| format!("the jump host {jump} of {destination}"));
@@ -143,7 +147,12 @@ pub(super) fn read(log: &str, destination: &str) -> Refused {
     }
     for (needle, message, hint) in KNOWN {
         if let Some(said) = lines.iter().rev().find(|line| line.contains(needle)) {
-            let message = message.replace("{}", destination);
+            // In the same words for all hosts, so that it is told once.
+            let message = match jump {
+                _ if !message.is_empty() => message.replace("{}", destination),
+                Some(jump) => format!("the host key of its jump host {jump} is not known yet"),
+                None => "its host key is not known yet".into(),
+            };
             // The rest of that line is noise for host keys, and the gist otherwise.
             let message =
                 if needle.starts_with(['R', 'H']) { message } else { format!("{message}: {}", gist(said)) };
@@ -164,6 +173,38 @@ pub(super) fn read(log: &str, destination: &str) -> Refused {
         "try `ssh -v` to that host with the same options",
         false,
     )
+}
+
+/// Whether a login was refused.
+pub(super) fn by_login(log: &str) -> bool {
+    log.lines().any(|line| line.contains("Permission denied ("))
+}
+
+/// What became of the key of a host to which nobody logged in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Key {
+    Known,
+    Unknown,
+    /// Another one is known.
+    Changed,
+    /// It did not come to that.
+    NotSeen,
+}
+
+/// Reads the log of an `ssh` that was not to log in.
+pub(super) fn key(log: &str) -> Key {
+    let lines: Vec<&str> = log.lines().map(str::trim).collect();
+    let says = |needle: &str| lines.iter().any(|line| line.contains(needle));
+    match () {
+        // All of it is about a jump host, or about the way.
+        () if says("UNKNOWN port 65535") || says("REVOKED HOST KEY") => Key::NotSeen,
+        () if says("REMOTE HOST IDENTIFICATION HAS CHANGED") => Key::Changed,
+        () if says("Host key verification failed") => Key::Unknown,
+        // What comes after the key.
+        () if says("Permission denied (") || says("Too many authentication failures") => Key::Known,
+        () if says("No supported authentication methods") => Key::Known,
+        () => Key::NotSeen,
+    }
 }
 
 /// The jump host that stopped us, if one did: it hung up on us after the `ssh` to it said why.
@@ -252,7 +293,7 @@ mod tests {
             ),
             (
                 "No ED25519 host key is known for [127.0.0.1]:2222 and you have requested strict checking.\r\nHost key verification failed.\r\n",
-                "the host key of db1 is not known",
+                "its host key is not known yet",
             ),
             (
                 "ssh: Could not resolve hostname db1: Name or service not known\r\n",
@@ -309,7 +350,7 @@ mod tests {
             ),
             (
                 "No ED25519 host key is known for [gate]:2 and you have requested strict checking.\nHost key verification failed.\nConnection closed by UNKNOWN port 65535",
-                "the host key of the jump host [gate]:2 of db1 is not known",
+                "the host key of its jump host [gate]:2 is not known yet",
             ),
             (
                 "Host key for gate has changed and you have requested strict checking.\n@ WARNING: REMOTE HOST IDENTIFICATION HAS CHANGED! @\nHost key verification failed.\nConnection closed by UNKNOWN port 65535",
@@ -326,6 +367,30 @@ mod tests {
         ];
         for (log, expected) in cases {
             assert_eq!(message(log), (expected.to_owned(), false));
+        }
+    }
+
+    #[test]
+    fn knows_what_became_of_a_key() {
+        for (log, expected) in [
+            ("** banner **\nroot@db1: Permission denied (publickey,password).\r\n", Key::Known),
+            ("", Key::NotSeen),
+            (
+                "No ED25519 host key is known for db1 and you have requested strict checking.\r\nHost key verification failed.\r\n",
+                Key::Unknown,
+            ),
+            (
+                "@ WARNING: REMOTE HOST IDENTIFICATION HAS CHANGED! @\nHost key verification failed.\n",
+                Key::Changed,
+            ),
+            ("Host key verification failed.\nConnection closed by UNKNOWN port 65535", Key::NotSeen),
+            (
+                "joe@gate: Permission denied (publickey).\r\nConnection closed by UNKNOWN port 65535",
+                Key::NotSeen,
+            ),
+            ("ssh: connect to host db1 port 22: Connection refused\r\n", Key::NotSeen),
+        ] {
+            assert_eq!(key(log), expected, "{log}");
         }
     }
 

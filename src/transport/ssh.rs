@@ -9,13 +9,14 @@ use std::io::{self, Read as _, Seek as _};
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{ExitStatus, Stdio};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use tempfile::TempDir;
 use tokio::process::{Child, Command};
 
+use super::askpass::Askpass;
 use super::channel::{End, Pipes, Process, seconds, shell_error};
 use super::session::{Launch, Shells};
 use super::{BoxFuture, Connector, Session, Settings, TransportError, frames, refused};
@@ -23,7 +24,7 @@ use crate::model::{Host, Login};
 
 /// Bound of connecting when none is given, until the host has shown its key. A host that is not there should not
 /// cost as much as one whose login is slow.
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
+pub const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Pauses before the next try when a host is too busy to talk.
 const PAUSES: [Duration; 6] = [
@@ -39,17 +40,25 @@ const PAUSES: [Duration; 6] = [
 #[derive(Debug, Clone)]
 pub struct Ssh {
     settings: Settings,
+    /// Those that did not take the password: it is not tried on them again.
+    refusing: Arc<Mutex<Vec<(Login, TransportError)>>>,
 }
 
 impl Ssh {
     /// With what all connections of the run share.
     pub fn new(settings: Settings) -> Self {
-        Self { settings }
+        Self { settings, refusing: Arc::default() }
+    }
+
+    /// Why the password is not tried on this host again.
+    fn refuses(&self, login: &Login) -> Option<TransportError> {
+        let refusing = self.refusing.lock().unwrap_or_else(PoisonError::into_inner);
+        refusing.iter().find(|(known, _)| known == login).map(|(_, error)| error.clone())
     }
 
     async fn connect_once(&self, login: &Login, persist: bool) -> Result<Connection, refused::Refused> {
         let destination = &login.address;
-        let final_error = |error| refused::Refused { error, again: false, proxied: false };
+        let final_error = |error| refused::Refused { error, again: false, proxied: false, password: false };
         let unreachable = |message: String, hint: &str| {
             final_error(TransportError::Unreachable { message, hint: Some(hint.to_owned()), lost: false })
         };
@@ -71,7 +80,15 @@ impl Ssh {
         // what the ssh of a jump host says, comes on standard error.
         let stderr = std::fs::OpenOptions::new().create(true).append(true).open(&log).map_err(cannot)?;
         let bound = self.settings.connect_timeout.unwrap_or(CONNECT_TIMEOUT);
-        let mut ssh = Command::new("ssh")
+        let password = self.settings.login_password.as_ref();
+        let mut askpass =
+            password.map(|word| Askpass::open(folder.path(), word)).transpose().map_err(cannot)?;
+        let mut ssh = Command::new("ssh");
+        if let Some(askpass) = &askpass {
+            askpass.equip(&mut ssh).map_err(cannot)?;
+            ssh.args(Askpass::OPTIONS.iter().flat_map(|option| ["-o", option]));
+        }
+        let mut ssh = ssh
             .args(arguments(login, folder.path(), bound, persist))
             .stdin(Stdio::null())
             .stdout(Stdio::null())
@@ -86,7 +103,21 @@ impl Ssh {
         let ready = self.settings.ready();
         let ready = connect_timeout(login).map_or(ready, |own| ready.max(own * 2));
         // What `ssh` has to say comes first.
-        match tokio::time::timeout(ready + Duration::from_secs(1), finished(&mut ssh, &log)).await {
+        let mut refusal = None;
+        let ended = async {
+            let Some(askpass) = &mut askpass else { return finished(&mut ssh, &log).await };
+            tokio::select! {
+                ended = finished(&mut ssh, &log) => return ended,
+                why = askpass.serve() => refusal = Some(why),
+            }
+            end_group(&ssh);
+            ssh.wait().await
+        };
+        let ended = tokio::time::timeout(ready + Duration::from_secs(1), ended).await;
+        if let Some(why) = refusal {
+            return Err(refused::Refused { password: true, ..final_error(why) });
+        }
+        match ended {
             Ok(Ok(status)) if status.success() => Ok(Connection {
                 master: Arc::new(Master {
                     socket: folder.path().join("master"),
@@ -98,6 +129,9 @@ impl Ssh {
             }),
             Ok(Ok(_)) => {
                 let log = read_log(&log);
+                if let Some(askpass) = askpass.filter(|a| a.has_answered() && refused::by_login(&log)) {
+                    return Err(refused::Refused { password: true, ..final_error(askpass.wrong()) });
+                }
                 let locked = if refused::may_be_locked(&log) { locked_key(login).await } else { None };
                 Err(locked.map_or_else(
                     || refused::read(&log, destination),
@@ -146,11 +180,19 @@ async fn locked_key(login: &Login) -> Option<String> {
 }
 
 /// What a program says on both streams; `None` if it does not come to an end.
-async fn said(command: &mut Command) -> Option<(String, String)> {
+pub(super) async fn said(command: &mut Command) -> Option<(String, String)> {
     let output = command.stdin(Stdio::null()).env("LC_ALL", "C").kill_on_drop(true).output();
     let output = tokio::time::timeout(Duration::from_secs(5), output).await.ok()?.ok()?;
     let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
     Some((text(&output.stdout), text(&output.stderr)))
+}
+
+/// Ends an `ssh` at once, and those that it has started for jump hosts, which are in its group.
+pub(super) fn end_group(ssh: &Child) {
+    if let Some(group) = ssh.id().and_then(|id| rustix::process::Pid::from_raw(id.cast_signed())) {
+        // If it has ended by itself meanwhile, all the better.
+        let _ = rustix::process::kill_process_group(group, rustix::process::Signal::KILL);
+    }
 }
 
 /// Waits for the end of `ssh`, and ends it when the host floods it with text: that is written to a file here, often
@@ -176,6 +218,9 @@ impl Connector for Ssh {
         Box::pin(async move {
             let mut pauses = PAUSES.iter();
             let mut persist = true;
+            if let Some(error) = self.refuses(&host.login) {
+                return Err(error);
+            }
             loop {
                 match self.connect_once(&host.login, persist).await {
                     Ok(connection) => {
@@ -188,7 +233,14 @@ impl Connector for Ssh {
                             persist &= !refused.proxied;
                             tokio::time::sleep(jittered(*pause)).await;
                         }
-                        _ => return Err(refused.error),
+                        _ => {
+                            if self.settings.login_password.is_some() && refused.password {
+                                let mut refusing =
+                                    self.refusing.lock().unwrap_or_else(PoisonError::into_inner);
+                                refusing.push((host.login.clone(), refused.error.clone()));
+                            }
+                            return Err(refused.error);
+                        }
                     },
                 }
             }
@@ -198,7 +250,7 @@ impl Connector for Ssh {
 
 /// A private directory for one control socket, where the path stays well below the 104 to 108 bytes that a socket's
 /// path may have; `ssh` adds 17 while it makes the socket.
-fn control_folder() -> io::Result<TempDir> {
+pub(super) fn control_folder() -> io::Result<TempDir> {
     const LONGEST: usize = 60;
     let short = |path: &PathBuf| path.is_absolute() && path.as_os_str().len() <= LONGEST && path.is_dir();
     let base = std::env::var_os("XDG_RUNTIME_DIR").map(PathBuf::from).filter(short);
@@ -249,7 +301,7 @@ fn arguments(login: &Login, folder: &Path, connect_timeout: Duration, persist: b
 }
 
 /// The arguments that say where to, and what the inventory says.
-fn target(login: &Login) -> Vec<OsString> {
+pub(super) fn target(login: &Login) -> Vec<OsString> {
     let mut all: Vec<OsString> = Vec::new();
     let mut add = |option: &str, value: &std::ffi::OsStr| all.extend([option.into(), value.to_owned()]);
     if let Some(config) = &login.ssh_config {

@@ -1,7 +1,11 @@
 //! The transport against a real sshd on loopback, which the tests start themselves.
 
+mod harmless;
 mod hostile;
+mod passwords;
+mod scan;
 mod server;
+mod trust;
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -13,12 +17,14 @@ use hostwright::shell::Script;
 use hostwright::step::Payload;
 use hostwright::transport::{Connector as _, Frame, Part, Session, Settings, System, TransportError};
 
-use server::{PASSWORD, Server, shared, skip, with_users};
+pub(crate) use server::skip;
+use server::{PASSWORD, Server, shared, with_users};
 
 fn settings(password: Option<&str>) -> Settings {
     Settings {
         connect_timeout: Some(Duration::from_secs(30)),
         become_password: password.map(|p| Secret::new(p.into())),
+        login_password: None,
         run_id: "run-1".into(),
     }
 }
@@ -123,7 +129,7 @@ async fn why_there_is_no_connection() {
     let known = |name: &str| format!("UserKnownHostsFile={}", server.path(name).display());
     let other = server.path("other").display().to_string();
     let cases: Vec<(Vec<String>, &str, &str)> = vec![
-        (vec![known("known_hosts.none")], "the host key of 127.0.0.1 is not known", "ssh-keyscan"),
+        (vec![known("known_hosts.none")], "its host key is not known yet", "hosts --scan"),
         (vec![known("known_hosts.other")], "the host key of 127.0.0.1 is another one", "ssh-keygen -R"),
         (
             vec!["IdentityFile=none".into(), format!("IdentityFile={other}")],

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use hostwright::model::{Host, HostName, Login, Place};
 
-/// The password of the user `hw-pw`.
+/// The password of the users `hw-pw` and `hw-old`, whose own has expired.
 pub(crate) const PASSWORD: &str = "p w'\"%#!\\x";
 
 /// Test users: name, login shell, line in sudoers. `hw-noise` has a talkative start file.
@@ -24,6 +24,7 @@ const USERS: &[(&str, &str, &str)] = &[
     ("hw-pw", "/usr/bin/fish", "hw-pw ALL=(ALL) ALL"),
     ("hw-nosudo", "/bin/sh", ""),
     ("hw-alone", "/bin/sh", ""),
+    ("hw-old", "/bin/sh", ""),
 ];
 
 const SUDOERS: &str = "/etc/sudoers.d/hostwright-test";
@@ -220,9 +221,13 @@ fn make_users() {
     let noise = "echo hello from bashrc\necho and on stderr >&2\nprintf 'no line end'\n";
     fs::write("/home/hw-noise/.bashrc", noise.repeat(50)).unwrap();
     let mut chpasswd = Command::new("chpasswd").stdin(Stdio::piped()).spawn().unwrap();
-    std::io::Write::write_all(&mut chpasswd.stdin.take().unwrap(), format!("hw-pw:{PASSWORD}\n").as_bytes())
-        .unwrap();
+    std::io::Write::write_all(
+        &mut chpasswd.stdin.take().unwrap(),
+        format!("hw-pw:{PASSWORD}\nhw-old:{PASSWORD}\n").as_bytes(),
+    )
+    .unwrap();
     assert!(chpasswd.wait().unwrap().success());
+    assert!(run("chage", &["-d", "0", "hw-old"]));
     if Path::new("/etc/sudoers.d").is_dir() {
         fs::write(SUDOERS, sudoers).unwrap();
         fs::set_permissions(SUDOERS, fs::Permissions::from_mode(0o440)).unwrap();
