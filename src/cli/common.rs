@@ -87,7 +87,12 @@ pub(super) fn prepare(
     if let Some(password) = &become_password {
         redactor.add(password);
     }
-    let settings = Settings { connect_timeout: reach.connect_timeout, become_password, run_id: run_id() };
+    let settings = Settings {
+        connect_timeout: reach.connect_timeout,
+        become_password,
+        run_id: run_id(),
+        ..Settings::default()
+    };
     let forks = reach.forks.or(loaded.forks).unwrap_or(FORKS);
     let options = Options { forks, ..Options::default() };
     Ok(Ready { run, redactor, options, connector: Arc::new(System::new(settings)) })

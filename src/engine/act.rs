@@ -20,7 +20,7 @@ use crate::probe::{Answer, Probe};
 use crate::sh;
 use crate::step::Instance;
 use crate::step::{Action, Change, Origin, Payload, Then, Verdict};
-use crate::transport::{Frame, Keep, Output, Part, TransportError};
+use crate::transport::{Frame, Keep, Output, Part, Runs, TransportError};
 
 /// How long to wait between two tries to reach a host that restarts.
 const RECONNECT_PAUSE: Duration = Duration::from_secs(2);
@@ -154,6 +154,7 @@ impl HostRun {
                 shared: None,
                 together: None,
                 keep: if matches!(action.then, Then::Save(_)) { Keep::CONTENT } else { Keep::ACTION },
+                runs: Runs::Within,
             };
             parts.push((part, shown.label.clone()));
         }

@@ -135,6 +135,9 @@ pub(super) fn failure_of(error: &TransportError) -> Failure {
         | TransportError::Shell { hint, .. } => hint.clone(),
         TransportError::TooMuch { .. } => Some("let it print less, or write to a file on the host".into()),
         TransportError::TimedOut { .. } => None,
+        TransportError::Locked(_) => {
+            Some("wait for it with --lock-wait TIME, or see `hostwright runs`".into())
+        }
     };
     Failure { hint, ..Failure::from_error(error) }
 }

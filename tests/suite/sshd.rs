@@ -1,6 +1,8 @@
 //! The transport against a real sshd on loopback, which the tests start themselves.
 
+mod apart;
 mod hostile;
+mod locks;
 mod server;
 
 use std::sync::Arc;
@@ -20,6 +22,7 @@ fn settings(password: Option<&str>) -> Settings {
         connect_timeout: Some(Duration::from_secs(30)),
         become_password: password.map(|p| Secret::new(p.into())),
         run_id: "run-1".into(),
+        ..Settings::default()
     }
 }
 
@@ -50,7 +53,7 @@ fn told(error: &TransportError) -> (String, String) {
         TransportError::Unreachable { hint, .. }
         | TransportError::Privilege { hint, .. }
         | TransportError::Shell { hint, .. } => hint.clone(),
-        TransportError::TooMuch { .. } | TransportError::TimedOut { .. } => None,
+        TransportError::TooMuch { .. } | TransportError::TimedOut { .. } | TransportError::Locked(_) => None,
     };
     (error.to_string(), hint.unwrap_or_default())
 }
