@@ -10,7 +10,7 @@
 # Exit codes: 0; 9 if the action did not come as a whole and was not begun.
 # Relies on: cat, rmdir, mkfifo, dd, wc, tail, timeout, sleep (coreutils).
 
-# File descriptor 9 holds the lock of the host: this process keeps it, but nothing that it starts.
+# File descriptor 9 holds the lock of the host. This process keeps it, and the pipe `alive`, but nothing that it starts does.
 
 hw_action=$(cat)
 case $hw_action in
@@ -28,18 +28,26 @@ hw_keep() {
     # It writes what it has read at once. Fewer reads than these: that was all.
     hw_said=$(dd bs=65536 count=128 2>&1 >>"$1")
     hw_said=${hw_said%%" records in"*}
+    hw_said=${hw_said##*[!0-9+]}
     [ $((${hw_said#*+} + ${hw_said%%+*})) = 128 ] || return 0
   done
   printf '\n... (what came here was not kept)\n' >>"$1"
   tail -c 1048576 >>"$1"
 }
 
-mkfifo -m 600 "$folder/out" "$folder/err" || exit 1
+mkfifo -m 600 "$folder/alive" "$folder/out" "$folder/err" || exit 1
+exec 8<>"$folder/alive"
 : >"$folder/stdout"
 : >"$folder/stderr"
-hw_keep "$folder/stdout" <"$folder/out" 3<&- 4>&- 9<&- &
+(
+  exec 3<&- 4>&- 8<&- 9<&-
+  hw_keep "$folder/stdout"
+) <"$folder/out" &
 hw_out=$!
-hw_keep "$folder/stderr" <"$folder/err" 3<&- 4>&- 9<&- &
+(
+  exec 3<&- 4>&- 8<&- 9<&-
+  hw_keep "$folder/stderr"
+) <"$folder/err" &
 hw_err=$!
 
 read -r hw_stat </proc/self/stat
@@ -51,7 +59,7 @@ hw_ticks=${20}
 echo "$hw_pid $hw_ticks" >"$folder/process"
 printf '%s\n' "$hw_action" | timeout -k 5 "$bound" /bin/sh -c \
   'hw_s=$(cat); exec </dev/null; trap "exit 143" TERM; (eval "$hw_s")' /bin/sh \
-  >"$folder/out" 2>"$folder/err" 4>&- 9<&- &
+  >"$folder/out" 2>"$folder/err" 4>&- 8<&- 9<&- &
 hw_timeout=$!
 exec 3<&-
 # When the host goes down all processes are told to end; this one sees what comes of the other.
@@ -68,7 +76,7 @@ done
 
 # What it has left running may hold the pipes for ever: what it has printed itself is read by now.
 (
-  exec 9<&-
+  exec 8<&- 9<&-
   trap 'kill "$hw_sleep"; exit' TERM
   sleep 1 &
   hw_sleep=$!

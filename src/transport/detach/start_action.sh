@@ -5,7 +5,7 @@
 # Variables:
 #   run     the run that it belongs to
 #   action  its name in the run
-#   step    the step that it belongs to, and what tells its actions apart
+#   step    the step that it belongs to, and what tells its actions from others
 #   about   what it does, for people
 #   bound   seconds after which it is stopped
 #   once    it must not be run a second time: what an earlier run has not taken note of counts
@@ -16,7 +16,7 @@
 # Prints: what the action prints.
 # Exit codes: that of the action, 124 or 137 when it was stopped at its bound; 1 with a reason if it could not be begun, or
 #   if nobody knows how it ended.
-# Relies on: id, mkdir, ls, mv, rm, cat, tail, sleep, date (coreutils), setsid (util-linux); systemd-run where systemd
+# Relies on: id, mkdir, rmdir, ls, mv, rm, cat, tail, sleep, date (coreutils), setsid (util-linux); systemd-run where systemd
 #   runs; places.sh.
 
 hw_fail() {
@@ -39,6 +39,7 @@ if [ -n "$once" ] && [ ! -e "$hw_folder/begun" ]; then
     { read -r hw_pid hw_x <"$hw_left/process"; } 2>/dev/null || continue
     hw_live "$hw_pid" "${hw_x%% *}" && continue
     rm -rf "$hw_folder" && mv "$hw_left" "$hw_folder" || hw_fail "cannot move $hw_left"
+    rmdir "${hw_left%/*}" 2>/dev/null
     break
   done
 fi
@@ -53,7 +54,7 @@ if [ ! -e "$hw_folder/begun" ]; then
   trap : HUP INT TERM
   if mkdir "$hw_folder/begun" 2>/dev/null; then
     exec 3<"$hw_folder/payload.$$"
-    printf '%s\n' "$step" >"$hw_folder/step"
+    if [ -n "$once" ]; then printf '%s\n' "$step" >"$hw_folder/step"; fi
     printf '%s\n%s\n' "$(date +%s)" "$about" >"$hw_folder/about"
     # A unit of its own outlives the session of the login, also where that takes all its processes along.
     hw_ways=session
@@ -94,9 +95,17 @@ if ! hw_live "$hw_pid" "$hw_ticks"; then
   cat "$hw_folder/stdout"
   cat "$hw_folder/stderr" >&2
 elif tail --pid="$hw_pid" -n 0 /dev/null 2>/dev/null; then
-  tail -f -c +1 -s 0.03 --pid="$hw_pid" "$hw_folder/stdout" 2>/dev/null &
-  tail -f -c +1 -s 0.03 --pid="$hw_pid" "$hw_folder/stderr" >&2 2>/dev/null
-  wait
+  # A process is there until its parent has looked what became of it, and some hosts have nobody who does; but a pipe ends
+  # with it. To open one that nobody writes to would wait for ever.
+  exec 7<>"$hw_folder/alive" 8<"$hw_folder/alive" 7<&-
+  cat <&8 >/dev/null &
+  hw_alive=$!
+  exec 8<&-
+  tail -f -c +1 -s 0.03 --pid="$hw_alive" "$hw_folder/stdout" 2>/dev/null &
+  hw_out=$!
+  tail -f -c +1 -s 0.03 --pid="$hw_alive" "$hw_folder/stderr" >&2 2>/dev/null &
+  wait "$hw_alive"
+  wait "$hw_out" "$!"
 else
   exec 7<"$hw_folder/stdout" 8<"$hw_folder/stderr"
   while hw_live "$hw_pid" "$hw_ticks"; do

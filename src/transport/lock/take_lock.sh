@@ -12,7 +12,7 @@
 #   still runs.
 # Exit codes: 0 when it is taken; 75 when a run holds it that is under way; 76 when all that is left of one are actions that
 #   have not ended; 1 with a reason if there can be none.
-# Relies on: id, mkdir, ls, mv, cat, sleep (coreutils), flock (util-linux); places.sh, held.sh.
+# Relies on: id, mkdir, rmdir, ls, mv, rm, cat, sleep (coreutils), flock (util-linux); places.sh, held.sh.
 
 hw_at=$hw_base
 if ! command -v flock >/dev/null; then
@@ -55,6 +55,13 @@ while :; do
   if flock -n -x 9; then
     { printf 'run %s\n%s\n' "$run" "$owner" >"$hw_base/owner.new" && mv "$hw_base/owner.new" "$hw_base/owner"; } || exit 1
     : >"$hw_base/sessions"
+    # No other run is there any more: what is left of it has no one to take it, but for what must not run twice.
+    for hw_folder in "$hw_base/runs"/*/*; do
+      if [ -e "$hw_folder/step" ] || [ ! -e "$hw_folder" ]; then continue; fi
+      { read -r hw_pid hw_ticks hw_x <"$hw_folder/process"; } 2>/dev/null && hw_live "$hw_pid" "$hw_ticks" && continue
+      rm -rf "$hw_folder"
+      rmdir "${hw_folder%/*}" 2>/dev/null
+    done
     if flock -n -s 9; then break; fi
   elif flock -n -s 9; then
     hw_owner=

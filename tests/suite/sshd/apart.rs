@@ -19,8 +19,16 @@ use super::{below, frame, running, settings, until};
 
 /// A run that no other test has.
 pub(super) async fn session(server: &Server, user: Option<&str>, run: &str) -> Box<dyn Session> {
-    let settings = hostwright::transport::Settings { run_id: run.into(), ..settings(None) };
+    let settings = hostwright::transport::Settings { run_id: id(run), ..settings(None) };
     System::new(settings).connect(&server.host(user, &[])).await.unwrap()
+}
+
+/// Who takes the lock of this machine clears away what others have left on it.
+pub(super) static MACHINE: tokio::sync::RwLock<()> = tokio::sync::RwLock::const_new(());
+
+/// The name of a run, of which an earlier run of these tests may have left something.
+pub(super) fn id(run: &str) -> String {
+    format!("{run}-{}", std::process::id())
 }
 
 /// A part of that name that runs apart.
@@ -68,6 +76,7 @@ fn runs() -> PathBuf {
 #[tokio::test]
 async fn what_a_cut_connection_interrupts_goes_on_and_is_taken_up_again() {
     let Some(server) = Server::start("", false) else { return };
+    let _machine = MACHINE.read().await;
     let counted = server.path("counted");
     let script = format!(
         "echo one; echo note >&2; echo x >>{}; sleep 1.17; echo two; cat <&3; exit 7",
@@ -99,14 +108,15 @@ async fn what_a_cut_connection_interrupts_goes_on_and_is_taken_up_again() {
     assert_eq!((answers[0].text().as_ref(), answers[1].code), ("quick", 7));
     assert_eq!((&*answers[1].stdout, &*answers[1].stderr), (&b"one\ntwo\npayload\n"[..], &b"note\n"[..]));
     assert_eq!(std::fs::read_to_string(counted).unwrap(), "x\n");
-    assert!(runs().join("cut-1/a1").exists());
+    assert!(runs().join(id("cut-1")).join("a1").exists());
     second.close().await;
-    until("it is cleared away", || !runs().join("cut-1").exists()).await;
+    until("it is cleared away", || !runs().join(id("cut-1")).exists()).await;
 }
 
 #[tokio::test]
 async fn who_is_gone_finds_what_has_ended() {
     let Some(server) = Server::start("", false) else { return };
+    let _machine = MACHINE.read().await;
     let counted = server.path("counted");
     let script = format!("echo done; echo x >>{}; sleep 0.37", counted.display());
     let once = |action: &str| {
@@ -129,7 +139,7 @@ async fn who_is_gone_finds_what_has_ended() {
         let answers = send(session, vec![detach::ask()]).await.unwrap();
         let left = detach::left(&answers[0].text());
         left.into_iter()
-            .filter(|l| l.run == "gone-1")
+            .filter(|l| l.run == id("gone-1"))
             .map(|l| (l.action, l.state, l.about))
             .collect::<Vec<_>>()
     };
@@ -150,12 +160,16 @@ async fn who_is_gone_finds_what_has_ended() {
     assert_eq!(answers[0].text(), "done");
     assert_eq!(std::fs::read_to_string(&counted).unwrap(), "x\nx\n");
     second.close().await;
-    until("all is cleared away", || !runs().join("gone-2").exists() && !runs().join("gone-1").exists()).await;
+    until("all is cleared away", || {
+        !runs().join(id("gone-2")).exists() && !runs().join(id("gone-1")).exists()
+    })
+    .await;
 }
 
 #[tokio::test]
 async fn its_end_its_bound_and_its_output_are_as_ever() {
     let Some(server) = shared() else { return };
+    let _machine = MACHINE.read().await;
     let mut session = session(&server, None, "ever").await;
     let mut seen = Vec::new();
     let script = "echo a; printf 'b'; exit 3";
@@ -168,7 +182,7 @@ async fn its_end_its_bound_and_its_output_are_as_ever() {
         // What is left running holds nobody up, though it has the output open.
         ("sleep 61.3 & echo left", 0, "left\n"),
         ("kill -TERM $$", 143, ""),
-        ("echo $0; echo $HW_RUN_ID; pwd; cat; cat <&3", 0, "/bin/sh\never\n/\n"),
+        ("echo $0; [ -n \"$HW_RUN_ID\" ] && pwd; cat; cat <&3", 0, "/bin/sh\n/\n"),
         ("echo \"it's\" 'a \\ b'", 0, "it's a \\ b\n"),
         ("if", 2, ""),
         ("exit 0", 0, ""),
@@ -186,7 +200,7 @@ async fn its_end_its_bound_and_its_output_are_as_ever() {
     }
     until("it was stopped", || running("sleep 62.3") == 0).await;
     session.close().await;
-    until("all is cleared away", || !runs().join("ever").exists()).await;
+    until("all is cleared away", || !runs().join(id("ever")).exists()).await;
     assert_eq!(running("sleep 61.3"), 1);
     let _ = Command::new("pkill").args(["-f", "^sleep 61.3$"]).status();
 }
@@ -194,12 +208,13 @@ async fn its_end_its_bound_and_its_output_are_as_ever() {
 #[tokio::test]
 async fn endless_output_fills_no_disk() {
     let Some(server) = shared() else { return };
+    let _machine = MACHINE.read().await;
     let mut session = session(&server, None, "endless").await;
     let script = code("yes 'a line of an endless stream' | head -c 100000000; echo; echo the end");
     let part = Part { keep: hostwright::transport::Keep::ACTION, ..apart("a1", script) };
     let answers = send(&mut *session, vec![part]).await.unwrap();
     assert!(answers[0].text().ends_with("the end"), "{:?}", answers[0].code);
-    let kept = std::fs::metadata(runs().join("endless/a1/stdout")).unwrap().len();
+    let kept = std::fs::metadata(runs().join(id("endless")).join("a1/stdout")).unwrap().len();
     assert!(kept < 20 << 20, "{kept}");
     session.close().await;
 }
@@ -207,6 +222,7 @@ async fn endless_output_fills_no_disk() {
 #[tokio::test]
 async fn what_is_stopped_ends() {
     let Some(server) = shared() else { return };
+    let _machine = MACHINE.read().await;
     let mut first = session(&server, None, "stopped").await;
     let mut second = first.fork();
     let mut ignore = |_: Output<'_>| {};
@@ -214,7 +230,7 @@ async fn what_is_stopped_ends() {
     let exchange = first.exchange(frame(Privilege::Login, parts), &mut ignore);
     let stopping = async {
         until("it runs", || running("sleep 63.3") == 1).await;
-        send(&mut *second, vec![detach::stop("stopped")]).await.unwrap()
+        send(&mut *second, vec![detach::stop(&id("stopped"))]).await.unwrap()
     };
     let (answers, stopped) = tokio::join!(exchange, stopping);
     assert_eq!(stopped[0].code, 0, "{stopped:?}");
@@ -227,6 +243,7 @@ async fn what_is_stopped_ends() {
 #[tokio::test]
 async fn its_secrets_show_nowhere() {
     let Some(server) = with_users() else { return };
+    let _machine = MACHINE.read().await;
     let secret = "Very-Secret-0815";
     let mut session = session(&server, Some("root"), "secret").await;
     let script = sh!("x={}; cat <&3; sleep 2.29; echo $x", Secret::new(secret.into()));
@@ -261,6 +278,7 @@ async fn its_secrets_show_nowhere() {
 #[tokio::test]
 async fn a_user_without_rights_has_runs_too() {
     let Some(server) = with_users() else { return };
+    let _machine = MACHINE.read().await;
     let mut session = session(&server, Some("hw-nosudo"), "user-1").await;
     let part = apart("a1", code("id -un; ls -ld /tmp/hostwright-$(id -u)"));
     let answers = send(&mut *session, vec![part]).await.unwrap();
@@ -273,6 +291,7 @@ async fn a_user_without_rights_has_runs_too() {
 #[ignore = "prints figures"]
 async fn what_it_costs() {
     let Some(server) = Server::start("", false) else { return };
+    let _machine = MACHINE.read().await;
     let mut session = session(&server, None, "cost").await;
     let mut best = [Duration::MAX; 3];
     for round in 0..10 {

@@ -9,12 +9,12 @@ use hostwright::transport::{
     Connector as _, Frame, Holder, Locking, Output, Part, Session, Settings, System, TransportError,
 };
 
-use super::apart::apart;
+use super::apart::{MACHINE, apart, id};
 use super::server::{Server, with_users};
 use super::{frame, running, settings, until};
 
 async fn session(server: &Server, user: &str, run: &str, locking: Locking) -> Box<dyn Session> {
-    let settings = Settings { run_id: run.into(), locking, ..settings(None) };
+    let settings = Settings { run_id: id(run), locking, ..settings(None) };
     System::new(settings).connect(&server.host(Some(user), &[])).await.unwrap()
 }
 
@@ -27,6 +27,7 @@ async fn ask(session: &mut dyn Session, privilege: Privilege) -> Result<String, 
     session.exchange(frame, &mut |_| {}).await.map(|answers| answers[0].text().into_owned())
 }
 
+#[track_caller]
 fn locked(got: Result<String, TransportError>) -> Holder {
     match got {
         Err(TransportError::Locked(holder)) => *holder,
@@ -38,6 +39,7 @@ fn locked(got: Result<String, TransportError>) -> Holder {
 #[tokio::test]
 async fn one_run_at_a_time() {
     let Some(server) = with_users() else { return };
+    let _machine = MACHINE.write().await;
     let root = Privilege::root();
     let mut first = session(&server, "root", "lock-1", take("ann")).await;
     assert_eq!(ask(&mut *first, Privilege::Login).await.unwrap(), "in");
@@ -48,18 +50,19 @@ async fn one_run_at_a_time() {
     for user in ["root", "hw-nopw"] {
         let mut second = session(&server, user, "lock-2", take("bob")).await;
         let holder = locked(ask(&mut *second, root.clone()).await);
-        assert_eq!(holder.to_string(), "an apply of ann on pc1 (run lock-1, playbooks a.toml)");
+        let expected = format!("an apply of ann on pc1 (run {}, playbooks a.toml)", id("lock-1"));
+        assert_eq!(holder.to_string(), expected);
         assert!(holder.actions.is_empty());
     }
     // Nor one without rights.
     let mut user = session(&server, "hw-nosudo", "lock-3", take("eve")).await;
-    assert_eq!(locked(ask(&mut *user, Privilege::Login).await).run, "lock-1");
+    assert_eq!(locked(ask(&mut *user, Privilege::Login).await).run, id("lock-1"));
     // Who only looks is told, but not of itself.
     for (run, held) in [("look", Some("lock-1")), ("lock-1", None)] {
         for user in ["root", "hw-nosudo"] {
             let mut look = session(&server, user, run, Locking::Look).await;
             assert_eq!(ask(&mut *look, Privilege::Login).await.unwrap(), "in");
-            assert_eq!(look.held().map(|h| h.run.as_str()), held, "{user} {run}");
+            assert_eq!(look.held().map(|h| h.run.clone()), held.map(id), "{user} {run}");
         }
     }
     // What a script leaves behind does not hold it.
@@ -68,7 +71,7 @@ async fn one_run_at_a_time() {
     assert_eq!(running("sleep 64.3"), 1);
     first.close().await;
     let mut second = session(&server, "root", "lock-2", take("bob")).await;
-    assert_eq!(locked(ask(&mut *second, root.clone()).await).run, "lock-1");
+    assert_eq!(locked(ask(&mut *second, root.clone()).await).run, id("lock-1"));
     drop(again);
     let start = Instant::now();
     while ask(&mut *second, root.clone()).await.is_err() {
@@ -93,7 +96,7 @@ async fn one_run_at_a_time() {
         }
         assert!(start.elapsed() < Duration::from_secs(15), "its shells end");
     };
-    assert_eq!((holder.run.as_str(), &*holder.actions), ("lock-2", &["do a1".to_owned()][..]));
+    assert_eq!((holder.run, holder.actions), (id("lock-2"), vec!["do a1".to_owned()]));
     while let Err(error) = ask(&mut *third, root.clone()).await {
         assert!(start.elapsed() < Duration::from_secs(15), "{error}");
     }
@@ -105,13 +108,14 @@ async fn one_run_at_a_time() {
 #[tokio::test]
 async fn many_at_once() {
     let Some(server) = Server::start("", false) else { return };
+    let _machine = MACHINE.write().await;
     if !rustix::process::geteuid().is_root() {
         return;
     }
     let log = server.path("log");
     let mut tasks = tokio::task::JoinSet::new();
     for n in 0..6 {
-        let settings = Settings { run_id: format!("many-{n}"), locking: take("ann"), ..settings(None) };
+        let settings = Settings { run_id: id(&format!("many-{n}")), locking: take("ann"), ..settings(None) };
         let (host, log) = (server.host(None, &[]), log.clone());
         tasks.spawn(async move {
             let mut session = System::new(settings).connect(&host).await.unwrap();
