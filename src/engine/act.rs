@@ -1,6 +1,7 @@
 //! Sending a change: its actions, its verification and the next questions in as few exchanges as can be.
 
-use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex as Cell, PoisonError};
 use std::time::Duration;
 
 use tokio::time::Instant;
@@ -8,22 +9,65 @@ use tokio::time::Instant;
 use super::apply::interrupted;
 use super::asking::{failure_of, privilege_of};
 use super::changes::Seen;
+use super::events::Events;
 use super::gather::{insert, target};
 use super::handlers;
 use super::host::{HostRun, Turn};
-use super::link::Asker;
+use super::link::{Asker, Link};
 use super::save::save;
-use crate::event::{Body, ChangeView, Outcome};
+use crate::event::{Body, ChangeView, Outcome, StepRef};
 use crate::model::{Failure, Privilege, Secret, StepResult};
 use crate::plan::failure_of as check_failure;
 use crate::probe::{Answer, Probe};
 use crate::sh;
 use crate::step::Instance;
-use crate::step::{Action, Change, Origin, Payload, Then, Verdict};
-use crate::transport::{Frame, Keep, Output, Part, Runs, TransportError};
+use crate::step::{Action, Change, Origin, Payload, Span, Then, Verdict};
+use crate::transport::{Apart, Frame, Keep, Output, Part, Runs, TransportError, detach};
 
 /// How long to wait between two tries to reach a host that restarts.
 const RECONNECT_PAUSE: Duration = Duration::from_secs(2);
+
+/// How long stopping an action may take: it is asked first.
+const STOP: Duration = Duration::from_secs(15);
+
+/// After so long an action that says nothing is told of; then each time after twice as long.
+const SILENCE: Duration = Duration::from_secs(30);
+
+/// When an action was last heard of.
+struct Heard(Cell<Instant>);
+
+impl Default for Heard {
+    fn default() -> Self {
+        Self(Cell::new(Instant::now()))
+    }
+}
+
+impl Heard {
+    fn now(&self) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Instant::now();
+    }
+
+    fn last(&self) -> Instant {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Tells when nothing is heard. It never ends.
+    async fn silent(&self, events: &Events, at: &StepRef) {
+        let mut next = SILENCE;
+        let mut since = self.last();
+        loop {
+            tokio::time::sleep_until(since + next).await;
+            let last = self.last();
+            if last == since {
+                let for_ms = super::host::millis(last.elapsed());
+                events.offer(Body::Silent { at: at.clone(), for_ms });
+                next *= 2;
+            } else {
+                (since, next) = (last, SILENCE);
+            }
+        }
+    }
+}
 
 /// What travels with the last actions of a step.
 #[derive(Default)]
@@ -154,7 +198,7 @@ impl HostRun {
                 shared: None,
                 together: None,
                 keep: if matches!(action.then, Then::Save(_)) { Keep::CONTENT } else { Keep::ACTION },
-                runs: Runs::Within,
+                runs: self.runs(n, instance, action, &shown.label),
             };
             parts.push((part, shown.label.clone()));
         }
@@ -181,10 +225,12 @@ impl HostRun {
         let frame = Frame { privilege: instance.privilege.clone(), parts, timeout: bound };
         let events = self.shared.events.clone();
         let mut current = 0;
+        let heard = Heard::default();
         let mut output = |line: Output<'_>| {
             if line.part >= labels.len() {
                 return;
             }
+            heard.now();
             if line.part != current {
                 current = line.part;
                 events.offer(Body::ActionStarted { at: at.clone(), label: labels[current].clone() });
@@ -193,9 +239,20 @@ impl HostRun {
             events.offer(Body::Output { at: at.clone(), line: line_text, stderr: line.stderr });
         };
         let link = Arc::clone(&self.shared.links[position]);
+        // A host that restarts is waited for below.
+        let bound = if reboot.is_some() { Duration::ZERO } else { self.shared.options.reconnect };
+        let asker = self.asker(position);
+        let apart = frame.parts.iter().any(|p| matches!(p.runs, Runs::Apart(_)));
+        let privilege = frame.privilege.clone();
         let exchanged = tokio::select! {
-            exchanged = link.exchange(self.asker(position), frame, &mut output) => exchanged,
-            () = self.shared.cancel.killed() => return Err(Turn::failed(interrupted())),
+            exchanged = link.exchange_through(asker, frame, bound, &self.shared.events, &mut output) => exchanged,
+            () = heard.silent(&self.shared.events, &at) => unreachable!("it is never over"),
+            () = self.shared.cancel.killed() => {
+                if apart {
+                    self.stop(&link, privilege).await;
+                }
+                return Err(Turn::failed(interrupted()));
+            }
         };
         let mut answers = match (exchanged, reboot, boot_id) {
             // The answer may still have come, or the connection broke off first: both are fine.
@@ -241,6 +298,29 @@ impl HostRun {
             })?;
         }
         Ok(answers.pop().unwrap_or_default())
+    }
+
+    /// Where an action runs. Each try has a name of its own.
+    fn runs(&self, n: usize, instance: &Instance, action: &Action, label: &str) -> Runs {
+        if action.span == Span::Quick {
+            return Runs::Within;
+        }
+        static TRIES: AtomicU64 = AtomicU64::new(0);
+        let play = &self.shared.run.plays[self.steps.slots[n].play].name;
+        let tries = TRIES.fetch_add(1, Ordering::Relaxed);
+        Runs::Apart(Apart {
+            action: format!("{tries}-{play}-{}", instance.id),
+            step: format!("{play}/{}", instance.id),
+            about: label.to_owned(),
+            once: action.span == Span::Once,
+            since: None,
+        })
+    }
+
+    /// Stops what runs on a host apart from our session. What cannot be stopped in time goes on to its end.
+    async fn stop(&self, link: &Link, privilege: Privilege) {
+        let frame = Frame { privilege, parts: vec![detach::stop(None)], timeout: STOP };
+        let _ = tokio::time::timeout(STOP, link.exchange(Asker::Guest, frame, &mut |_| {})).await;
     }
 
     /// What an action gets on file descriptor 3: the values it borrows, a line each, then its payload.

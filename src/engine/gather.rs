@@ -102,8 +102,11 @@ impl Engine {
             facts[n] = Some(match result {
                 Ok(facts) => Ok(serde_json::to_value(facts).expect("facts are strings and numbers")),
                 Err(failure) => {
-                    let host = self.run.hosts[n].name.clone();
-                    self.events.send(Body::HostUnreachable { host, failure }).await;
+                    // Who has its lock is told of apart.
+                    if !self.links[n].is_refused() {
+                        let host = self.run.hosts[n].name.clone();
+                        self.events.send(Body::HostUnreachable { host, failure }).await;
+                    }
                     Err(())
                 }
             });

@@ -4,9 +4,10 @@ use std::sync::{Arc, Mutex as Cell, PoisonError};
 
 use tokio::sync::Mutex;
 
+use super::reconnect::Away;
 use crate::model::Host;
 use crate::probe::Answer;
-use crate::transport::{Connector, Frame, Output, Session, TransportError};
+use crate::transport::{Connector, Frame, Holder, Output, Session, TransportError};
 
 /// A host and the connection with it. On it are two sessions: one for the host's own task, and when they ask, one for
 /// the tasks of other hosts, which must not wait until a long action of its own is over.
@@ -19,6 +20,10 @@ pub(super) struct Link {
     guests: Mutex<Open>,
     /// For the guests: a session on a connection that has been made since they last looked.
     fork: Cell<Option<Box<dyn Session>>>,
+    /// How often it was away.
+    away: Cell<Away>,
+    /// Who holds its lock: who refused it to us, or whom we saw. The first is said by `true`.
+    holder: Cell<Option<(bool, Holder)>>,
 }
 
 /// Whose task asks.
@@ -61,14 +66,31 @@ impl Open {
         }
     }
 
+    fn held(&self) -> Option<Holder> {
+        self.session.as_ref().and_then(|s| s.held()).cloned()
+    }
+
     fn exchanges(&self) -> u64 {
         self.earlier + self.session.as_ref().map_or(0, |s| s.exchanges())
     }
 }
 
+/// What is in it: nothing that panics holds one.
+fn cell<T>(cell: &Cell<T>) -> std::sync::MutexGuard<'_, T> {
+    cell.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
 impl Link {
     pub(super) fn new(host: Arc<Host>, connector: Arc<dyn Connector>) -> Self {
-        Self { host, connector, own: Mutex::default(), guests: Mutex::default(), fork: Cell::default() }
+        Self {
+            host,
+            connector,
+            own: Mutex::default(),
+            guests: Mutex::default(),
+            fork: Cell::default(),
+            away: Cell::default(),
+            holder: Cell::default(),
+        }
     }
 
     /// Connects, unless a session is open.
@@ -86,7 +108,7 @@ impl Link {
         frame: Frame,
         output: &mut (dyn FnMut(Output<'_>) + Send),
     ) -> Result<Vec<Answer>, TransportError> {
-        match asker {
+        let (result, held) = match asker {
             Asker::Own => {
                 let mut own = self.own.lock().await;
                 let session = self.opened(&mut own).await?;
@@ -94,14 +116,68 @@ impl Link {
                 if own.session.is_none() {
                     self.offer(None);
                 }
-                result
+                (result, own.held())
             }
             Asker::Guest => {
                 let mut guests = self.guests.lock().await;
                 let session = self.forked(&mut guests).await?;
-                guests.exchange(session, frame, output).await
+                let result = guests.exchange(session, frame, output).await;
+                (result, guests.held())
+            }
+        };
+        let seen = match &result {
+            Err(TransportError::Locked(holder)) => Some((true, (**holder).clone())),
+            _ => held.map(|holder| (false, holder)),
+        };
+        if seen.is_some() {
+            *cell(&self.holder) = seen;
+        }
+        result
+    }
+
+    /// Connects as one or the other, unless a session is open.
+    pub(super) async fn connect_as(&self, asker: Asker) -> Result<(), TransportError> {
+        match asker {
+            Asker::Own => self.connect().await,
+            Asker::Guest => {
+                let mut guests = self.guests.lock().await;
+                let session = self.forked(&mut guests).await?;
+                guests.session = Some(session);
+                Ok(())
             }
         }
+    }
+
+    /// Lets go of a connection that a guest has found broken; the host's own task finds out by itself.
+    pub(super) async fn drop_broken(&self, asker: Asker) {
+        if asker == Asker::Guest
+            && let Ok(mut own) = self.own.try_lock()
+        {
+            own.close().await;
+            self.offer(None);
+        }
+    }
+
+    /// Counts that the host was away.
+    pub(super) fn came_back(&self, after: std::time::Duration) {
+        let mut away = cell(&self.away);
+        away.times += 1;
+        away.time += after;
+    }
+
+    /// How often the host was away so far.
+    pub(super) fn away(&self) -> Away {
+        *cell(&self.away)
+    }
+
+    /// Whether its lock was refused to us.
+    pub(super) fn is_refused(&self) -> bool {
+        matches!(*cell(&self.holder), Some((true, _)))
+    }
+
+    /// Who holds the lock of the host, as far as it has been seen since this was asked, and whether it was refused to us.
+    pub(super) fn take_holder(&self) -> Option<(bool, Holder)> {
+        cell(&self.holder).take()
     }
 
     /// Takes the session out, or makes one.
@@ -116,7 +192,7 @@ impl Link {
 
     /// Takes the guests' session out, or makes one on the connection that is there.
     async fn forked(&self, guests: &mut Open) -> Result<Box<dyn Session>, TransportError> {
-        let offered = self.fork.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let offered = cell(&self.fork).take();
         if let Some(newer) = offered {
             guests.close().await;
             return Ok(newer);
@@ -133,7 +209,7 @@ impl Link {
     }
 
     fn offer(&self, fork: Option<Box<dyn Session>>) {
-        *self.fork.lock().unwrap_or_else(PoisonError::into_inner) = fork;
+        *cell(&self.fork) = fork;
     }
 
     /// Closes the sessions that are open. A guest that is still asking will find out by itself.

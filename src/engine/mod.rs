@@ -15,6 +15,8 @@ mod gather;
 mod handlers;
 mod host;
 mod link;
+mod locks;
+mod reconnect;
 mod resolve;
 mod save;
 
@@ -47,6 +49,8 @@ pub struct Options {
     pub all_or_nothing: bool,
     /// Bound of one exchange of probes on a host.
     pub probe_timeout: Duration,
+    /// For how long a host that is lost in the middle of something is tried again.
+    pub reconnect: Duration,
     /// How many sessions may stay open between the plan and the apply.
     pub keep_open: usize,
 }
@@ -58,6 +62,7 @@ impl Default for Options {
             allow_disruptive: false,
             all_or_nothing: false,
             probe_timeout: Duration::from_mins(1),
+            reconnect: Duration::from_mins(5),
             keep_open: 256,
         }
     }
@@ -192,6 +197,12 @@ impl Engine {
         }
         closing.join_all().await;
         self.summary.unreachable = self.unreachable();
+        let away = self.links.iter().map(|link| (link.host.name.clone(), link.away()));
+        self.summary.away = (away.filter(|(_, away)| away.times > 0))
+            .map(|(host, away)| {
+                (host, crate::event::Away { times: away.times, away_ms: host::millis(away.time) })
+            })
+            .collect();
         self.summary.interrupted = self.cancel.level() > Level::None;
         let names = self.run.hosts.iter().map(|h| h.name.clone());
         let exchanges = names.zip(self.exchanges().await).collect();

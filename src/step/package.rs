@@ -155,7 +155,8 @@ impl Package {
         for (name, before, after) in fields {
             change = change.field(name, before, after);
         }
-        change = change.action(Action::new(summary, install(manager, &all, &other)).timeout(INSTALL_TIMEOUT));
+        change = change
+            .action(Action::new(summary, install(manager, &all, &other)).timeout(INSTALL_TIMEOUT).lasting());
         if !other.is_empty() {
             let list: Vec<_> = other.iter().map(|(_, name, version)| format!("{name} {version}")).collect();
             change.disrupts =
@@ -219,7 +220,9 @@ impl Package {
         change.summary = format!("remove {}", names.join(", "));
         let label = change.summary.clone();
         let remove = RemovePackages { manager: manager.word(), packages: &names };
-        Ok(Verdict::Drift(change.action(Action::new(label, remove.script()).timeout(INSTALL_TIMEOUT))))
+        Ok(Verdict::Drift(
+            change.action(Action::new(label, remove.script()).timeout(INSTALL_TIMEOUT).lasting()),
+        ))
     }
 }
 

@@ -126,9 +126,9 @@ pub(super) fn forget(run: &str, actions: &[String]) -> Script {
     ForgetActions { run: &plain(run), actions }.script()
 }
 
-/// Stops the actions of a run on a host.
-pub fn stop(run: &str) -> Part {
-    Part::question(StopActions { run: &plain(run) }.script())
+/// Stops the actions of a run on a host: of that one, or of the session's own.
+pub fn stop(run: Option<&str>) -> Part {
+    Part::question(StopActions { run: &run.map(plain).unwrap_or_default() }.script())
 }
 
 /// Asks what runs on a host, or has run without anybody taking note; for [`left`].

@@ -35,7 +35,8 @@ done 2>/dev/null
 if [ -n "$once" ] && [ ! -e "$hw_folder/begun" ]; then
   for hw_left in "$hw_base/runs"/*/*; do
     { read -r hw_step <"$hw_left/step"; } 2>/dev/null || continue
-    if [ "$hw_step" != "$step" ] || [ "$hw_left" = "$hw_folder" ]; then continue; fi
+    case $hw_left in "$hw_base/runs/$run"/*) continue ;; esac
+    [ "$hw_step" = "$step" ] || continue
     { read -r hw_pid hw_x <"$hw_left/process"; } 2>/dev/null || continue
     hw_live "$hw_pid" "${hw_x%% *}" && continue
     rm -rf "$hw_folder" && mv "$hw_left" "$hw_folder" || hw_fail "cannot move $hw_left"

@@ -2,11 +2,12 @@
 # Stops the actions of a run, as their bounds would do it: first they are asked to end, 5 s later they have to.
 #
 # Variables:
-#   run  the run
+#   run  the run; empty for the one of this session
 # Prints: nothing.
 # Exit codes: 0 when none of them runs any more; 1 otherwise.
 # Relies on: id, kill, sleep (coreutils); places.sh.
 
+run=${run:-$HW_RUN_ID}
 for hw_folder in "$hw_base/runs/$run"/*; do
   { read -r hw_pid hw_ticks hw_timeout <"$hw_folder/process"; } 2>/dev/null || continue
   if [ -n "$hw_timeout" ] && hw_live "$hw_pid" "$hw_ticks"; then kill "$hw_timeout" 2>/dev/null; fi

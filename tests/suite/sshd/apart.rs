@@ -230,7 +230,7 @@ async fn what_is_stopped_ends() {
     let exchange = first.exchange(frame(Privilege::Login, parts), &mut ignore);
     let stopping = async {
         until("it runs", || running("sleep 63.3") == 1).await;
-        send(&mut *second, vec![detach::stop(&id("stopped"))]).await.unwrap()
+        send(&mut *second, vec![detach::stop(None)]).await.unwrap()
     };
     let (answers, stopped) = tokio::join!(exchange, stopping);
     assert_eq!(stopped[0].code, 0, "{stopped:?}");
