@@ -10,9 +10,11 @@ use super::exit::Exit;
 use super::interrupt::Interrupts;
 use super::settings::{self, Display};
 use super::{output, plan};
-use crate::engine::Engine;
+use crate::engine::{Engine, Refused};
 use crate::event::{Counts, Mode, Summary};
+use crate::model::HostName;
 use crate::report::{Driver, host_list};
+use crate::transport::Holder;
 
 /// Parts of a list of hosts in the question before "and N more".
 const NAMES: usize = 4;
@@ -25,12 +27,13 @@ pub(super) async fn apply(args: &Apply, display: &Display) -> std::io::Result<Ex
         return Ok(output::complain("there is no terminal to ask on before the plan is applied", hint));
     }
     let wanted = settings::of_playbooks(&plan.inventory, &plan.selection);
-    let ready = match common::prepare(wanted, &plan.connection, display) {
+    let owner = common::owner(&plan.selection.playbooks);
+    let ready = match common::prepare(wanted, &plan.connection, owner, display) {
         Ok(ready) => ready.allow_disruptive(plan.allow_disruptive).all_or_nothing(args.all_or_nothing),
         Err(exit) => return Ok(exit),
     };
     let again = args.verify_twice.then(|| ready.clone());
-    let (exit, applied) = once(ready, args.yes, display).await?;
+    let (exit, applied) = once(ready, args, display).await?;
     match again {
         Some(ready) if applied && exit == Exit::Done => verify(ready, display).await,
         _ => Ok(exit),
@@ -38,27 +41,29 @@ pub(super) async fn apply(args: &Apply, display: &Display) -> std::io::Result<Ex
 }
 
 /// Plans and applies; returns whether anything was applied.
-async fn once(ready: Ready, yes: bool, display: &Display) -> std::io::Result<(Exit, bool)> {
+async fn once(ready: Ready, args: &Apply, display: &Display) -> std::io::Result<(Exit, bool)> {
     let Ready { run, redactor, options, connector } = ready;
     let (events, shown) = mpsc::channel(plan::EVENTS);
     let interrupts = Interrupts::listen(Some(events.clone()))?;
     let mut driver = Driver::start(output::reporter(display, Mode::Apply), shown);
     let cancel = interrupts.cancel.clone();
     let mut engine = Engine::new(run, Mode::Apply, options, connector, redactor, events, cancel).await;
-    engine.gather().await;
+    let locked = engine.gather_locked(args.lock_wait.unwrap_or_default()).await.err().unwrap_or_default();
     let mut word = String::new();
     let mut applied = false;
     let mut declined = false;
     let mut planned = Summary::default();
     if interrupts.happened() {
         word = "Interrupted: nothing was changed.".into();
+    } else if !locked.is_empty() {
+        word = refused(&locked);
     } else {
         planned = engine.plan().await;
         driver.plan_shown().await;
         if let Some(why) = &planned.blocked {
             word = format!("Nothing was changed: {why}.");
         } else if engine.has_changes() {
-            applied = yes || confirm(&planned, &interrupts).await;
+            applied = args.yes || confirm(&planned, &interrupts).await;
             if applied {
                 engine.apply().await;
             } else {
@@ -75,11 +80,13 @@ async fn once(ready: Ready, yes: bool, display: &Display) -> std::io::Result<(Ex
     let interrupted = interrupts.happened();
     drop(interrupts);
     driver.finish().await;
-    if !word.is_empty() && !display.detail.quiet {
+    // Who is kept out must know by whom.
+    if !word.is_empty() && (!display.detail.quiet || !locked.is_empty()) {
         output::message(&word);
     }
     let exit = match () {
         () if interrupted => Exit::Interrupted,
+        () if !locked.is_empty() => Exit::Locked,
         // It is not as described, nor was it done: whoever calls this must not take it for a success.
         () if declined => Exit::Interrupted,
         () if applied => Exit::of(&summary),
@@ -108,6 +115,24 @@ async fn verify(ready: Ready, display: &Display) -> std::io::Result<Exit> {
         }
         other => other,
     })
+}
+
+/// Who has the locks of which hosts.
+fn refused(locked: &[Refused]) -> String {
+    let mut holders: Vec<(&Holder, Vec<&HostName>)> = Vec::new();
+    for Refused { host, holder } in locked {
+        match holders.iter_mut().find(|(known, _)| *known == holder) {
+            Some((_, hosts)) => hosts.push(host),
+            None => holders.push((holder, vec![host])),
+        }
+    }
+    let mut lines = vec!["Nothing was changed: another run holds the lock.".to_owned()];
+    lines.extend(holders.iter().map(|(holder, hosts)| format!("  {}: {holder}", host_list(hosts, NAMES))));
+    lines.push(
+        "hint: wait for it with --lock-wait TIME; `hostwright runs --on HOST` tells what goes on there"
+            .to_owned(),
+    );
+    lines.join("\n")
 }
 
 /// Asks whether to go on. No answer is no.
@@ -164,7 +189,6 @@ fn is_yes(answer: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::HostName;
 
     #[test]
     fn the_question_says_what_is_at_stake() {

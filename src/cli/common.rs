@@ -11,10 +11,10 @@ use super::password::{PasswordError, password};
 use super::settings::{Display, Reach};
 use crate::config::{self, Environment, Loaded};
 use crate::diagnostic::{Diagnostic, Severity};
-use crate::engine::Options;
+use crate::engine::{Held, Options};
 use crate::model::Redactor;
 use crate::run::Run;
-use crate::transport::{Connector, Settings, System};
+use crate::transport::{Connector, Locking, Settings, System};
 
 /// Hosts worked on at once when nobody says.
 const FORKS: usize = 20;
@@ -70,6 +70,7 @@ pub(super) fn load(wanted: &config::Options, display: &Display) -> Result<(Run, 
 pub(super) fn prepare(
     mut wanted: config::Options,
     connection: &Connection,
+    locking: Locking,
     display: &Display,
 ) -> Result<Ready, Exit> {
     wanted.ssh_config.clone_from(&connection.ssh_config);
@@ -87,19 +88,44 @@ pub(super) fn prepare(
     if let Some(password) = &become_password {
         redactor.add(password);
     }
-    let settings = Settings {
-        connect_timeout: reach.connect_timeout,
-        become_password,
-        run_id: run_id(),
-        ..Settings::default()
-    };
+    let settings =
+        Settings { connect_timeout: reach.connect_timeout, become_password, run_id: run_id(), locking };
     let forks = reach.forks.or(loaded.forks).unwrap_or(FORKS);
     let options = Options { forks, ..Options::default() };
+    let options = Options { reconnect: reach.reconnect.unwrap_or(options.reconnect), ..options };
     Ok(Ready { run, redactor, options, connector: Arc::new(System::new(settings)) })
+}
+
+/// Says which hosts a run holds.
+pub(super) fn tell(held: &Held, display: &Display) {
+    for (host, holder) in held.iter().filter(|_| !display.detail.quiet) {
+        output::message(&format!("warning: {}: locked by {holder}", host.name));
+    }
+}
+
+/// What an apply says of itself to whom it keeps out.
+pub(super) fn owner(playbooks: &[std::path::PathBuf]) -> Locking {
+    let variable = |name: &str| std::env::var(name).ok().filter(|value| !value.is_empty());
+    let user = variable("SUDO_USER").or_else(|| variable("USER")).or_else(|| variable("LOGNAME"));
+    let uid = || format!("uid {}", rustix::process::geteuid().as_raw());
+    let machine = rustix::system::uname().nodename().to_string_lossy().into_owned();
+    let names: Vec<String> = playbooks.iter().map(|path| path.display().to_string()).collect();
+    let since = jiff::Timestamp::now().strftime("%Y-%m-%d %H:%M:%S UTC").to_string();
+    Locking::Take(vec![
+        ("user", user.unwrap_or_else(uid)),
+        ("from", machine),
+        ("playbooks", names.join(" ")),
+        ("since", since),
+    ])
 }
 
 /// A name for this run: when it started, to the second, and by which process. Sorts by time.
 fn run_id() -> String {
     let now = jiff::Timestamp::now().strftime("%Y%m%dT%H%M%SZ");
-    format!("{now}-{}", std::process::id())
+    // Two controllers may start one in the same second, and by equal numbers of processes.
+    let mut random = [0; 2];
+    let known = std::fs::File::open("/dev/urandom")
+        .and_then(|mut file| std::io::Read::read_exact(&mut file, &mut random));
+    let [a, b] = if known.is_ok() { random } else { [0, 0] };
+    format!("{now}-{}-{a:02x}{b:02x}", std::process::id())
 }

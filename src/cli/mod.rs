@@ -13,6 +13,7 @@ mod interrupt;
 mod output;
 mod password;
 mod plan;
+mod runs;
 mod settings;
 mod start;
 

@@ -124,6 +124,12 @@ pub(super) fn of_hosts(inventory: &args::Inventory, target: &args::Target) -> Op
     }
 }
 
+/// What to load for a command about some hosts.
+pub(super) fn of_pattern(inventory: &args::Inventory, pattern: &str) -> Options {
+    let target = args::Target { pattern: Some(pattern.to_owned()), limit: None };
+    of_hosts(inventory, &target)
+}
+
 /// What to load for a command that is about playbooks.
 pub(super) fn of_playbooks(inventory: &args::Inventory, selection: &args::Selection) -> Options {
     let args::Selection { playbooks, limit, tags, skip_tags, steps, start_at } = selection.clone();
@@ -147,6 +153,8 @@ pub struct Reach {
     pub forks: Option<usize>,
     /// Bound of connecting and logging in; `ssh` decides where it is `None`.
     pub connect_timeout: Option<Duration>,
+    /// How long a lost host is tried again, if the command line says.
+    pub reconnect: Option<Duration>,
     /// Where the password for `sudo` comes from.
     pub password: PasswordFrom,
 }
@@ -172,7 +180,12 @@ impl Reach {
             Some(path) => PasswordFrom::File(path.clone()),
             None => PasswordFrom::Nowhere,
         };
-        Self { forks: connection.forks, connect_timeout: connection.connect_timeout, password }
+        Self {
+            forks: connection.forks,
+            connect_timeout: connection.connect_timeout,
+            reconnect: connection.reconnect,
+            password,
+        }
     }
 }
 

@@ -7,7 +7,7 @@ use clap::Parser as _;
 use super::args::{Cli, Command};
 use super::exit::Exit;
 use super::settings::{Display, Surroundings};
-use super::{adhoc, apply, check, explain, hosts, output, plan};
+use super::{adhoc, apply, check, explain, hosts, output, plan, runs};
 
 /// Does what the command line says.
 pub fn start(line: impl IntoIterator<Item = OsString>, around: Surroundings) -> Exit {
@@ -32,6 +32,7 @@ pub fn start(line: impl IntoIterator<Item = OsString>, around: Surroundings) -> 
         Command::Plan(args) => wait(plan::plan(args, &display)),
         Command::Apply(args) => wait(apply::apply(args, &display)),
         Command::Run(args) => wait(adhoc::run(args, &display)),
+        Command::Runs(args) => wait(runs::runs(args, &display)),
         Command::Facts(args) => wait(adhoc::facts(args, &display)),
     }
 }

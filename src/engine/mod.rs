@@ -32,11 +32,12 @@ use crate::plan::{self, HostSteps, Plan};
 use crate::run::Run;
 use crate::transport::Connector;
 
-pub use adhoc::{Answers, command, facts};
+pub use adhoc::{Answers, Held, command, facts, runs};
 pub use cancel::{Cancel, Level, Trigger};
 use events::Events;
 pub use handlers::PROGRAMS;
 use link::Link;
+pub use locks::Refused;
 
 /// Settings of a run, resolved.
 #[derive(Debug, Clone)]
