@@ -151,6 +151,6 @@ mod tests {
              host  run  state    age     action\n\
              a     r1   running  1m 15s  install nfs-utils\n"
         );
-        assert!(json(&found).contains(r#""lock":{"run":"r1","user":"ann"}"#), "{}", json(&found));
+        assert!(json(&found).contains(r#""lock":{"user":"ann","run":"r1"}"#), "{}", json(&found));
     }
 }

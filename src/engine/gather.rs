@@ -16,6 +16,7 @@ use crate::model::{Failure, HostName, Known, Privilege};
 use crate::plan::{HostSteps, Slot, SlotState};
 use crate::preflight::{self, Sighting};
 use crate::probe::{Answer, Probe, Readings};
+use crate::sh;
 use crate::transport::TransportError;
 
 /// A question of one host's step, and where its answer will be.
@@ -141,6 +142,17 @@ impl Engine {
             for n in 0..self.hosts.len() {
                 if !self.hosts[n].unreachable && !self.hosts[n].slots.is_empty() {
                     questions.entry(n).or_default();
+                }
+            }
+        }
+        if first && self.locks {
+            // Also where there is nothing to ask with these rights: it must not turn out under way that it is locked.
+            for n in (0..self.hosts.len()).filter(|&n| !self.hosts[n].unreachable) {
+                for privilege in self.privileges(n) {
+                    let questions = questions.entry(n).or_default();
+                    if !questions.has(&privilege) {
+                        questions.add(&Probe::new(sh!("true")), privilege);
+                    }
                 }
             }
         }

@@ -32,6 +32,7 @@ impl Engine {
     pub async fn gather_locked(&mut self, wait: Duration) -> Result<(), Vec<Refused>> {
         let deadline = Instant::now() + wait;
         let mut told = Vec::new();
+        self.locks = true;
         loop {
             let mut positions = self.gather_once().await;
             if positions.is_empty() {
@@ -109,8 +110,8 @@ impl Engine {
         self.refused()
     }
 
-    /// The rights that the steps of a host have.
-    fn privileges(&self, host: usize) -> Vec<Privilege> {
+    /// The rights that the steps of a host have: shells of each of them lock it.
+    pub(super) fn privileges(&self, host: usize) -> Vec<Privilege> {
         let mut found = Vec::new();
         for instance in self.hosts.get(host).into_iter().flat_map(|h| &h.slots).filter_map(|s| s.instance()) {
             if !found.contains(&instance.privilege) {

@@ -87,6 +87,8 @@ pub struct Engine {
     events: Events,
     cancel: Cancel,
     summary: Summary,
+    /// Hosts are locked when they are asked.
+    locks: bool,
     /// By the position of the host, where they were asked for.
     facts: HashMap<usize, serde_json::Value>,
 }
@@ -128,6 +130,7 @@ impl Engine {
             events,
             cancel,
             summary,
+            locks: false,
             facts: HashMap::new(),
         }
     }

@@ -9,6 +9,7 @@ mod docs;
 mod edits;
 mod engine;
 mod lints;
+mod machine;
 mod program_runs;
 mod programs;
 mod real_commands;

@@ -3,6 +3,7 @@
 mod apart;
 mod hostile;
 mod locks;
+mod runs;
 mod server;
 
 use std::sync::Arc;

@@ -5,12 +5,13 @@
 #   run      the run that they belong to
 #   actions  their names in it, quoted
 # Prints: nothing.
-# Exit codes: 0.
+# Exit codes: 0; 1 if something stays.
 # Relies on: id, rm, rmdir (coreutils); places.sh.
 
 eval "set -- $actions"
+hw_code=0
 for hw_action in "$@"; do
-  rm -rf "$hw_base/runs/$run/$hw_action"
+  rm -rf "$hw_base/runs/$run/$hw_action" || hw_code=1
 done
 rmdir "$hw_base/runs/$run" "$hw_base/runs" 2>/dev/null
-exit 0
+exit "$hw_code"

@@ -57,6 +57,7 @@ hw_pid=${hw_stat%% *}
 set -- ${hw_stat##*)}
 hw_ticks=${20}
 echo "$hw_pid $hw_ticks" >"$folder/process"
+# shellcheck disable=SC2016
 printf '%s\n' "$hw_action" | timeout -k 5 "$bound" /bin/sh -c \
   'hw_s=$(cat); exec </dev/null; trap "exit 143" TERM; (eval "$hw_s")' /bin/sh \
   >"$folder/out" 2>"$folder/err" 4>&- 8<&- 9<&- &

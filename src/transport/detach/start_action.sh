@@ -27,7 +27,7 @@ hw_fail() {
 hw_folder=$hw_base/runs/$run/$action
 # Another frame may be clearing away what is empty.
 for hw_x in 1 2 3; do
-  hw_make_base && mkdir -p -m 700 "$hw_base/runs" && mkdir -p -m 700 "$hw_folder" && break
+  hw_make_base && (umask 077 && mkdir -p "$hw_folder") && break
 done 2>/dev/null
 [ -d "$hw_folder" ] || hw_fail "cannot make $hw_folder on the host"
 
@@ -84,20 +84,21 @@ fi
 
 # Another frame may be just beginning it.
 hw_n=0
-until read -r hw_pid hw_ticks hw_x; do
+until { read -r hw_pid hw_ticks hw_x <"$hw_folder/process"; } 2>/dev/null; do
   hw_n=$((hw_n + 1))
   if [ "$hw_n" = 100 ]; then
     rm -rf "$hw_folder"
     hw_fail "the action was cut off before it began" "hint: run it again"
   fi
   sleep 0.1
-done 2>/dev/null <"$hw_folder/process"
+done
 if ! hw_live "$hw_pid" "$hw_ticks"; then
   cat "$hw_folder/stdout"
   cat "$hw_folder/stderr" >&2
 elif tail --pid="$hw_pid" -n 0 /dev/null 2>/dev/null; then
   # A process is there until its parent has looked what became of it, and some hosts have nobody who does; but a pipe ends
   # with it. To open one that nobody writes to would wait for ever.
+  # shellcheck disable=SC2094
   exec 7<>"$hw_folder/alive" 8<"$hw_folder/alive" 7<&-
   cat <&8 >/dev/null &
   hw_alive=$!

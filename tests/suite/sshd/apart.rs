@@ -14,6 +14,8 @@ use hostwright::transport::{
     Apart, Connector as _, Frame, Output, Part, Runs, Session, System, TransportError, detach,
 };
 
+use crate::machine;
+
 use super::server::{Server, shared, with_users};
 use super::{below, frame, running, settings, until};
 
@@ -22,9 +24,6 @@ pub(super) async fn session(server: &Server, user: Option<&str>, run: &str) -> B
     let settings = hostwright::transport::Settings { run_id: id(run), ..settings(None) };
     System::new(settings).connect(&server.host(user, &[])).await.unwrap()
 }
-
-/// Who takes the lock of this machine clears away what others have left on it.
-pub(super) static MACHINE: tokio::sync::RwLock<()> = tokio::sync::RwLock::const_new(());
 
 /// The name of a run, of which an earlier run of these tests may have left something.
 pub(super) fn id(run: &str) -> String {
@@ -58,7 +57,7 @@ async fn send(session: &mut dyn Session, parts: Vec<Part>) -> Result<Vec<Answer>
 }
 
 /// Ends the connections of a server as a crash of sshd would.
-fn cut(server: &Server) {
+pub(super) fn cut(server: &Server) {
     for (pid, _) in below(server.pid()).into_iter().filter(|(_, line)| line.starts_with("sshd")) {
         let pid = rustix::process::Pid::from_raw(pid.try_into().unwrap()).unwrap();
         let _ = rustix::process::kill_process(pid, rustix::process::Signal::KILL);
@@ -76,7 +75,7 @@ fn runs() -> PathBuf {
 #[tokio::test]
 async fn what_a_cut_connection_interrupts_goes_on_and_is_taken_up_again() {
     let Some(server) = Server::start("", false) else { return };
-    let _machine = MACHINE.read().await;
+    let _machine = machine::unlocked();
     let counted = server.path("counted");
     let script = format!(
         "echo one; echo note >&2; echo x >>{}; sleep 1.17; echo two; cat <&3; exit 7",
@@ -116,7 +115,7 @@ async fn what_a_cut_connection_interrupts_goes_on_and_is_taken_up_again() {
 #[tokio::test]
 async fn who_is_gone_finds_what_has_ended() {
     let Some(server) = Server::start("", false) else { return };
-    let _machine = MACHINE.read().await;
+    let _machine = machine::unlocked();
     let counted = server.path("counted");
     let script = format!("echo done; echo x >>{}; sleep 0.37", counted.display());
     let once = |action: &str| {
@@ -169,7 +168,7 @@ async fn who_is_gone_finds_what_has_ended() {
 #[tokio::test]
 async fn its_end_its_bound_and_its_output_are_as_ever() {
     let Some(server) = shared() else { return };
-    let _machine = MACHINE.read().await;
+    let _machine = machine::unlocked();
     let mut session = session(&server, None, "ever").await;
     let mut seen = Vec::new();
     let script = "echo a; printf 'b'; exit 3";
@@ -208,7 +207,7 @@ async fn its_end_its_bound_and_its_output_are_as_ever() {
 #[tokio::test]
 async fn endless_output_fills_no_disk() {
     let Some(server) = shared() else { return };
-    let _machine = MACHINE.read().await;
+    let _machine = machine::unlocked();
     let mut session = session(&server, None, "endless").await;
     let script = code("yes 'a line of an endless stream' | head -c 100000000; echo; echo the end");
     let part = Part { keep: hostwright::transport::Keep::ACTION, ..apart("a1", script) };
@@ -222,7 +221,7 @@ async fn endless_output_fills_no_disk() {
 #[tokio::test]
 async fn what_is_stopped_ends() {
     let Some(server) = shared() else { return };
-    let _machine = MACHINE.read().await;
+    let _machine = machine::unlocked();
     let mut first = session(&server, None, "stopped").await;
     let mut second = first.fork();
     let mut ignore = |_: Output<'_>| {};
@@ -243,7 +242,7 @@ async fn what_is_stopped_ends() {
 #[tokio::test]
 async fn its_secrets_show_nowhere() {
     let Some(server) = with_users() else { return };
-    let _machine = MACHINE.read().await;
+    let _machine = machine::unlocked();
     let secret = "Very-Secret-0815";
     let mut session = session(&server, Some("root"), "secret").await;
     let script = sh!("x={}; cat <&3; sleep 2.29; echo $x", Secret::new(secret.into()));
@@ -278,43 +277,10 @@ async fn its_secrets_show_nowhere() {
 #[tokio::test]
 async fn a_user_without_rights_has_runs_too() {
     let Some(server) = with_users() else { return };
-    let _machine = MACHINE.read().await;
+    let _machine = machine::unlocked();
     let mut session = session(&server, Some("hw-nosudo"), "user-1").await;
     let part = apart("a1", code("id -un; ls -ld /tmp/hostwright-$(id -u)"));
     let answers = send(&mut *session, vec![part]).await.unwrap();
     assert!(answers[0].text().starts_with("hw-nosudo\ndrwx------ "), "{answers:?}");
-    session.close().await;
-}
-
-/// Not a test of its own: figures for who wants to know what it costs.
-#[tokio::test]
-#[ignore = "prints figures"]
-async fn what_it_costs() {
-    let Some(server) = Server::start("", false) else { return };
-    let _machine = MACHINE.read().await;
-    let mut session = session(&server, None, "cost").await;
-    let mut best = [Duration::MAX; 3];
-    for round in 0..10 {
-        let quick: Vec<Part> = (0..20)
-            .map(|n| Part {
-                timeout: Some(Duration::from_secs(9)),
-                stop_on_failure: true,
-                ..Part::question(sh!("echo {}", n as u32))
-            })
-            .collect();
-        let within = Part { runs: Runs::Within, ..apart("w", code("echo a; sleep 0.5; echo b")) };
-        let cases =
-            [quick, vec![within], vec![apart(&format!("a{round}"), code("echo a; sleep 0.5; echo b"))]];
-        for (best, parts) in best.iter_mut().zip(cases) {
-            let start = Instant::now();
-            let frame = Frame { timeout: Duration::from_secs(60), ..frame(Privilege::Login, parts) };
-            session.exchange(frame, &mut |_| {}).await.unwrap();
-            *best = start.elapsed().min(*best);
-        }
-    }
-    println!(
-        "20 quick actions {:?}; one of 0.5 s within the session {:?}, apart {:?}",
-        best[0], best[1], best[2]
-    );
     session.close().await;
 }

@@ -9,7 +9,9 @@ use hostwright::transport::{
     Connector as _, Frame, Holder, Locking, Output, Part, Session, Settings, System, TransportError,
 };
 
-use super::apart::{MACHINE, apart, id};
+use crate::machine;
+
+use super::apart::{apart, id};
 use super::server::{Server, with_users};
 use super::{frame, running, settings, until};
 
@@ -39,7 +41,7 @@ fn locked(got: Result<String, TransportError>) -> Holder {
 #[tokio::test]
 async fn one_run_at_a_time() {
     let Some(server) = with_users() else { return };
-    let _machine = MACHINE.write().await;
+    let _machine = machine::alone();
     let root = Privilege::root();
     let mut first = session(&server, "root", "lock-1", take("ann")).await;
     assert_eq!(ask(&mut *first, Privilege::Login).await.unwrap(), "in");
@@ -108,7 +110,7 @@ async fn one_run_at_a_time() {
 #[tokio::test]
 async fn many_at_once() {
     let Some(server) = Server::start("", false) else { return };
-    let _machine = MACHINE.write().await;
+    let _machine = machine::alone();
     if !rustix::process::geteuid().is_root() {
         return;
     }
