@@ -239,13 +239,17 @@ impl HostRun {
             events.offer(Body::Output { at: at.clone(), line: line_text, stderr: line.stderr });
         };
         let link = Arc::clone(&self.shared.links[position]);
-        // A host that restarts is waited for below.
-        let bound = if reboot.is_some() { Duration::ZERO } else { self.shared.options.reconnect };
         let asker = self.asker(position);
         let apart = frame.parts.iter().any(|p| matches!(p.runs, Runs::Apart(_)));
         let privilege = frame.privilege.clone();
         let exchanged = tokio::select! {
-            exchanged = link.exchange_through(asker, frame, bound, &self.shared.events, &mut output) => exchanged,
+            exchanged = async {
+                match reboot {
+                    // It is waited for below.
+                    Some(_) => link.exchange_once(asker, frame, &mut output).await,
+                    None => link.exchange(asker, frame, &mut output).await,
+                }
+            } => exchanged,
             () = heard.silent(&self.shared.events, &at) => unreachable!("it is never over"),
             () = self.shared.cancel.killed() => {
                 if apart {
@@ -481,7 +485,7 @@ impl HostRun {
     async fn boot_id(&self, privilege: &Privilege) -> Result<String, TransportError> {
         let parts = vec![Part::question(sh!("cat /proc/sys/kernel/random/boot_id"))];
         let frame = Frame { privilege: privilege.clone(), parts, timeout: Duration::from_secs(15) };
-        let answers = self.shared.links[self.own].exchange(Asker::Own, frame, &mut |_| {}).await?;
+        let answers = self.shared.links[self.own].exchange_once(Asker::Own, frame, &mut |_| {}).await?;
         Ok(answers.first().map(|a| a.text().into_owned()).unwrap_or_default())
     }
 

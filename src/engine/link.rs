@@ -1,9 +1,11 @@
 //! The sessions with a host, made when first used and made again after they broke.
 
-use std::sync::{Arc, Mutex as Cell, PoisonError};
+use std::sync::{Arc, Mutex as Cell, OnceLock, PoisonError};
+use std::time::Duration;
 
 use tokio::sync::Mutex;
 
+use super::events::Events;
 use super::reconnect::Away;
 use crate::model::Host;
 use crate::probe::Answer;
@@ -20,6 +22,8 @@ pub(super) struct Link {
     guests: Mutex<Open>,
     /// For the guests: a session on a connection that has been made since they last looked.
     fork: Cell<Option<Box<dyn Session>>>,
+    /// For how long it is tried again, and whom that is told.
+    survives: OnceLock<(Duration, Events)>,
     /// How often it was away.
     away: Cell<Away>,
     /// Who holds its lock: who refused it to us, or whom we saw. The first is said by `true`.
@@ -88,6 +92,7 @@ impl Link {
             own: Mutex::default(),
             guests: Mutex::default(),
             fork: Cell::default(),
+            survives: OnceLock::new(),
             away: Cell::default(),
             holder: Cell::default(),
         }
@@ -101,8 +106,27 @@ impl Link {
         Ok(())
     }
 
-    /// Exchanges a frame, connecting first where needed. A session that broke is dropped.
+    /// From now on exchanges go on over a new connection when one is lost, for a host that is back within `bound`.
+    pub(super) fn survive(&self, bound: Duration, events: Events) {
+        // It is said once.
+        let _ = self.survives.set((bound, events));
+    }
+
+    /// Exchanges a frame, connecting first where needed, and again if [`Self::survive`] says so.
     pub(super) async fn exchange(
+        &self,
+        asker: Asker,
+        frame: Frame,
+        output: &mut (dyn FnMut(Output<'_>) + Send),
+    ) -> Result<Vec<Answer>, TransportError> {
+        match self.survives.get() {
+            Some((bound, events)) => self.exchange_on_and_on(asker, frame, *bound, events, output).await,
+            None => self.exchange_once(asker, frame, output).await,
+        }
+    }
+
+    /// Exchanges a frame, connecting first where needed. A session that broke is dropped.
+    pub(super) async fn exchange_once(
         &self,
         asker: Asker,
         frame: Frame,
@@ -159,7 +183,7 @@ impl Link {
     }
 
     /// Counts that the host was away.
-    pub(super) fn came_back(&self, after: std::time::Duration) {
+    pub(super) fn came_back(&self, after: Duration) {
         let mut away = cell(&self.away);
         away.times += 1;
         away.time += after;

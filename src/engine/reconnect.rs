@@ -21,7 +21,7 @@ type Lines = Vec<[usize; 2]>;
 
 impl Link {
     /// Exchanges a frame over as many connections as it takes. A host that has been away for longer than `bound` is lost.
-    pub(super) async fn exchange_through(
+    pub(super) async fn exchange_on_and_on(
         &self,
         asker: Asker,
         frame: Frame,
@@ -65,7 +65,7 @@ impl Link {
                     if lost.take().is_some() {
                         pause = PAUSES.0;
                     }
-                    self.exchange(asker, again, &mut count).await
+                    self.exchange_once(asker, again, &mut count).await
                 }
                 Err(error) => Err(error),
             };

@@ -13,7 +13,7 @@
 //! reach.
 //!
 //! When the controller goes away, standard input ends. A watcher in the frame's process group sees this and ends
-//! the group, so that nothing goes on unattended. The bytes of a payload are followed by a seal, and a payload that
+//! the group, so that nothing goes on unattended but what is meant to (`detach`). The bytes of a payload are followed by a seal, and a payload that
 //! was cut off never looks complete to the script that reads it: its end is held back until the group is killed.
 
 use std::fmt::Write as _;

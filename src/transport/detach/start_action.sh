@@ -16,7 +16,7 @@
 # Prints: what the action prints.
 # Exit codes: that of the action, 124 or 137 when it was stopped at its bound; 1 with a reason if it could not be begun, or
 #   if nobody knows how it ended.
-# Relies on: id, mkdir, rmdir, ls, mv, rm, cat, tail, sleep, date (coreutils), setsid (util-linux); systemd-run where systemd
+# Relies on: id, kill, mkdir, rmdir, ls, mv, rm, cat, tail, sleep, date (coreutils), setsid (util-linux); systemd-run where systemd
 #   runs; places.sh.
 
 hw_fail() {
@@ -92,6 +92,18 @@ until { read -r hw_pid hw_ticks hw_x <"$hw_folder/process"; } 2>/dev/null; do
   fi
   sleep 0.1
 done
+
+# A frame that nobody listens to any more, and has not found out, must not go on to what comes after the action. What bounds
+# a frame passes it on to all of it.
+if { read -r hw_n hw_x <"$hw_folder/follower"; } 2>/dev/null && [ "$hw_n" != "$PPID" ] && hw_live "$hw_n" "$hw_x"; then
+  kill "$hw_n" 2>/dev/null
+fi
+if { read -r hw_x <"/proc/$PPID/stat"; } 2>/dev/null; then
+  # shellcheck disable=SC2086
+  set -- ${hw_x##*)}
+  echo "$PPID ${20}" >"$hw_folder/follower"
+fi
+
 if ! hw_live "$hw_pid" "$hw_ticks"; then
   cat "$hw_folder/stdout"
   cat "$hw_folder/stderr" >&2

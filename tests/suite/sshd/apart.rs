@@ -58,9 +58,14 @@ async fn send(session: &mut dyn Session, parts: Vec<Part>) -> Result<Vec<Answer>
 
 /// Ends the connections of a server as a crash of sshd would.
 pub(super) fn cut(server: &Server) {
+    signal(server, rustix::process::Signal::KILL);
+}
+
+/// Sends a signal to what holds the connections of a server.
+fn signal(server: &Server, signal: rustix::process::Signal) {
     for (pid, _) in below(server.pid()).into_iter().filter(|(_, line)| line.starts_with("sshd")) {
         let pid = rustix::process::Pid::from_raw(pid.try_into().unwrap()).unwrap();
-        let _ = rustix::process::kill_process(pid, rustix::process::Signal::KILL);
+        let _ = rustix::process::kill_process(pid, signal);
     }
 }
 
@@ -110,6 +115,60 @@ async fn what_a_cut_connection_interrupts_goes_on_and_is_taken_up_again() {
     assert!(runs().join(id("cut-1")).join("a1").exists());
     second.close().await;
     until("it is cleared away", || !runs().join(id("cut-1")).exists()).await;
+}
+
+/// The host does not know that nobody listens any more: the old frame must not go on beside the new one.
+#[tokio::test]
+async fn a_connection_that_hangs_is_left_behind() {
+    let Some(server) = Server::start("", false) else { return };
+    let _machine = machine::unlocked();
+    let counted = server.path("counted");
+    let parts = || {
+        let count =
+            Part { stop_on_failure: true, ..Part::question(sh!("echo x >>{}", counted.to_str().unwrap())) };
+        vec![apart("a1", code("echo one; sleep 1.19; echo two")), count]
+    };
+    let mut first = session(&server, None, "hang-1").await;
+    let mut ignore = |_: Output<'_>| {};
+    tokio::select! {
+        got = first.exchange(frame(Privilege::Login, parts()), &mut ignore) => panic!("{got:?}"),
+        () = until("it runs", || running("sleep 1.19") == 1) => signal(&server, rustix::process::Signal::STOP),
+    }
+    drop(first);
+    let mut second = session(&server, None, "hang-1").await;
+    let answers = send(&mut *second, parts()).await.unwrap();
+    assert_eq!(answers[0].text(), "one\ntwo");
+    assert_eq!(answers[1].code, 0);
+    second.close().await;
+    assert_eq!(std::fs::read_to_string(counted).unwrap(), "x\n");
+    cut(&server);
+}
+
+/// What was not sent as a whole is not begun.
+#[tokio::test]
+async fn half_a_payload_begins_nothing() {
+    let Some(server) = Server::start("", false) else { return };
+    let _machine = machine::unlocked();
+    let begun = server.path("begun");
+    let script = sh!("echo x >>{}; wc -c <&3", begun.to_str().unwrap());
+    let payload = Payload(vec![b'x'; 30 << 20].into());
+    let parts = || vec![Part { payload: Some(payload.clone()), ..apart("a1", script.clone()) }];
+    let folder = runs().join(id("half-1")).join("a1");
+    let arrives = || std::fs::read_dir(&folder).is_ok_and(|files| files.count() > 0);
+    let mut first = session(&server, None, "half-1").await;
+    let mut ignore = |_: Output<'_>| {};
+    tokio::select! {
+        got = first.exchange(frame(Privilege::Login, parts()), &mut ignore) => panic!("{got:?}"),
+        () = async { while !arrives() { tokio::task::yield_now().await } } => cut(&server),
+    }
+    drop(first);
+    until("the frame ends", || below(server.pid()).is_empty()).await;
+    assert!(!begun.exists());
+    let mut second = session(&server, None, "half-1").await;
+    let answers = send(&mut *second, parts()).await.unwrap();
+    assert_eq!(answers[0].text(), (30 << 20).to_string());
+    assert_eq!(std::fs::read_to_string(begun).unwrap(), "x\n");
+    second.close().await;
 }
 
 #[tokio::test]
