@@ -1,5 +1,7 @@
 //! `runs`: who holds hosts, and what goes on there whoever may listen; and how to stop it.
 
+use std::fmt::Write as _;
+
 use super::args::{Format, Runs};
 use super::common::{self, Ready};
 use super::exit::Exit;
@@ -77,7 +79,8 @@ fn text(found: &[Found], look: Look) -> String {
     let mut out = String::new();
     for Found { host, holder, .. } in found {
         if let Some(holder) = holder {
-            out.push_str(&format!("{host}: locked by {holder}\n"));
+            // `write!` to a string cannot fail.
+            let _ = writeln!(out, "{host}: locked by {holder}");
         }
     }
     let rows: Vec<Vec<String>> = found

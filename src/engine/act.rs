@@ -27,6 +27,9 @@ use crate::transport::{Apart, Frame, Keep, Output, Part, Runs, TransportError, d
 /// How long to wait between two tries to reach a host that restarts.
 const RECONNECT_PAUSE: Duration = Duration::from_secs(2);
 
+/// Actions that run apart, so far: each has a number of its own in its name.
+static TRIES: AtomicU64 = AtomicU64::new(0);
+
 /// How long stopping an action may take: it is asked first.
 const STOP: Duration = Duration::from_secs(15);
 
@@ -309,7 +312,6 @@ impl HostRun {
         if action.span == Span::Quick {
             return Runs::Within;
         }
-        static TRIES: AtomicU64 = AtomicU64::new(0);
         let play = &self.shared.run.plays[self.steps.slots[n].play].name;
         let tries = TRIES.fetch_add(1, Ordering::Relaxed);
         Runs::Apart(Apart {

@@ -17,7 +17,10 @@ use crate::transport::{Connector, Frame, Holder, Keep, Part, TransportError, det
 
 /// What each host answered, in inventory order; `Err((reached, failure))` where it did not: `reached` tells
 /// a host that failed from one that could not be reached.
-pub type Answers<T> = Vec<(Arc<Host>, Result<T, (bool, Failure)>)>;
+pub type Answers<T> = Vec<(Arc<Host>, Answered<T>)>;
+
+/// What one host answered.
+pub type Answered<T> = Result<T, (bool, Failure)>;
 
 /// The hosts that are locked, and by whom.
 pub type Held = Vec<(Arc<Host>, Holder)>;
@@ -40,7 +43,7 @@ pub async fn command(
 }
 
 /// The answer to a frame of one part.
-fn only(mut answers: Vec<Answer>) -> Result<Answer, (bool, Failure)> {
+fn only(mut answers: Vec<Answer>) -> Answered<Answer> {
     answers.pop().ok_or_else(|| (true, Failure::new("the host answered nothing")))
 }
 
@@ -93,7 +96,7 @@ async fn each(
             (n, answered, link.take_holder())
         });
     }
-    let mut answers: Vec<Option<Result<Vec<Answer>, (bool, Failure)>>> = vec![None; hosts.len()];
+    let mut answers: Vec<Option<Answered<Vec<Answer>>>> = vec![None; hosts.len()];
     let mut holders: Vec<Option<Holder>> = vec![None; hosts.len()];
     while let Some(joined) = tasks.join_next().await {
         let Ok((n, answered, held)) = joined else { continue };

@@ -13,6 +13,9 @@ use crate::model::{HostName, Privilege};
 use crate::sh;
 use crate::transport::{Frame, Holder, Part, TransportError};
 
+/// The shells of a controller that was killed a moment ago are just ending.
+const ENDING: Duration = Duration::from_secs(2);
+
 /// A host whose lock another run has.
 #[derive(Debug, Clone)]
 pub struct Refused {
@@ -30,7 +33,7 @@ impl Engine {
     /// # Errors
     /// The hosts that are locked after that. Nothing was changed, and nothing is held.
     pub async fn gather_locked(&mut self, wait: Duration) -> Result<(), Vec<Refused>> {
-        let deadline = Instant::now() + wait;
+        let deadline = Instant::now() + wait.max(ENDING);
         let mut told = Vec::new();
         self.locks = true;
         loop {
@@ -55,13 +58,13 @@ impl Engine {
                             "locked by {holder}, whose controller is gone; waiting until this has ended: {actions}"
                         )
                     };
-                    if !told.contains(&(host.clone(), waits.clone())) {
+                    if (wait > ENDING || orphans) && !told.contains(&(host.clone(), waits.clone())) {
                         told.push((host.clone(), waits.clone()));
                         self.events.send(Body::Warning { host: Some(host), message: waits }).await;
                     }
                 }
                 tokio::select! {
-                    () = tokio::time::sleep(Duration::from_millis(1000)) => {}
+                    () = tokio::time::sleep(Duration::from_secs(1)) => {}
                     () = self.cancel.interrupted() => return Ok(()),
                 }
                 positions = self.still_locked(&positions).await;

@@ -32,7 +32,7 @@ use crate::plan::{self, HostSteps, Plan};
 use crate::run::Run;
 use crate::transport::Connector;
 
-pub use adhoc::{Answers, Held, command, facts, runs};
+pub use adhoc::{Answered, Answers, Held, command, facts, runs};
 pub use cancel::{Cancel, Level, Trigger};
 use events::Events;
 pub use handlers::PROGRAMS;

@@ -230,10 +230,16 @@ impl Recap {
             let longest = summary.away.values().map(|a| a.away_ms).max().unwrap_or_default();
             let hosts = text::count(summary.away.len(), "host");
             let times = text::count_of(times, "connection was", "connections were");
-            line.push_str(&format!(
-                " {times} lost on {hosts} and made again (away for up to {}).",
-                text::duration(longest)
-            ));
+            let longest = text::duration(longest);
+            line.extend([
+                " ",
+                &times,
+                " lost on ",
+                &hosts,
+                " and made again (away for up to ",
+                &longest,
+                ").",
+            ]);
         }
         for (list, word) in [(&summary.unreachable, "unreachable"), (&summary.left_out, "left out")] {
             if !list.is_empty() {

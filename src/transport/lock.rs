@@ -4,7 +4,7 @@
 //! go of it with the last of them, so it is never stale. Who holds it is written down beside it.
 
 use super::detach::{PLACES, plain};
-use super::{Part, Runs, TransportError};
+use super::{Keep, Part, Runs, TransportError};
 use crate::probe::Answer;
 use crate::program;
 use crate::program::{Handle, Library};
@@ -34,6 +34,9 @@ pub(super) const OPEN: &str = concat!(
     r#"[ -e "$hw_l/lock" ] || true 2>/dev/null >>"$hw_l/lock"; "#,
     r#"if [ -f "$hw_l/lock" ] && [ -r "$hw_l/lock" ]; then exec 9<"$hw_l/lock"; fi;; esac; unset hw_u hw_l hw_x"#,
 );
+
+/// What is read of who holds a lock.
+const OWNER: Keep = Keep::All(64 << 10);
 
 /// What sessions do about the locks of hosts.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -70,8 +73,11 @@ impl std::fmt::Display for Holder {
             write!(f, " on {from}")?;
         }
         let others = self.said.iter().filter(|(w, _)| w != "user" && w != "from");
-        let others: String = others.map(|(word, said)| format!(", {word} {said}")).collect();
-        write!(f, " (run {}{others})", self.run)
+        write!(f, " (run {}", self.run)?;
+        for (word, said) in others {
+            write!(f, ", {word} {said}")?;
+        }
+        f.write_str(")")
     }
 }
 
@@ -80,7 +86,7 @@ pub(super) fn part(locking: &Locking, run: &str) -> Option<Part> {
     let run = &plain(run);
     match locking {
         Locking::Not => None,
-        Locking::Look => Some(Part::question(AskLock { run }.script())),
+        Locking::Look => Some(Part { keep: OWNER, ..Part::question(AskLock { run }.script()) }),
         Locking::Take(said) => {
             let line = |(word, said): &(&str, String)| {
                 let said: String =
@@ -88,7 +94,7 @@ pub(super) fn part(locking: &Locking, run: &str) -> Option<Part> {
                 format!("{word} {said}")
             };
             let owner = &said.iter().map(line).collect::<Vec<_>>().join("\n");
-            let part = Part::question(TakeLock { run, owner }.script());
+            let part = Part { keep: OWNER, ..Part::question(TakeLock { run, owner }.script()) };
             Some(Part { runs: Runs::Locking, stop_on_failure: true, ..part })
         }
     }
