@@ -11,7 +11,7 @@ use hostwright::sh;
 use hostwright::shell::Script;
 use hostwright::step::Payload;
 use hostwright::transport::{
-    Apart, Connector as _, Frame, Output, Part, Runs, Session, System, TransportError, detach,
+    Apart, Connector as _, Output, Part, Runs, Session, System, TransportError, detach,
 };
 
 use crate::machine;
@@ -40,7 +40,7 @@ pub(super) fn apart(action: &str, script: Script) -> Part {
         since: None,
     };
     Part {
-        timeout: Some(Duration::from_secs(60)),
+        timeout: Some(Duration::from_mins(1)),
         stop_on_failure: true,
         stream: true,
         runs: Runs::Apart(apart),
