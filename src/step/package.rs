@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use serde::Deserialize;
 
+use super::family::RUN;
 use super::family::existence::Existence;
 use super::family::packages::{self, PackageManager, Packages, Standing, Wanted};
 use super::{Action, Change, Context, Invalid, Step, Validate, Value, Verdict};
@@ -24,13 +25,17 @@ program! {
     }
 }
 program! {
+    /// Puts right what a dpkg that was cut off has left.
+    FinishDpkg in "package/finish_dpkg.sh" uses [RUN]
+}
+program! {
     /// Removes packages, and these alone.
     RemovePackages in "package/remove_packages.sh" uses [MANAGE] { manager: Word, packages: List }
 }
 
 /// What runs on hosts for this kind.
 pub(super) const PROGRAMS: Programs =
-    &[&[InstallPackages::program, RemovePackages::program], packages::PROGRAMS];
+    &[&[InstallPackages::program, RemovePackages::program, FinishDpkg::program], packages::PROGRAMS];
 
 /// A download of some hundred megabytes over a slow line, and a busy lock before it.
 const INSTALL_TIMEOUT: Duration = Duration::from_mins(30);
@@ -84,10 +89,11 @@ impl Step for Package {
                 "install its packages in another way, with a `command` step".to_owned(),
             ));
         };
-        match self.state {
-            Existence::Present => Ok(self.present(readings, &found, manager)),
-            Existence::Absent => self.absent(readings, &found, manager),
-        }
+        let verdict = match self.state {
+            Existence::Present => self.present(readings, &found, manager),
+            Existence::Absent => self.absent(readings, &found, manager)?,
+        };
+        Ok(put_right(verdict, readings, &found))
     }
 
     fn provides(&self) -> Vec<Resource> {
@@ -224,6 +230,27 @@ impl Package {
             change.action(Action::new(label, remove.script()).timeout(INSTALL_TIMEOUT).lasting()),
         ))
     }
+}
+
+/// What stands in the way of any change of packages is dealt with first, also where all packages are as wanted: else the next
+/// who wants to install something fails.
+fn put_right(verdict: Verdict, readings: &Readings, found: &Packages) -> Verdict {
+    let left = Resource::here(Kind::Path, "/var/lib/dpkg/updates");
+    let first = found.interrupted && readings.expected(&left) != Some(&State::Absent);
+    let mut change = match verdict {
+        Verdict::Drift(change) => change,
+        Verdict::Satisfied { .. } if first => Change::new("finish what an interrupted dpkg has left"),
+        other => return other,
+    };
+    if let Some((pid, name)) = &found.busy {
+        change = change.note(format!("it waits for {name} (process {pid}), which is installing something"));
+    }
+    if !first {
+        return Verdict::Drift(change);
+    }
+    let finish = Action::new("finish what an interrupted dpkg has left", FinishDpkg.script());
+    change.actions.insert(0, finish.timeout(INSTALL_TIMEOUT).lasting());
+    Verdict::Drift(change.field("dpkg", "interrupted", "in order").expect(left, State::Absent))
 }
 
 fn install(manager: PackageManager, all: &[&Wanted], changed: &[(&Wanted, String, String)]) -> Script {

@@ -120,6 +120,10 @@ pub struct Packages {
     provided: BTreeMap<String, String>,
     /// The file of a repository whose mirror list was shut down with its release, if there is one.
     pub dead_repository: Option<String>,
+    /// A dpkg was cut off in the middle: nothing can be installed or removed before that is put right.
+    pub interrupted: bool,
+    /// A dpkg is at work: its process and name.
+    pub busy: Option<(String, String)>,
     /// For a removal: `NAME is needed by (installed) OTHER`, or the names that would go with it.
     pub dependents: Vec<String>,
 }
@@ -140,6 +144,8 @@ pub fn read(probe: &Probe, answer: &Answer, wanted: &[Wanted]) -> Result<Package
         installed: BTreeMap::new(),
         provided: BTreeMap::new(),
         dead_repository: None,
+        interrupted: false,
+        busy: None,
         dependents: Vec::new(),
     };
     let text = answer.text();
@@ -167,6 +173,8 @@ pub fn read(probe: &Probe, answer: &Answer, wanted: &[Wanted]) -> Result<Package
             }
             ["missing", name] => missing.push(*name),
             ["dead", file] => packages.dead_repository = Some((*file).to_owned()),
+            ["interrupted"] => packages.interrupted = true,
+            ["busy", pid, name] => packages.busy = Some(((*pid).to_owned(), (*name).to_owned())),
             ["needed", text] => packages.dependents.push((*text).to_owned()),
             _ => return unreadable("expected lines on packages"),
         }

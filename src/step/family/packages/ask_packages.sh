@@ -7,9 +7,10 @@
 #   removal  not empty: asks also for what stands in the way of removing them
 # Prints: `manager NAME` (dnf, yum, apt, none). Then lines of words with a tab between: `i NAME VERSION ARCH` for each
 #   that is installed, `missing NAME`, `p NAME PACKAGE` where an installed package provides the name; `dead FILE` for a
-#   repository that asks mirrorlist.centos.org, which is gone since July 2024; for a removal `needed TEXT`.
+#   repository that asks mirrorlist.centos.org, which is gone since July 2024; for a removal `needed TEXT`; `interrupted` where
+#   a dpkg was cut off in the middle, `busy PID NAME` where one is at work.
 # Exit codes: 0; 3 if dpkg cannot tell.
-# Relies on: rpm(8), or dpkg-query(1) and apt-get; awk, sort, grep.
+# Relies on: rpm(8), or dpkg-query(1) and apt-get; awk, sort, grep, ls.
 
 hw_nl='
 '
@@ -30,6 +31,20 @@ hw_lines() {
 }
 
 if [ "$hw_manager" = apt ]; then
+  for hw_f in /var/lib/dpkg/updates/[0-9]*; do
+    [ -e "$hw_f" ] || continue
+    # While a dpkg is at work, that is as it should be. The kernel lists who has its lock.
+    hw_lock=$(ls -i /var/lib/dpkg/lock 2>/dev/null)
+    hw_pid=$(awk -v end=":${hw_lock%% *}" 'end != ":" && substr($6, length($6) - length(end) + 1) == end { print $5; exit }' /proc/locks)
+    if [ -n "$hw_pid" ]; then
+      hw_name=
+      { read -r hw_name <"/proc/$hw_pid/comm"; } 2>/dev/null
+      printf 'busy\t%s\t%s\n' "$hw_pid" "$hw_name"
+    else
+      echo interrupted
+    fi
+    break
+  done
   # shellcheck disable=SC2016 # for dpkg-query to fill in
   hw_all=$(dpkg-query -W -f '${db:Status-Status}\ti\t${Package}\t${Version}\t${Architecture}\n' -- "$@" 2>/dev/null)
   [ $? -le 1 ] || { echo "dpkg-query failed" >&2; exit 3; }
