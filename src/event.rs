@@ -95,6 +95,20 @@ pub enum Body {
         /// Why.
         failure: Failure,
     },
+    /// The connection broke off while something was under way. It is being made again.
+    HostLost {
+        /// The host.
+        host: HostName,
+        /// Why, a lower-case fragment.
+        message: String,
+    },
+    /// A lost connection was made again, and what was under way goes on.
+    HostBack {
+        /// The host.
+        host: HostName,
+        /// For how long it was away, in milliseconds.
+        away_ms: u64,
+    },
     /// Something that the user should know of a host, or of the run.
     Warning {
         /// The host, if it is about one.
@@ -151,6 +165,14 @@ pub enum Body {
         line: String,
         /// Whether it came on standard error.
         stderr: bool,
+    },
+    /// The running action has printed nothing for so long.
+    Silent {
+        /// Which.
+        #[serde(flatten)]
+        at: StepRef,
+        /// How long, in milliseconds.
+        for_ms: u64,
     },
     /// A try failed and will be made again.
     StepRetried {
@@ -402,6 +424,18 @@ pub struct Summary {
     /// The user interrupted it.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub interrupted: bool,
+    /// The hosts that were away for a while, in the middle of something.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub away: BTreeMap<HostName, Away>,
+}
+
+/// How often a host was away, and for how long altogether.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Away {
+    /// How often.
+    pub times: u32,
+    /// For how long, in milliseconds.
+    pub away_ms: u64,
 }
 
 impl Summary {
@@ -416,6 +450,12 @@ impl Summary {
                 if !self.unreachable.contains(host) {
                     self.unreachable.push(host.clone());
                 }
+                return;
+            }
+            Body::HostBack { host, away_ms } => {
+                let away = self.away.entry(host.clone()).or_default();
+                away.times += 1;
+                away.away_ms += away_ms;
                 return;
             }
             Body::HostLeftOut { host, .. } => {

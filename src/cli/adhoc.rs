@@ -15,19 +15,20 @@ use crate::model::{HostName, Privilege, Redactor};
 use crate::probe::Answer;
 use crate::report::{Reply, Said, Streams, blocks, lines};
 use crate::shell::Script;
+use crate::transport::Locking;
 
 /// `run PATTERN -- COMMAND`.
 pub(super) async fn run(args: &Run, display: &Display) -> std::io::Result<Exit> {
     let wanted = settings::of_hosts(&args.inventory, &args.target);
     let Ready { run, redactor, options, connector, .. } =
-        match common::prepare(wanted, &args.connection, display) {
+        match common::prepare(wanted, &args.connection, Locking::Look, display) {
             Ok(ready) => ready,
             Err(exit) => return Ok(exit),
         };
     let privilege = if args.r#become { Privilege::root() } else { Privilege::Login };
     let interrupts = Interrupts::listen(None)?;
     let cancel = interrupts.cancel.clone();
-    let answers = engine::command(
+    let (answers, held) = engine::command(
         &run.hosts,
         script(&args.command),
         privilege,
@@ -37,6 +38,7 @@ pub(super) async fn run(args: &Run, display: &Display) -> std::io::Result<Exit> 
         cancel,
     )
     .await;
+    common::tell(&held, display);
     let replies = replies(&answers, &redactor);
     let summary = summary(&answers, |answer| answer.code == 0);
     show(&replies, &summary, display);
@@ -115,12 +117,14 @@ fn json(replies: &[Reply], summary: &Summary) -> String {
 /// `facts PATTERN`.
 pub(super) async fn facts(args: &Facts, display: &Display) -> std::io::Result<Exit> {
     let wanted = settings::of_hosts(&args.inventory, &args.target);
-    let Ready { run, options, connector, .. } = match common::prepare(wanted, &args.connection, display) {
-        Ok(ready) => ready,
-        Err(exit) => return Ok(exit),
-    };
+    let Ready { run, options, connector, .. } =
+        match common::prepare(wanted, &args.connection, Locking::Look, display) {
+            Ok(ready) => ready,
+            Err(exit) => return Ok(exit),
+        };
     let interrupts = Interrupts::listen(None)?;
-    let answers = engine::facts(&run.hosts, &options, connector, interrupts.cancel.clone()).await;
+    let (answers, held) = engine::facts(&run.hosts, &options, connector, interrupts.cancel.clone()).await;
+    common::tell(&held, display);
     let summary = summary(&answers, |_| true);
     let known: Vec<(HostName, Result<Value, _>)> = answers
         .into_iter()

@@ -1,5 +1,7 @@
 //! `apply`: plan, ask, apply, verify.
 
+use std::time::Duration;
+
 use tokio::sync::mpsc;
 
 use super::args::Apply;
@@ -10,9 +12,11 @@ use super::question::{confirm, may_ask};
 use super::recording::{Invocation, Recording};
 use super::settings::{self, Display};
 use super::{output, plan, records};
-use crate::engine::Engine;
+use crate::engine::{Engine, Refused};
 use crate::event::{Counts, Mode, Summary};
+use crate::model::HostName;
 use crate::report::{Driver, host_list};
+use crate::transport::Holder;
 
 /// Parts of a list of hosts in the question before "and N more".
 const NAMES: usize = 4;
@@ -23,12 +27,14 @@ pub(super) async fn apply(args: &Apply, display: &Display, invocation: &Invocati
         return Ok(nobody_to_ask());
     }
     let wanted = settings::of_playbooks(&plan.inventory, &plan.selection);
-    let ready = match common::prepare(wanted, &plan.connection, display) {
+    let owner = common::owner(&plan.selection.playbooks);
+    let ready = match common::prepare(wanted, &plan.connection, owner, display) {
         Ok(ready) => ready.allow_disruptive(plan.allow_disruptive).all_or_nothing(args.all_or_nothing),
         Err(exit) => return Ok(exit),
     };
     let again = args.verify_twice.then(|| ready.clone());
-    let (exit, applied) = once(ready, args.yes, display, invocation).await?;
+    let how = How { yes: args.yes, lock_wait: args.lock_wait.unwrap_or_default() };
+    let (exit, applied) = once(ready, how, display, invocation).await?;
     match again {
         Some(ready) if applied && exit == Exit::Done => verify(ready, display).await,
         _ => Ok(exit),
@@ -41,10 +47,19 @@ pub(super) fn nobody_to_ask() -> Exit {
     output::complain("there is no terminal to ask on before the plan is applied", hint)
 }
 
+/// What the user has said of an apply beside what it is.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct How {
+    /// He need not be asked.
+    pub(super) yes: bool,
+    /// How long to wait for the locks of other runs.
+    pub(super) lock_wait: Duration,
+}
+
 /// Plans and applies; returns whether anything was applied.
 pub(super) async fn once(
     ready: Ready,
-    yes: bool,
+    how: How,
     display: &Display,
     invocation: &Invocation,
 ) -> std::io::Result<(Exit, bool)> {
@@ -63,20 +78,22 @@ pub(super) async fn once(
     let Ready { run, redactor, options, connector, .. } = ready;
     let cancel = interrupts.cancel.clone();
     let mut engine = Engine::new(run, Mode::Apply, options, connector, redactor, events, cancel).await;
-    engine.gather().await;
+    let locked = engine.gather_locked(how.lock_wait).await.err().unwrap_or_default();
     let mut word = String::new();
     let mut applied = false;
     let mut declined = false;
     let mut planned = Summary::default();
     if interrupts.happened() {
         word = "Interrupted: nothing was changed.".into();
+    } else if !locked.is_empty() {
+        word = refused(&locked);
     } else {
         planned = engine.plan().await;
         driver.plan_shown().await;
         if let Some(why) = &planned.blocked {
             word = format!("Nothing was changed: {why}.");
         } else if engine.has_changes() {
-            applied = yes || confirm(question(&planned), &interrupts).await;
+            applied = how.yes || confirm(question(&planned), &interrupts).await;
             if applied {
                 engine.apply().await;
             } else {
@@ -93,11 +110,13 @@ pub(super) async fn once(
     let interrupted = interrupts.happened();
     drop(interrupts);
     driver.finish().await;
-    if !word.is_empty() && !display.detail.quiet {
+    // Who is kept out must know by whom.
+    if !word.is_empty() && (!display.detail.quiet || !locked.is_empty()) {
         output::message(&word);
     }
     let exit = match () {
         () if interrupted => Exit::Interrupted,
+        () if !locked.is_empty() => Exit::Locked,
         // It is not as described, nor was it done: whoever calls this must not take it for a success.
         () if declined => Exit::Interrupted,
         () if applied => Exit::of(&summary),
@@ -129,6 +148,24 @@ async fn verify(ready: Ready, display: &Display) -> std::io::Result<Exit> {
     })
 }
 
+/// Who has the locks of which hosts.
+fn refused(locked: &[Refused]) -> String {
+    let mut holders: Vec<(&Holder, Vec<&HostName>)> = Vec::new();
+    for Refused { host, holder } in locked {
+        match holders.iter_mut().find(|(known, _)| *known == holder) {
+            Some((_, hosts)) => hosts.push(host),
+            None => holders.push((holder, vec![host])),
+        }
+    }
+    let mut lines = vec!["Nothing was changed: another run holds the lock.".to_owned()];
+    lines.extend(holders.iter().map(|(holder, hosts)| format!("  {}: {holder}", host_list(hosts, NAMES))));
+    lines.push(
+        "hint: wait for it with --lock-wait TIME; `hostwright runs --on HOST` tells what goes on there"
+            .to_owned(),
+    );
+    lines.join("\n")
+}
+
 /// `Apply 12 changes to 4 hosts? [y/N] `
 fn question(planned: &Summary) -> String {
     let total = planned.total;
@@ -157,7 +194,6 @@ fn question(planned: &Summary) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::HostName;
 
     #[test]
     fn the_question_says_what_is_at_stake() {

@@ -40,6 +40,8 @@ pub(super) enum Command {
     Apply(Apply),
     /// Run a command on hosts
     Run(Run),
+    /// Show which runs hold hosts, and which actions go on there; or stop them
+    Runs(Runs),
     /// List the hosts of the inventory
     Hosts(Hosts),
     /// Show what is known of hosts
@@ -133,6 +135,9 @@ pub(super) struct Way {
     /// Give up on a host after this time without a connection [default: 10s], a login or a shell [default: 30s]
     #[arg(long, value_name = "TIME", value_parser = duration)]
     pub(super) connect_timeout: Option<std::time::Duration>,
+    /// Try a host that is lost in the middle of something again for this time [default: 5m]
+    #[arg(long, value_name = "TIME", value_parser = duration)]
+    pub(super) reconnect: Option<std::time::Duration>,
     /// How many hosts are worked on at once [default: the inventory's `forks`, or 20]
     #[arg(long, value_name = "N", value_parser = forks)]
     pub(super) forks: Option<usize>,
@@ -250,6 +255,9 @@ pub(super) struct Apply {
     /// Apply nothing when a host would be left out because a step of it cannot work
     #[arg(long, help_heading = "Changes")]
     pub(super) all_or_nothing: bool,
+    /// Wait for hosts that another run has locked, for this time at most
+    #[arg(long, value_name = "TIME", value_parser = duration, help_heading = "Changes")]
+    pub(super) lock_wait: Option<std::time::Duration>,
     /// After the apply, plan again: everything must be as described
     #[arg(long, help_heading = "Changes")]
     pub(super) verify_twice: bool,
@@ -272,6 +280,23 @@ pub(super) struct Run {
     /// The command and its arguments; a single one is a line for the shell
     #[arg(last = true, required = true, value_name = "COMMAND", help_heading = None)]
     pub(super) command: Vec<String>,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct Runs {
+    /// On which hosts ("workers:!node-3")
+    #[arg(long, value_name = "PATTERN")]
+    pub(super) on: String,
+    /// Stop the actions of this run there
+    #[arg(long, value_name = "RUN")]
+    pub(super) stop: Option<String>,
+    /// Look at what runs as the user who logs in, in place of root
+    #[arg(long)]
+    pub(super) as_login_user: bool,
+    #[command(flatten)]
+    pub(super) inventory: Inventory,
+    #[command(flatten)]
+    pub(super) connection: Connection,
 }
 
 #[derive(Debug, Args)]

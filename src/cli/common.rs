@@ -13,10 +13,10 @@ use super::recording::Digests;
 use super::settings::{Display, Reach};
 use crate::config::{self, Environment, Loaded};
 use crate::diagnostic::{Diagnostic, Severity};
-use crate::engine::Options;
+use crate::engine::{Held, Options};
 use crate::model::{Redactor, Secret};
 use crate::run::Run;
-use crate::transport::{Connector, Settings, System};
+use crate::transport::{Connector, Locking, Settings, System};
 
 /// Hosts worked on at once when nobody says.
 pub(super) const FORKS: usize = 20;
@@ -87,9 +87,10 @@ fn load_from(
 pub(super) fn prepare(
     wanted: config::Options,
     connection: &Connection,
+    locking: Locking,
     display: &Display,
 ) -> Result<Ready, Exit> {
-    prepare_from(wanted, Arc::new(Controller), connection, display)
+    prepare_from(wanted, Arc::new(Controller), connection, locking, display)
 }
 
 /// The same where files may be others than those of the controller.
@@ -97,6 +98,7 @@ pub(super) fn prepare_from(
     mut wanted: config::Options,
     environment: Arc<dyn Environment>,
     connection: &Connection,
+    locking: Locking,
     display: &Display,
 ) -> Result<Ready, Exit> {
     wanted.ssh_config.clone_from(&connection.way.ssh_config);
@@ -121,9 +123,11 @@ pub(super) fn prepare_from(
         become_password,
         login_password,
         run_id: id.clone(),
+        locking,
     };
     let forks = reach.forks.or(loaded.forks).unwrap_or(FORKS);
     let options = Options { forks, ..Options::default() };
+    let options = Options { reconnect: reach.reconnect.unwrap_or(options.reconnect), ..options };
     let connector = Arc::new(System::new(settings));
     Ok(Ready { run, redactor, options, connector, id, files: digests.all() })
 }
@@ -143,8 +147,36 @@ fn without(error: &PasswordError, elsewhere: &str) -> Exit {
     }
 }
 
+/// Says which hosts a run holds.
+pub(super) fn tell(held: &Held, display: &Display) {
+    for (host, holder) in held.iter().filter(|_| !display.detail.quiet) {
+        output::message(&format!("warning: {}: locked by {holder}", host.name));
+    }
+}
+
+/// What an apply says of itself to whom it keeps out.
+pub(super) fn owner(playbooks: &[std::path::PathBuf]) -> Locking {
+    let variable = |name: &str| std::env::var(name).ok().filter(|value| !value.is_empty());
+    let user = variable("SUDO_USER").or_else(|| variable("USER")).or_else(|| variable("LOGNAME"));
+    let uid = || format!("uid {}", rustix::process::geteuid().as_raw());
+    let machine = rustix::system::uname().nodename().to_string_lossy().into_owned();
+    let names: Vec<String> = playbooks.iter().map(|path| path.display().to_string()).collect();
+    let since = jiff::Timestamp::now().strftime("%Y-%m-%d %H:%M:%S UTC").to_string();
+    Locking::Take(vec![
+        ("user", user.unwrap_or_else(uid)),
+        ("from", machine),
+        ("playbooks", names.join(" ")),
+        ("since", since),
+    ])
+}
+
 /// A name for this run: when it started, to the second, and by which process. Sorts by time.
 fn run_id() -> String {
     let now = jiff::Timestamp::now().strftime("%Y%m%dT%H%M%SZ");
-    format!("{now}-{}", std::process::id())
+    // Two controllers may start one in the same second, and by equal numbers of processes.
+    let mut random = [0; 2];
+    let known = std::fs::File::open("/dev/urandom")
+        .and_then(|mut file| std::io::Read::read_exact(&mut file, &mut random));
+    let [a, b] = if known.is_ok() { random } else { [0, 0] };
+    format!("{now}-{}-{a:02x}{b:02x}", std::process::id())
 }

@@ -16,6 +16,7 @@ mod plan;
 mod question;
 mod recording;
 mod records;
+mod runs;
 mod scan;
 mod secret;
 mod settings;

@@ -11,13 +11,14 @@ use super::{common, output};
 use crate::engine::Engine;
 use crate::event::{Mode, Summary};
 use crate::report::Driver;
+use crate::transport::Locking;
 
 /// Events between the engine and the display: enough that neither waits for the other at each one.
 pub(super) const EVENTS: usize = 1024;
 
 pub(super) async fn plan(args: &Plan, display: &Display, invocation: &Invocation) -> std::io::Result<Exit> {
     let wanted = settings::of_playbooks(&args.inventory, &args.selection);
-    let ready = match common::prepare(wanted, &args.connection, display) {
+    let ready = match common::prepare(wanted, &args.connection, Locking::Look, display) {
         Ok(ready) => ready.allow_disruptive(args.allow_disruptive),
         Err(exit) => return Ok(exit),
     };
@@ -45,6 +46,7 @@ pub(super) async fn make(
     let cancel = interrupts.cancel.clone();
     let mut engine = Engine::new(run, Mode::Plan, options, connector, redactor, events, cancel).await;
     engine.gather().await;
+    engine.tell_locks().await;
     if !interrupts.happened() {
         engine.plan().await;
     }

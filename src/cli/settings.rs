@@ -124,6 +124,12 @@ pub(super) fn of_hosts(inventory: &args::Inventory, target: &args::Target) -> Op
     }
 }
 
+/// What to load for a command about some hosts.
+pub(super) fn of_pattern(inventory: &args::Inventory, pattern: &str) -> Options {
+    let target = args::Target { pattern: Some(pattern.to_owned()), limit: None };
+    of_hosts(inventory, &target)
+}
+
 /// What to load for a command that is about playbooks.
 pub(super) fn of_playbooks(inventory: &args::Inventory, selection: &args::Selection) -> Options {
     let args::Selection { playbooks, limit, tags, skip_tags, steps, start_at } = selection.clone();
@@ -149,6 +155,8 @@ pub struct Reach {
     pub connect_timeout: Option<Duration>,
     /// Whether the user types a password for logging in.
     pub ask_password: bool,
+    /// How long a lost host is tried again, if the command line says.
+    pub reconnect: Option<Duration>,
     /// Where the password for `sudo` comes from.
     pub password: PasswordFrom,
 }
@@ -174,11 +182,11 @@ impl Reach {
             Some(path) => PasswordFrom::File(path.clone()),
             None => PasswordFrom::Nowhere,
         };
-        let ask_password = connection.ask_password;
         Self {
-            ask_password,
+            ask_password: connection.ask_password,
             forks: connection.way.forks,
             connect_timeout: connection.way.connect_timeout,
+            reconnect: connection.way.reconnect,
             password,
         }
     }

@@ -8,7 +8,7 @@ use super::args::{Cli, Command};
 use super::exit::Exit;
 use super::recording::Invocation;
 use super::settings::{Display, Surroundings};
-use super::{adhoc, apply, check, explain, hosts, output, plan, records, secret, trust};
+use super::{adhoc, apply, check, explain, hosts, output, plan, records, runs, secret, trust};
 
 /// Does what the command line says.
 pub fn start(line: impl IntoIterator<Item = OsString>, around: Surroundings) -> Exit {
@@ -41,6 +41,7 @@ pub fn start(line: impl IntoIterator<Item = OsString>, around: Surroundings) -> 
         Command::Apply(args) => wait(apply::apply(args, &display, &invocation)),
         Command::Trust(args) => wait(trust::trust(args, &display, &invocation)),
         Command::Run(args) => wait(adhoc::run(args, &display)),
+        Command::Runs(args) => wait(runs::runs(args, &display)),
         Command::Facts(args) => wait(adhoc::facts(args, &display)),
     }
 }

@@ -2,7 +2,9 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
+use super::apply::How;
 use super::args::Trust;
 use super::environment::Controller;
 use super::exit::Exit;
@@ -40,11 +42,13 @@ pub(super) async fn trust(args: &Trust, display: &Display, invocation: &Invocati
     let mut vars = of_hosts.vars.clone();
     vars.extend([format!("key={}", key.line), format!("same={}", key.same())]);
     let wanted = Options { playbooks: vec![NAME.into()], limit, vars, hosts_pattern: None, ..of_hosts };
-    let ready = match common::prepare_from(wanted, Arc::new(Builtin), &args.connection, display) {
+    let owner = common::owner(&[PathBuf::from("trust")]);
+    let ready = match common::prepare_from(wanted, Arc::new(Builtin), &args.connection, owner, display) {
         Ok(ready) => ready,
         Err(exit) => return Ok(exit),
     };
-    Ok(apply::once(ready, args.yes, display, invocation).await?.0)
+    let how = How { yes: args.yes, lock_wait: Duration::ZERO };
+    Ok(apply::once(ready, how, display, invocation).await?.0)
 }
 
 /// The controller, and on it the playbook of `trust`.

@@ -2,22 +2,30 @@
 
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use super::handlers;
 use super::host::HostRun;
-use super::link::Asker;
+use super::link::{Asker, Link};
 use super::piggyback::Piggyback;
 use super::questions::failure_of;
 use super::reboot::Boot;
 use super::save::save;
 use super::shared::interrupted;
+use super::silence::Heard;
 use super::turn::Turn;
 use crate::event::{Body, ChangeView, Outcome};
-use crate::model::{Failure, HostIndex, HostName, SlotIndex, StepResult};
+use crate::model::{Failure, HostIndex, HostName, Privilege, SlotIndex, StepResult};
 use crate::probe::Answer;
-use crate::step::{Action, Change, Instance, Then, Verdict};
-use crate::transport::{Frame, Keep, Output, Part, TransportError};
+use crate::step::{Action, Change, Instance, Span, Then, Verdict};
+use crate::transport::{Apart, Frame, Keep, Output, Part, Runs, TransportError, detach};
+
+/// Actions that run apart, so far: each has a number of its own in its name.
+static TRIES: AtomicU64 = AtomicU64::new(0);
+
+/// How long stopping an action may take: it is asked first.
+const STOP: Duration = Duration::from_secs(15);
 
 /// Actions that can go in one frame.
 struct Group<'a> {
@@ -115,7 +123,7 @@ impl HostRun {
             Some(bound) => Some(self.boot(&instance.privilege, bound).await?),
             None => None,
         };
-        let exchanged = self.exchange(n, instance, target, &batch, along).await?;
+        let exchanged = self.exchange(n, instance, target, (&batch, boot.is_some()), along).await?;
         let mut answers = match (exchanged, boot) {
             (exchanged, Some(boot)) => self.rebooted(n, instance, (exchanged, &boot), target, &batch).await?,
             (Ok(answers), None) => answers,
@@ -166,6 +174,7 @@ impl HostRun {
                 shared: None,
                 together: None,
                 keep: if matches!(action.then, Then::Save(_)) { Keep::CONTENT } else { Keep::ACTION },
+                runs: self.runs(n, instance, action, &shown.label),
             });
             batch.labels.push(shown.label.clone());
         }
@@ -178,7 +187,7 @@ impl HostRun {
         n: SlotIndex,
         instance: &Instance,
         target: HostIndex,
-        batch: &Batch,
+        (batch, reboots): (&Batch, bool),
         along: &Piggyback,
     ) -> Result<Result<Vec<Answer>, TransportError>, Turn> {
         let mut parts = batch.parts.clone();
@@ -192,8 +201,10 @@ impl HostRun {
         }
         let events = self.shared.events.clone();
         let mut current = 0;
+        let heard = Heard::default();
         let mut output = |line: Output<'_>| {
             let Some(label) = batch.labels.get(line.part) else { return };
+            heard.now();
             if line.part != current {
                 current = line.part;
                 events.offer(Body::ActionStarted { at: at.clone(), label: label.clone() });
@@ -202,10 +213,48 @@ impl HostRun {
             events.offer(Body::Output { at: at.clone(), line: text, stderr: line.stderr });
         };
         let link = Arc::clone(&self.shared.links[target]);
+        let asker = self.asker(target);
+        let apart = frame.parts.iter().any(|part| matches!(part.runs, Runs::Apart(_)));
+        let exchange = async {
+            if reboots {
+                // It is waited for elsewhere.
+                link.exchange_once(asker, frame, &mut output).await
+            } else {
+                link.exchange(asker, frame, &mut output).await
+            }
+        };
         tokio::select! {
-            exchanged = link.exchange(self.asker(target), frame, &mut output) => Ok(exchanged),
-            () = self.shared.cancel.killed() => Err(Turn::failed(interrupted())),
+            exchanged = exchange => Ok(exchanged),
+            never = heard.tell_silence(&self.shared.events, &at) => match never {},
+            () = self.shared.cancel.killed() => {
+                if apart {
+                    self.stop(&link, instance.privilege.clone()).await;
+                }
+                Err(Turn::failed(interrupted()))
+            }
         }
+    }
+
+    /// Where an action runs. Each try has a name of its own.
+    fn runs(&self, n: SlotIndex, instance: &Instance, action: &Action, label: &str) -> Runs {
+        if action.span == Span::Quick {
+            return Runs::Within;
+        }
+        let play = &self.shared.run.plays[self.slots[n].slot.play].name;
+        let tries = TRIES.fetch_add(1, Ordering::Relaxed);
+        Runs::Apart(Apart {
+            action: format!("{tries}-{play}-{}", instance.id),
+            step: format!("{play}/{}", instance.id),
+            about: label.to_owned(),
+            once: action.span == Span::Once,
+            since: None,
+        })
+    }
+
+    /// Stops what runs on a host apart from our session. What cannot be stopped in time goes on to its end.
+    async fn stop(&self, link: &Link, privilege: Privilege) {
+        let frame = Frame { privilege, parts: vec![detach::stop(None)], timeout: STOP };
+        let _ = tokio::time::timeout(STOP, link.exchange(Asker::Guest, frame, &mut |_| {})).await;
     }
 
     /// The answers of a group that restarts its host, when that is there again. The answer may still have come, or the

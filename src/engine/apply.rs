@@ -23,6 +23,9 @@ impl Engine {
             return self.summary.clone();
         }
         self.summary.restart();
+        for link in self.links.iter() {
+            link.survive(self.options.reconnect, self.events.clone());
+        }
         let plan = std::mem::take(&mut self.plan);
         let mut hosts: Vec<Option<HostRun>> = Vec::with_capacity(self.hosts.len());
         let left_out =

@@ -33,6 +33,14 @@ impl Cancel {
         *self.0.borrow()
     }
 
+    /// Waits until the run is to end, at whatever level.
+    pub async fn interrupted(&self) {
+        let mut rx = self.0.clone();
+        if rx.wait_for(|level| *level > Level::None).await.is_err() {
+            std::future::pending::<()>().await;
+        }
+    }
+
     /// Waits until what runs is to be stopped. For ever, if that never comes.
     pub async fn killed(&self) {
         let mut rx = self.0.clone();

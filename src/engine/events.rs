@@ -1,12 +1,18 @@
 //! The sending end of the event stream: time stamps, redaction, and what may be dropped.
 
 use std::sync::{Arc, RwLock};
+use std::time::Duration;
 
 use tokio::sync::mpsc;
 use tokio::time::Instant;
 
 use crate::event::{Body, Event, Forecast};
 use crate::model::{Failure, Redactor, Secret};
+
+/// A time as events tell it.
+pub(super) fn millis(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+}
 
 /// Sends events. Clones share the stream and the known secrets.
 #[derive(Debug, Clone)]
@@ -40,7 +46,7 @@ impl Events {
     }
 
     fn event(&self, body: Body) -> Event {
-        let at_ms = u64::try_from(self.start.elapsed().as_millis()).unwrap_or(u64::MAX);
+        let at_ms = millis(self.start.elapsed());
         let mut event = Event { at_ms, body };
         let redactor = self.redactor.read().expect("nothing panics while it holds the lock");
         if redactor.is_empty() {

@@ -16,6 +16,7 @@ use crate::model::{Failure, HostIndex, Known, Privilege, SlotIndex};
 use crate::plan::{HostSteps, Slot, SlotState};
 use crate::preflight::{self, Sighting};
 use crate::probe::{Answers, Probe};
+use crate::sh;
 use crate::transport::TransportError;
 
 /// A question of one host's step, and where its answer will be.
@@ -125,8 +126,11 @@ impl Engine {
             facts[n] = Some(match result {
                 Ok(facts) => Ok(serde_json::to_value(facts).expect("facts are strings and numbers")),
                 Err(failure) => {
-                    let host = self.run.hosts[n].name.clone();
-                    self.events.send(Body::HostUnreachable { host, failure }).await;
+                    // Who has its lock is told of apart.
+                    if !self.links[n].is_refused() {
+                        let host = self.run.hosts[n].name.clone();
+                        self.events.send(Body::HostUnreachable { host, failure }).await;
+                    }
                     Err(())
                 }
             });
@@ -190,6 +194,13 @@ impl Engine {
             // A host with nothing to ask still has to be there.
             if !host.unreachable && !host.slots.is_empty() {
                 round.of(n);
+            }
+            // Also where there is nothing to ask with these rights: it must not turn out under way that it is locked.
+            for privilege in self.privileges(n).into_iter().filter(|_| self.locks && !host.unreachable) {
+                let questions = round.of(n);
+                if !questions.has(&privilege) {
+                    questions.add(&Probe::new(sh!("true")), privilege);
+                }
             }
             if in_swarm(host)
                 && let Some(ticket) =

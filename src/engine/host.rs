@@ -2,13 +2,13 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::time::Duration;
 
 use tokio::sync::Semaphore;
 use tokio::time::Instant;
 
 use super::cancel::Level;
 use super::changes::Version;
+use super::events::millis;
 use super::resolve;
 use super::shared::{Position, Shared};
 use super::turn::Turn;
@@ -273,8 +273,4 @@ impl HostRun {
             StepResult { changed: changed || result.changed, failed: failed || result.failed, ..result };
         self.results.insert(of, result);
     }
-}
-
-fn millis(duration: Duration) -> u64 {
-    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }

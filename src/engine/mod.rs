@@ -17,12 +17,15 @@ mod gather;
 mod handlers;
 mod host;
 mod link;
+mod locks;
 mod piggyback;
 mod questions;
 mod reboot;
+mod reconnect;
 mod resolve;
 mod save;
 mod shared;
+mod silence;
 mod turn;
 mod verifying;
 mod waiting;
@@ -39,11 +42,12 @@ use crate::plan::{self, HostSteps, Plan};
 use crate::run::Run;
 use crate::transport::Connector;
 
-pub use adhoc::{PerHost, command, facts};
+pub use adhoc::{Answered, Held, PerHost, command, facts, runs};
 pub use cancel::{Cancel, Level, Trigger};
-use events::Events;
+use events::{Events, millis};
 pub use handlers::PROGRAMS;
 use link::Links;
+pub use locks::Refused;
 
 /// Settings of a run, resolved.
 #[derive(Debug, Clone)]
@@ -56,6 +60,8 @@ pub struct Options {
     pub all_or_nothing: bool,
     /// Bound of one exchange of probes on a host.
     pub probe_timeout: Duration,
+    /// For how long a host that is lost in the middle of something is tried again.
+    pub reconnect: Duration,
     /// How many sessions may stay open between the plan and the apply.
     pub keep_open: usize,
 }
@@ -67,6 +73,7 @@ impl Default for Options {
             allow_disruptive: false,
             all_or_nothing: false,
             probe_timeout: Duration::from_mins(1),
+            reconnect: Duration::from_mins(5),
             keep_open: 256,
         }
     }
@@ -90,6 +97,8 @@ pub struct Engine {
     events: Events,
     cancel: Cancel,
     summary: Summary,
+    /// Hosts are locked when they are asked.
+    locks: bool,
     /// Where they were asked for.
     facts: HashMap<HostIndex, serde_json::Value>,
 }
@@ -127,6 +136,7 @@ impl Engine {
             events,
             cancel,
             summary,
+            locks: false,
             facts: HashMap::new(),
         }
     }
@@ -197,6 +207,10 @@ impl Engine {
         }
         closing.join_all().await;
         self.summary.unreachable = self.unreachable();
+        let away = self.links.iter().map(|link| (link.host.name.clone(), link.away()));
+        self.summary.away = (away.filter(|(_, away)| away.times > 0))
+            .map(|(host, away)| (host, crate::event::Away { times: away.times, away_ms: millis(away.time) }))
+            .collect();
         self.summary.interrupted = self.cancel.level() > Level::None;
         let names = self.run.hosts.iter().map(|h| h.name.clone());
         let exchanges = names.zip(self.exchanges().await).collect();

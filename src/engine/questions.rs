@@ -47,6 +47,11 @@ impl Questions {
         ticket
     }
 
+    /// Whether anything is asked with these rights.
+    pub(super) fn has(&self, privilege: &Privilege) -> bool {
+        self.by_privilege.iter().any(|(p, _)| p == privilege)
+    }
+
     /// Adds a probe that needs nobody's rights to the first exchange there is; `None` if there is none, for it
     /// is not worth one.
     pub(super) fn add_beside(&mut self, probe: &Probe) -> Option<Ticket> {
@@ -135,6 +140,9 @@ pub(super) fn failure_of(error: &TransportError) -> Failure {
         | TransportError::Shell { hint, .. } => hint.clone(),
         TransportError::TooMuch { .. } => Some("let it print less, or write to a file on the host".into()),
         TransportError::TimedOut { .. } => None,
+        TransportError::Locked(_) => {
+            Some("wait for it with --lock-wait TIME, or see `hostwright runs`".into())
+        }
     };
     Failure { hint, ..Failure::from_error(error) }
 }

@@ -35,7 +35,7 @@ impl HostRun {
     async fn boot_id(&self, privilege: &Privilege) -> Result<String, TransportError> {
         let parts = vec![Part::question(sh!("cat /proc/sys/kernel/random/boot_id"))];
         let frame = Frame { privilege: privilege.clone(), parts, timeout: Duration::from_secs(15) };
-        let answers = self.shared.links[self.own].exchange(Asker::Own, frame, &mut |_| {}).await?;
+        let answers = self.shared.links[self.own].exchange_once(Asker::Own, frame, &mut |_| {}).await?;
         Ok(answers.first().map(|a| a.text().into_owned()).unwrap_or_default())
     }
 

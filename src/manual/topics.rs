@@ -33,6 +33,7 @@ topics! {
     "results",
     "secrets",
     "lints",
+    "runs",
     "events",
     "exit-codes",
     "ansible",

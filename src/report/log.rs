@@ -83,6 +83,16 @@ impl Log {
             Body::HostLeftOut { host, reasons, .. } if self.plan_elsewhere && self.mode == Mode::Apply => {
                 self.line(host, "left out", Tone::Bad, &reasons.join("\n"))
             }
+            Body::HostLost { host, message } => {
+                self.line(host, "lost", Tone::Warn, &format!("{message}; connecting again"))
+            }
+            Body::HostBack { host, away_ms } if !self.detail.quiet => {
+                self.line(host, "back", Tone::Good, &format!("after {}", text::duration(*away_ms)))
+            }
+            Body::Silent { at, for_ms } if !self.detail.quiet => {
+                let words = format!("no output for {}{}", text::duration(*for_ms), self.elsewhere(at.play));
+                self.line(&at.host, "waiting", Tone::Dim, &words)
+            }
             Body::Warning { host, message } => self.warning(host.as_ref(), message),
             Body::StepFinished(finished) => self.finished(finished),
             Body::StepRetried { at, left, failure } if !self.detail.quiet => {

@@ -48,7 +48,12 @@ struct Busy {
     what: String,
     aside: String,
     since_ms: u64,
+    /// When its action was last heard of.
+    heard_ms: Option<u64>,
 }
+
+/// After so long without a word it is said that there is none.
+const SILENCE_MS: u64 = 30_000;
 
 impl Progress {
     pub(crate) fn take(&mut self, event: &Event) {
@@ -95,8 +100,22 @@ impl Progress {
                 self.still = false;
                 self.busy(&at.host, name, event.at_ms);
             }
-            Body::ActionStarted { at, label } => self.aside(&at.host, label),
-            Body::Output { at, line, .. } => self.aside(&at.host, line),
+            Body::ActionStarted { at, label } => {
+                self.aside(&at.host, label);
+                self.heard(&at.host, event.at_ms);
+            }
+            Body::Output { at, line, .. } => {
+                self.aside(&at.host, line);
+                self.heard(&at.host, event.at_ms);
+            }
+            Body::HostLost { host, .. } => {
+                self.aside(host, "connection lost, trying again");
+                self.quiet(host);
+            }
+            Body::HostBack { host, .. } => {
+                self.aside(host, "connected again");
+                self.heard(host, event.at_ms);
+            }
             Body::StepRetried { at, failure, .. } => self.aside(&at.host, &failure.message),
             Body::StepFinished(finished) => {
                 if finished.outcome != Outcome::Unreachable {
@@ -113,7 +132,7 @@ impl Progress {
                 }
             }
             Body::RunFinished { .. } => self.still = true,
-            Body::Warning { .. } => {}
+            Body::Warning { .. } | Body::Silent { .. } => {}
         }
     }
 
@@ -132,7 +151,7 @@ impl Progress {
     fn busy(&mut self, host: &HostName, what: &str, since_ms: u64) {
         if let Some(host) = self.host(host) {
             let what = text::clean(what).into_owned();
-            host.busy = Some(Busy { what, aside: String::new(), since_ms });
+            host.busy = Some(Busy { what, aside: String::new(), since_ms, heard_ms: None });
         }
     }
 
@@ -143,6 +162,19 @@ impl Progress {
                 // Enough for any terminal, and a bound for a host that prints without line breaks.
                 busy.aside = words.chars().take(400).collect();
             }
+        }
+    }
+
+    fn heard(&mut self, host: &HostName, at_ms: u64) {
+        if let Some(busy) = self.host(host).and_then(|h| h.busy.as_mut()) {
+            busy.heard_ms = Some(at_ms);
+        }
+    }
+
+    /// Nothing can be heard of it.
+    fn quiet(&mut self, host: &HostName) {
+        if let Some(busy) = self.host(host).and_then(|h| h.busy.as_mut()) {
+            busy.heard_ms = None;
         }
     }
 
@@ -256,7 +288,14 @@ fn host_line(name: &HostName, busy: &Busy, columns: Columns, look: Look, now_ms:
     line.push_str(&look.paint(Tone::Strong, &step));
     let mut used = steps;
     if left >= 12 {
-        let aside = text::cut(&busy.aside, left, look.ellipsis());
+        let silent = busy.heard_ms.map_or(0, |heard| now_ms.saturating_sub(heard));
+        let aside = if silent < SILENCE_MS {
+            text::cut(&busy.aside, left, look.ellipsis())
+        } else {
+            text::cut(&format!("no output for {}", text::duration(silent)), left, look.ellipsis())
+                .into_owned()
+                .into()
+        };
         line.push_str("  ");
         line.push_str(&look.paint(Tone::Dim, &aside));
         used += 2 + text::width(&aside);

@@ -225,6 +225,22 @@ impl Recap {
             "Nothing was done".into()
         };
         line.extend([" (", &took, ")."]);
+        if !summary.away.is_empty() {
+            let times: u32 = summary.away.values().map(|a| a.times).sum();
+            let longest = summary.away.values().map(|a| a.away_ms).max().unwrap_or_default();
+            let hosts = text::count(summary.away.len(), "host");
+            let times = text::count_of(times, "connection was", "connections were");
+            let longest = text::duration(longest);
+            line.extend([
+                " ",
+                &times,
+                " lost on ",
+                &hosts,
+                " and made again (away for up to ",
+                &longest,
+                ").",
+            ]);
+        }
         for (list, word) in [(&summary.unreachable, "unreachable"), (&summary.left_out, "left out")] {
             if !list.is_empty() {
                 line.extend([" ", &text::count(list.len(), "host"), " ", word, "."]);

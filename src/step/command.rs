@@ -166,6 +166,7 @@ impl Command {
             only_if: self.guards.only_if_of(occasion),
         };
         let mut action = Action::new(label.clone(), program.script()).timeout(TIMEOUT);
+        action = if self.guards.tell_when_done() { action.lasting() } else { action.once() };
         if let Some(text) = &self.stdin {
             action = action.payload(Payload(Arc::from(text.as_bytes())));
         }

@@ -220,7 +220,7 @@ impl Step for DockerContainer {
         Ok(Some(
             Change::new(format!("restart container {}", self.name))
                 .field("state", before, "restarted")
-                .action(Action::new(format!("restart {}", self.name), script))
+                .action(Action::new(format!("restart {}", self.name), script).lasting())
                 .action(self.wait()),
         ))
     }

@@ -260,7 +260,8 @@ impl Step for DockerEngine {
                     StartDocker { restart, path: DAEMON_JSON, temporary: &put::temporary(DAEMON_JSON) }
                         .script(),
                 )
-                .timeout(Duration::from_mins(5)),
+                .timeout(Duration::from_mins(5))
+                .lasting(),
             );
             if let Some(action) = change.actions.last_mut() {
                 action.label =
@@ -398,7 +399,7 @@ impl DockerEngine {
             }
             words.push(format!("remove {}", conflicting.join(", ")));
             let script = RemoveConflicting { manager: host.manager.word(), packages: &conflicting }.script();
-            let action = Action::new(format!("remove {}", conflicting.join(", ")), script);
+            let action = Action::new(format!("remove {}", conflicting.join(", ")), script).lasting();
             change.actions.push(action.timeout(Duration::from_mins(10)));
         }
         for name in &wanted {
@@ -421,7 +422,7 @@ impl DockerEngine {
         let script =
             InstallDocker { manager: host.manager.word(), packages: &packages, pinned: &pinned, version }
                 .script();
-        let action = Action::new(format!("install {}", names.join(", ")), script);
+        let action = Action::new(format!("install {}", names.join(", ")), script).lasting();
         change.actions.push(action.timeout(Duration::from_mins(30)));
         Ok(())
     }
@@ -441,7 +442,7 @@ impl DockerEngine {
                 let key = format!("{base}/{}/gpg", host.os);
                 let path = install::APT_KEY;
                 let script = FetchDockerKey { url: &key, path, temporary: &put::temporary(path) }.script();
-                change.actions.push(Action::new("fetch the key of the repository", script));
+                change.actions.push(Action::new("fetch the key of the repository", script).lasting());
             }
             write
         } else {

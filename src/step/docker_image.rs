@@ -127,7 +127,7 @@ impl DockerImage {
         let script = sh!("docker pull {} {}", platform, self.name);
         let mut change = Change::new(format!("pull image {}", self.name))
             .field("image", Value::Absent, self.name.as_str())
-            .action(Action::new(format!("pull {}", self.name), script).timeout(PULL))
+            .action(Action::new(format!("pull {}", self.name), script).timeout(PULL).lasting())
             .expect(self.resource(), State::Present);
         if reference.floats() {
             change = change.note(

@@ -200,7 +200,9 @@ impl Step for DockerStack {
             Change::new(format!("wait until stack {} runs", self.name))
                 .field("running", short.join(", "), "all")
                 .action(
-                    Action::new(format!("wait until {} runs", self.name), self.wait()).timeout(self.bound()),
+                    Action::new(format!("wait until {} runs", self.name), self.wait())
+                        .timeout(self.bound())
+                        .lasting(),
                 ),
         ))
     }
@@ -312,10 +314,13 @@ impl DockerStack {
         change
             .action(
                 Action::new(format!("deploy {name}"), deploy)
+                    .lasting()
                     .payload(Payload(self.compose.as_bytes().into()))
                     .timeout(Duration::from_mins(5)),
             )
-            .action(Action::new(format!("wait until {name} runs"), self.wait()).timeout(self.bound()))
+            .action(
+                Action::new(format!("wait until {name} runs"), self.wait()).timeout(self.bound()).lasting(),
+            )
             .action(Action::new("remember what was deployed", remember))
             .expect(self.resource(), State::Value(digest))
     }
@@ -330,7 +335,7 @@ impl DockerStack {
         let script = RemoveStack { name, marker: &self.marker() }.script();
         Change::new(format!("remove stack {name}"))
             .field("services", services.join(", "), Value::Absent)
-            .action(Action::new(format!("remove {name}"), script).timeout(Duration::from_mins(5)))
+            .action(Action::new(format!("remove {name}"), script).timeout(Duration::from_mins(5)).lasting())
             .note("its volumes stay")
             .expect(self.resource(), State::Absent)
     }

@@ -246,6 +246,20 @@ pub struct Action {
     pub timeout: Duration,
     /// What follows it.
     pub then: Then,
+    /// What becomes of it when the connection or the controller goes.
+    pub span: Span,
+}
+
+/// What becomes of an action when the connection or the controller goes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Span {
+    /// It is cut off. It is quick, and what it does is whole or not there.
+    #[default]
+    Quick,
+    /// Once begun it comes to its end, and its result is kept for who connects again.
+    Lasting,
+    /// The same, and it must not run again where an earlier run has begun it and never learnt what came of it.
+    Once,
 }
 
 /// What has to happen after an action's script ended.
@@ -273,6 +287,7 @@ impl Action {
             payload: None,
             timeout: ACTION_TIMEOUT,
             then: Then::Nothing,
+            span: Span::Quick,
         }
     }
 
@@ -287,6 +302,20 @@ impl Action {
     #[must_use]
     pub fn borrow(mut self, value: Borrowed) -> Self {
         self.borrowed.push(value);
+        self
+    }
+
+    /// Lets it come to its end whatever becomes of the connection: it may take long, or must not be cut off.
+    #[must_use]
+    pub fn lasting(mut self) -> Self {
+        self.span = Span::Lasting;
+        self
+    }
+
+    /// The same, for what must not run twice.
+    #[must_use]
+    pub fn once(mut self) -> Self {
+        self.span = Span::Once;
         self
     }
 

@@ -165,7 +165,8 @@ impl Package {
         for (name, before, after) in fields {
             change = change.field(name, before, after);
         }
-        change = change.action(Action::new(summary, install(manager, &all, &other)).timeout(INSTALL_TIMEOUT));
+        change = change
+            .action(Action::new(summary, install(manager, &all, &other)).timeout(INSTALL_TIMEOUT).lasting());
         if !other.is_empty() {
             let list: Vec<_> = other.iter().map(|(_, name, version)| format!("{name} {version}")).collect();
             change.disrupts =
@@ -229,7 +230,9 @@ impl Package {
         change.summary = format!("remove {}", names.join(", "));
         let label = change.summary.clone();
         let remove = RemovePackages { manager: manager.word(), packages: &names };
-        Ok(Verdict::Drift(change.action(Action::new(label, remove.script()).timeout(INSTALL_TIMEOUT))))
+        Ok(Verdict::Drift(
+            change.action(Action::new(label, remove.script()).timeout(INSTALL_TIMEOUT).lasting()),
+        ))
     }
 }
 
@@ -258,7 +261,7 @@ fn completed(readings: &Readings, found: &Packages, manager: PackageManager, ver
     change.summary =
         if change.summary.is_empty() { label.into() } else { format!("{label}; {}", change.summary) };
     let complete = CompletePackages { manager: manager.word(), again: &found.cut_off.again };
-    change.actions.insert(0, Action::new(label, complete.script()).timeout(INSTALL_TIMEOUT));
+    change.actions.insert(0, Action::new(label, complete.script()).timeout(INSTALL_TIMEOUT).lasting());
     let field = Field {
         name: "package manager".into(),
         before: format!("cut off: {}", what.join(", ")).into(),

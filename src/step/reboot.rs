@@ -112,7 +112,8 @@ impl Step for Reboot {
 
 impl Reboot {
     fn change(&self, reason: &str) -> Change {
-        let action = Action::new("restart the host", RestartHost.script()).then(Then::Reboot(self.timeout));
+        let action =
+            Action::new("restart the host", RestartHost.script()).lasting().then(Then::Reboot(self.timeout));
         let mut change = Change::new("restart the host")
             .field("restart", Value::Absent, reason.to_owned())
             .action(action.timeout(Duration::from_secs(30)));

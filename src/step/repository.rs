@@ -438,7 +438,7 @@ impl Repository {
             _ => self.form().key_file(&self.id),
         };
         let import = ImportKey { key: &key, fingerprint };
-        Action::new(format!("import the key {fingerprint}"), import.script())
+        Action::new(format!("import the key {fingerprint}"), import.script()).lasting()
     }
 
     /// A file of its own may hold disabled repositories only: then those of all are fetched.
@@ -451,7 +451,7 @@ impl Repository {
             temporary: &put::temporary(path),
             base: &put::backup_base(path, false, Backup::Run),
         };
-        Action::new("fetch its lists of packages", fetch.script()).timeout(FETCH_TIMEOUT)
+        Action::new("fetch its lists of packages", fetch.script()).timeout(FETCH_TIMEOUT).lasting()
     }
 
     fn check_vault(&self, readings: &Readings) -> Result<Verdict, CheckError> {
@@ -506,6 +506,7 @@ impl Repository {
             change
                 .action(
                     Action::new("fetch the lists of packages", RefreshPackageLists.script())
+                        .lasting()
                         .timeout(FETCH_TIMEOUT),
                 )
                 .note("this release is at its end: the archive gets no more security fixes")

@@ -148,6 +148,7 @@ impl Script {
         let action = Action::new(label.clone(), program.script())
             .timeout(TIMEOUT)
             .payload(Payload(Arc::clone(&bytes)));
+        let action = if self.guards.tell_when_done() { action.lasting() } else { action.once() };
         let mut change =
             Change::new(label).field("script", Value::Absent, put::show_bytes(&bytes)).action(action);
         if !self.args.is_empty() {

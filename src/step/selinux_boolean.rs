@@ -119,7 +119,7 @@ impl SelinuxBoolean {
         let word = if self.on { "on" } else { "off" };
         let label = format!("switch {} {word} for good", self.name);
         let set = SetSelinuxBoolean { name: &self.name, value: word };
-        let action = Action::new(label.clone(), set.script()).timeout(TIMEOUT);
+        let action = Action::new(label.clone(), set.script()).timeout(TIMEOUT).lasting();
         Change::new(label)
             .action(action)
             .note("builds the policy anew, which may take a minute")

@@ -257,7 +257,7 @@ impl Service {
         let before = if now.load == "fresh" { Value::Unknown } else { now.activity().into() };
         change = change
             .field("state", before, done)
-            .action(Action::new(format!("{word} {id}"), systemd::start(verb, id, files)));
+            .action(Action::new(format!("{word} {id}"), systemd::start(verb, id, files)).lasting());
         change.always = true;
         Ok(self.told(now, change, &verbs))
     }
@@ -273,7 +273,7 @@ impl Service {
             units.extend(now.triggers.iter().filter(|t| t.active && t.on_demand()).map(|t| t.id.clone()));
             change = change
                 .field("running", now.activity(), "inactive")
-                .action(Action::new(format!("stop {id}"), systemd::stop(&units)));
+                .action(Action::new(format!("stop {id}"), systemd::stop(&units)).lasting());
             verbs.push("stop");
             for timer in now.triggers.iter().filter(|t| t.active && !t.on_demand()) {
                 change = change.note(format!("{} will start it again at its time", timer.id));
@@ -286,7 +286,7 @@ impl Service {
             let after = if now.runs_to_its_end { "has run to its end" } else { "active" };
             change = change
                 .field("running", before, after)
-                .action(Action::new(format!("{verb} {id}"), systemd::start(verb, id, files)));
+                .action(Action::new(format!("{verb} {id}"), systemd::start(verb, id, files)).lasting());
             verbs.push(verb);
         }
         Ok(self.told(now, change, &verbs))
@@ -316,7 +316,7 @@ impl Service {
         let before = if now.load == "fresh" { Value::Unknown } else { now.file.clone().into() };
         *change = std::mem::take(change)
             .field("enabled", before, after)
-            .action(Action::new(format!("{verb} {id}"), script));
+            .action(Action::new(format!("{verb} {id}"), script).lasting());
         verbs.push(verb);
         Ok(if wanted { UnitFiles::Fresh } else { UnitFiles::Unknown })
     }

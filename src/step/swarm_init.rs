@@ -193,7 +193,7 @@ impl SwarmInit {
         let node = NodeState { role: Role::Manager, availability: self.availability, ..NodeState::default() };
         change
             .note("address pool, subnet size and data path port cannot be changed later")
-            .action(Action::new("init the swarm", script).timeout(Duration::from_mins(2)))
+            .action(Action::new("init the swarm", script).timeout(Duration::from_mins(2)).lasting())
             .expect(swarm::swarm(), State::Present)
             .expect(swarm::node(self.host_name()), node.state())
     }

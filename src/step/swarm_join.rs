@@ -305,6 +305,7 @@ impl SwarmJoin {
             .stale(change, nodes)
             .action(
                 Action::new(format!("join through {remote}"), self.join_script(&remote))
+                    .lasting()
                     .borrow(join_token(self.manager(), role))
                     .timeout(Duration::from_mins(4)),
             )

@@ -12,6 +12,7 @@ use super::frames::{self, Nonce, Piece};
 use super::{BoxFuture, Frame, Output, TransportError, sudo};
 use crate::model::{Privilege, Secret};
 use crate::probe::Answer;
+use crate::shell::Script;
 
 /// Standard input, output and error of a shell that has just been started, and what keeps it.
 pub(super) struct Pipes {
@@ -360,9 +361,14 @@ impl Channel {
         std::mem::replace(&mut self.pipes.process, Box::new(Gone))
     }
 
-    /// Closes standard input, upon which the shell ends, and waits a little for that.
-    pub(super) async fn close(self) {
-        let Pipes { stdin, stdout, stderr, process } = self.pipes;
+    /// Closes standard input, upon which the shell ends, and waits a little for that. `last` is what it does before.
+    pub(super) async fn close(self, last: Option<&Script>) {
+        let Pipes { mut stdin, stdout, stderr, process } = self.pipes;
+        if let (Some(script), Ok(nonce)) = (last, nonce()) {
+            // When the connection has gone, nobody is there to do it.
+            let _ = stdin.write_all(&frames::farewell(script, &nonce)).await;
+            let _ = stdin.flush().await;
+        }
         drop(stdin);
         let _ = tokio::time::timeout(Duration::from_secs(2), process.ended()).await;
         drop((stdout, stderr));

@@ -13,7 +13,7 @@
 //! reach.
 //!
 //! When the controller goes away, standard input ends. A watcher in the frame's process group sees this and ends
-//! the group, so that nothing goes on unattended. The bytes of a payload are followed by a seal, and a payload that
+//! the group, so that nothing goes on unattended but what is meant to (`detach`). The bytes of a payload are followed by a seal, and a payload that
 //! was cut off never looks complete to the script that reads it: its end is held back until the group is killed.
 
 use std::fmt::Write as _;
@@ -21,7 +21,7 @@ use std::time::Duration;
 
 use zeroize::Zeroizing;
 
-use super::{Frame, Part};
+use super::{Frame, Part, Runs, lock};
 use crate::probe::Shared;
 use crate::program::Text;
 use crate::shell::Payload;
@@ -84,7 +84,7 @@ const DRIVER: &str = concat!(
     r#"case $l$6 in [a-zA-Z_]*) USER=$6 LOGNAME=$6; eval "l=~$6"; case $l in /*) HOME=$l;; esac; esac; "#,
     r#"HOME=${HOME:-/}; export HOME USER LOGNAME; unset OLDPWD; "#,
     r#"echo "$4 user $5"; "#,
-    r#"while IFS=" " read -r m t; do timeout -k 5 "$t" /bin/sh -c "$3" /bin/sh; c=$?; "#,
+    r#"while IFS=" " read -r m t k; do eval "$k"; timeout -k 5 "$t" /bin/sh -c "$3" /bin/sh; c=$?; "#,
     r#"echo "$m end $c"; echo "$m end $c" >&2; done"#,
 );
 
@@ -191,11 +191,13 @@ impl Piece {
 pub(super) fn encode(frame: &Frame, nonce: &Nonce, run_id: &str) -> Vec<Piece> {
     let script = Zeroizing::new(script(frame, nonce, run_id));
     let mut head = Zeroizing::new(Vec::with_capacity(script.len() + 256));
+    let locks = frame.parts.iter().any(|part| part.runs == Runs::Locking);
     let first = format!(
-        "{}{} {}\n{} {}\n",
+        "{}{} {} {}\n{} {}\n",
         char::from(MARK),
         nonce.mark,
         seconds(frame.timeout),
+        if locks { lock::OPEN } else { "" },
         script.len(),
         nonce.seal
     );
@@ -209,8 +211,16 @@ pub(super) fn encode(frame: &Frame, nonce: &Nonce, run_id: &str) -> Vec<Piece> {
     pieces
 }
 
+/// Returns what is written last to a shell that is to end: a script whose answer nobody waits for, and which therefore
+/// does not end with standard input.
+pub(super) fn farewell(script: &Script, nonce: &Nonce) -> Vec<u8> {
+    let script = format!("( {}\n) >/dev/null 2>&1 </dev/null\n#{}", script.render(), nonce.seal);
+    let Nonce { mark, seal } = nonce;
+    format!("{}{mark} 10 \n{} {seal}\n{script}", char::from(MARK), script.len()).into_bytes()
+}
+
 /// For `timeout`, to which 0 means no bound at all.
-fn seconds(bound: Duration) -> String {
+pub(super) fn seconds(bound: Duration) -> String {
     if bound >= Frame::NO_BOUND { "0".into() } else { format!("{:.3}", bound.as_secs_f64().max(0.001)) }
 }
 
@@ -388,8 +398,10 @@ fn prelude(nonce: &Nonce, run_id: &str) -> String {
 /// A payload comes from a feeder, which tells its process id first (`/proc/self/stat`: no shell but bash has a variable
 /// for that), holds the pipe open if the payload was cut off, and becomes the watcher if no other payload follows.
 fn part_code(index: usize, part: &Part, script: Vec<Chunk>, watcher: bool) -> Vec<Chunk> {
+    // Nothing keeps the lock that only somebody has left behind.
+    let close = if part.runs == Runs::Within { "5<&- 9<&-" } else { "5<&-" };
     let (before, after) = match &part.payload {
-        None => ("( ".to_owned(), format!(") 5<&-\nhw_c=$?\nhw_m {index} $hw_c\n")),
+        None => ("( ".to_owned(), format!(") {close}\nhw_c=$?\nhw_m {index} $hw_c\n")),
         Some(payload) => (
             format!(
                 "{{ read -r hw_f hw_x </proc/self/stat; echo \"$hw_f\"; head -c {length} <&5; IFS= read -r hw_x <&5; \
@@ -399,7 +411,7 @@ fn part_code(index: usize, part: &Part, script: Vec<Chunk>, watcher: bool) -> Ve
                 after = if watcher { " hw_w;" } else { "" },
             ),
             format!(
-                ") 3<&0 </dev/null 5<&-\nhw_c=$?; cat >/dev/null; \
+                ") 3<&0 </dev/null {close}\nhw_c=$?; cat >/dev/null; \
                  {{ kill -PIPE \"$hw_f\"; kill -KILL \"$hw_f\"; }} 2>/dev/null; exit $hw_c; }}\nhw_c=$?\n\
                  hw_m {index} $hw_c\n"
             ),

@@ -16,22 +16,30 @@ use crate::shell::Script;
 pub mod askpass;
 mod channel;
 mod decoder;
+pub mod detach;
 mod frames;
 #[cfg(test)]
 mod hostile_tests;
 pub mod local;
+mod lock;
 #[cfg(test)]
 mod login_tests;
 mod refused;
 pub mod scan;
 pub mod scripted;
 mod session;
+mod shell;
 pub mod ssh;
 mod sudo;
 mod system;
 mod together;
 
+pub use detach::Apart;
+pub use lock::{Holder, Locking};
 pub use system::System;
+
+/// The programs by which sessions keep their hold on hosts.
+pub const PROGRAMS: &[crate::program::Programs] = &[&[detach::PROGRAMS, lock::PROGRAMS]];
 
 /// A future that can be boxed in a trait object.
 pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
@@ -57,6 +65,11 @@ pub trait Session: Send + std::fmt::Debug {
     /// Returns another session on the same connection, with shells of its own: what runs in one keeps nobody in the
     /// other waiting. The connection ends with the last of them.
     fn fork(&self) -> Box<dyn Session>;
+
+    /// Who holds the lock of the host, as far as it was looked at ([`Locking::Look`]).
+    fn held(&self) -> Option<&Holder> {
+        None
+    }
 
     /// The number of exchanges so far, over all privileges: each is one round trip.
     fn exchanges(&self) -> u64;
@@ -101,6 +114,20 @@ pub struct Part {
     pub together: Option<Together>,
     /// What is kept of its standard output. Of standard error it is always the end.
     pub keep: Keep,
+    /// Where it runs, and what ends it.
+    pub runs: Runs,
+}
+
+/// Where a part runs, and what ends it.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub enum Runs {
+    /// In the session: it is stopped when the connection or the controller goes.
+    #[default]
+    Within,
+    /// On its own: once begun it comes to its end, or to its bound, whatever becomes of the session.
+    Apart(Apart),
+    /// In the session, which opens the lock of the host for it and keeps it open.
+    Locking,
 }
 
 /// What is kept of what a part prints: a host may send without end.
@@ -139,6 +166,7 @@ impl Part {
             shared: None,
             together: None,
             keep: Keep::ANSWER,
+            runs: Runs::Within,
         }
     }
 
@@ -150,7 +178,8 @@ impl Part {
 
     /// Whether it only asks, so that what was found out before still holds after it.
     fn only_asks(&self) -> bool {
-        self.payload.is_none() && self.timeout.is_none() && !self.stop_on_failure
+        let within = self.runs == Runs::Within;
+        within && self.payload.is_none() && self.timeout.is_none() && !self.stop_on_failure
     }
 }
 
@@ -196,6 +225,9 @@ pub enum TransportError {
         /// What to do.
         hint: Option<String>,
     },
+    /// Another run holds the lock of the host.
+    #[error("locked by {0}")]
+    Locked(Box<Holder>),
     /// A part printed more than [`Part::keep`] allows. The remote side was stopped.
     #[error("{message}")]
     TooMuch {
@@ -229,6 +261,8 @@ pub struct Settings {
     pub login_password: Option<Secret>,
     /// Id of the run: scripts have it as `HW_RUN_ID`, for the names of backups and the like.
     pub run_id: String,
+    /// What becomes of the locks of hosts.
+    pub locking: Locking,
 }
 
 /// Bound of logging in, and of the start of a shell, when none is given: some hosts ask a slow directory first.

@@ -5,7 +5,8 @@ use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::channel::{Channel, Opening, Pipes, seconds};
-use super::{BoxFuture, Frame, Output, Session, Settings, TransportError, together};
+use super::shell::Shell;
+use super::{BoxFuture, Frame, Holder, Output, Session, Settings, TransportError, together};
 use crate::model::Privilege;
 use crate::probe::Answer;
 
@@ -23,18 +24,20 @@ pub(super) struct Shells<L> {
     launch: L,
     settings: Settings,
     /// By the user name; `None` for the one who logged in.
-    open: BTreeMap<Option<String>, Channel>,
+    open: BTreeMap<Option<String>, Shell>,
     /// Who logged in, once a shell has said so: becoming that user is no change.
     login_user: Option<String>,
     /// By the user: what `sudo` would say again. Forks share it, for a wrong password is told once and tried once.
     refused: Arc<Mutex<BTreeMap<String, TransportError>>>,
+    /// Who holds the lock of the host.
+    held: Option<Holder>,
     exchanges: u64,
 }
 
 impl<L: Launch> Shells<L> {
     pub(super) fn new(launch: L, settings: Settings) -> Self {
         let (open, refused) = (BTreeMap::new(), Arc::default());
-        Self { launch, settings, open, login_user: None, refused, exchanges: 0 }
+        Self { launch, settings, open, login_user: None, refused, held: None, exchanges: 0 }
     }
 
     fn key(&self, privilege: &Privilege) -> Option<String> {
@@ -58,7 +61,7 @@ impl<L: Launch> Shells<L> {
         error
     }
 
-    async fn start(&mut self, privilege: &Privilege) -> Result<Channel, TransportError> {
+    async fn start(&mut self, privilege: &Privilege) -> Result<Shell, TransportError> {
         let password = match privilege {
             Privilege::Login => None,
             Privilege::Become(_) => self.settings.become_password.as_ref(),
@@ -72,7 +75,8 @@ impl<L: Launch> Shells<L> {
             hint: Some("look at sshd's log on the host; --connect-timeout waits longer".into()),
             lost: false,
         })??;
-        Channel::open(pipes, opening, password, &self.settings.run_id, bound).await
+        let channel = Channel::open(pipes, opening, password, &self.settings.run_id, bound).await?;
+        Ok(Shell::new(channel))
     }
 }
 
@@ -92,24 +96,26 @@ impl<L: Launch + 'static> Session for Shells<L> {
             if let Some(error) = key.as_ref().and_then(|user| self.refusals().get(user).cloned()) {
                 return Err(error);
             }
-            let mut channel = match self.open.remove(&key) {
-                Some(channel) => channel,
+            let mut shell = match self.open.remove(&key) {
+                Some(shell) => shell,
                 None => {
                     self.start(&frame.privilege).await.map_err(|error| self.refused(key.as_ref(), error))?
                 }
             };
             self.exchanges += 1;
             let (frame, merged) = together::merge(frame);
-            let answers = channel.exchange(&frame, output).await;
+            let privilege = frame.privilege.clone();
+            let answers = shell.exchange(frame, &self.settings, output).await;
             let answers = match merged {
                 Some(merged) => answers.map(|a| merged.answers(a)).map_err(|e| merged.error(e)),
                 None => answers,
             }
             .map_err(|error| self.refused(key.as_ref(), error))?;
             if self.login_user.is_none() {
-                self.login_user = channel.login_user().map(str::to_owned);
+                self.login_user = shell.login_user().map(str::to_owned);
             }
-            self.open.insert(self.key(&frame.privilege), channel);
+            self.held = self.held.take().or_else(|| shell.held().cloned());
+            self.open.insert(self.key(&privilege), shell);
             Ok(answers)
         })
     }
@@ -119,14 +125,18 @@ impl<L: Launch + 'static> Session for Shells<L> {
         Box::new(Self { login_user: self.login_user.clone(), refused: Arc::clone(&self.refused), ..fork })
     }
 
+    fn held(&self) -> Option<&Holder> {
+        self.held.as_ref()
+    }
+
     fn exchanges(&self) -> u64 {
         self.exchanges
     }
 
     fn close(self: Box<Self>) -> BoxFuture<'static, ()> {
         Box::pin(async move {
-            for channel in self.open.into_values() {
-                channel.close().await;
+            for shell in self.open.into_values() {
+                shell.close(&self.settings).await;
             }
             self.launch.close().await;
         })

@@ -6,6 +6,8 @@ use std::io::Write as _;
 use std::path::Path;
 use std::process::{Command, Output, Stdio};
 
+use crate::machine;
+
 #[test]
 fn cases_read_well() {
     trycmd::TestCases::new()
@@ -56,7 +58,9 @@ impl Sandbox {
 
     /// Runs it and returns exit code, standard output and standard error, the folder and times redacted.
     pub(super) fn run(&self, line: &[&str]) -> (i32, String, String) {
+        let machine = machine::alone();
         let Output { status, stdout, stderr } = self.command(line).output().unwrap();
+        drop(machine);
         let seen = |bytes: Vec<u8>| {
             let text = String::from_utf8(bytes).unwrap().replace(self.path().to_str().unwrap(), "DIR");
             let mut out = String::new();
@@ -484,6 +488,7 @@ fn a_fetched_file_lies_beside_the_playbook_for_its_owner_alone() {
     std::fs::write(at("inventory.toml"), "[hosts.here]\nconnection = \"local\"\n").unwrap();
     let step = format!("[[step]]\nfetch = {{ path = \"{}\", dest = \"got\" }}\n", at("there").display());
     std::fs::write(at("playbooks/get.toml"), format!("title = \"Get\"\nhosts = \"all\"\n{step}")).unwrap();
+    let _machine = machine::alone();
     for says in ["1 changed", "nothing to do"] {
         let out = std::process::Command::new(env!("CARGO_BIN_EXE_hostwright"))
             .args(["apply", "-i", "inventory.toml", "playbooks/get.toml", "--yes"])

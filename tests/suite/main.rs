@@ -10,6 +10,7 @@ mod edits;
 mod engine;
 mod fuzz;
 mod lints;
+mod machine;
 mod program_runs;
 mod programs;
 mod real_commands;

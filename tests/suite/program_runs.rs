@@ -7,7 +7,7 @@
 //! - `variables`: a table; lists are arrays, what is not there is empty;
 //! - `before`: shell code that prepares the root;
 //! - `tools`: a table of fake tools, each the body of a shell script that stands in front of the real one;
-//! - `payload`: what is on file descriptor 3;
+//! - `payload`: what is on file descriptor 3; 9, which is for the lock of a host, can be locked;
 //! - `code` (0): the exit code; `stdout`: all of it, without blanks at its end; `stderr`: a part of it;
 //! - `mask`: a regular expression; what it finds in the standard output differs from run to run, and is shown as `#`;
 //! - `calls`: what the fake tools were called with, a line each;
@@ -216,7 +216,7 @@ state >"$r/state.before"
 code=0
 shift 2
 in_root env PATH=/run/fake:/run/tools:/usr/sbin:/usr/bin:/sbin:/bin "$@" /run/.program \
-  <"/dev/null" 3<"$r/payload" >"$r/stdout" 2>"$r/stderr" || code=$?
+  <"/dev/null" 3<"$r/payload" 9<"$r/payload" >"$r/stdout" 2>"$r/stderr" || code=$?
 echo "$code" >"$r/code"
 state >"$r/state.after"
 cp "$w/root/run/.calls" "$r/calls"

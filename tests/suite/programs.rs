@@ -13,6 +13,7 @@ use hostwright::step::KINDS;
 pub(crate) fn programs() -> BTreeMap<&'static str, &'static Program> {
     let kinds = KINDS.iter().flat_map(|kind| kind.programs).copied().flatten();
     let kinds = kinds.chain(hostwright::facts::PROGRAMS).chain(hostwright::engine::PROGRAMS);
+    let kinds = kinds.chain(hostwright::transport::PROGRAMS.iter().copied().flatten().copied().flatten());
     let mut programs = BTreeMap::new();
     for handle in kinds {
         let program = handle();

@@ -82,6 +82,7 @@ impl Namespace {
 
     /// Runs `hostwright ARGS PLAYBOOK`; returns the exit code and all that it said.
     fn hostwright(&self, args: &[&str], step: &str) -> (i32, String) {
+        let _machine = crate::machine::alone();
         let out = self
             .enter()
             .arg(env!("CARGO_BIN_EXE_hostwright"))

@@ -1,8 +1,11 @@
 //! The transport against a real sshd on loopback, which the tests start themselves.
 
+mod apart;
 mod harmless;
 mod hostile;
+mod locks;
 mod passwords;
+mod runs;
 mod scan;
 mod server;
 mod trust;
@@ -26,6 +29,7 @@ fn settings(password: Option<&str>) -> Settings {
         become_password: password.map(|p| Secret::new(p.into())),
         login_password: None,
         run_id: "run-1".into(),
+        ..Settings::default()
     }
 }
 
@@ -56,7 +60,7 @@ fn told(error: &TransportError) -> (String, String) {
         TransportError::Unreachable { hint, .. }
         | TransportError::Privilege { hint, .. }
         | TransportError::Shell { hint, .. } => hint.clone(),
-        TransportError::TooMuch { .. } | TransportError::TimedOut { .. } => None,
+        TransportError::TooMuch { .. } | TransportError::TimedOut { .. } | TransportError::Locked(_) => None,
     };
     (error.to_string(), hint.unwrap_or_default())
 }

@@ -48,7 +48,9 @@ pub(super) const PROGRAMS: &[Handle] = &[
 
 /// Pulls `image` unless it is there.
 pub(super) fn pull(image: &str) -> Action {
-    Action::new(format!("pull {image}"), PullMissingImage { image }.script()).timeout(Duration::from_mins(30))
+    Action::new(format!("pull {image}"), PullMissingImage { image }.script())
+        .timeout(Duration::from_mins(30))
+        .lasting()
 }
 
 /// Makes and starts the container, in the place of an old one.
@@ -56,23 +58,24 @@ pub(super) fn make(name: &str, body: &Json) -> Action {
     let fresh = &format!("{name}.hostwright-new");
     let script = MakeContainer { name, fresh, old: &old(name) }.script();
     Action::new(format!("create and start {name}"), script)
+        .lasting()
         .payload(Payload(format!("{}\n", api::ascii(body)).into_bytes().into()))
 }
 
 /// Starts a container that is there.
 pub(super) fn start(name: &str) -> Action {
-    Action::new(format!("start {name}"), StartContainer { name }.script())
+    Action::new(format!("start {name}"), StartContainer { name }.script()).lasting()
 }
 
 /// Waits until it runs, and ends what it replaced.
 pub(super) fn wait(name: &str, bound: Duration) -> Action {
     let script = WaitForContainer { name, old: &old(name), seconds: Some(bound.as_secs()) }.script();
-    Action::new(format!("wait until {name} runs"), script).timeout(bound + Duration::from_mins(1))
+    Action::new(format!("wait until {name} runs"), script).timeout(bound + Duration::from_mins(1)).lasting()
 }
 
 /// Stops it, in its own time, and removes it.
 pub(super) fn remove(name: &str) -> Action {
-    Action::new(format!("remove {name}"), RemoveContainer { name }.script())
+    Action::new(format!("remove {name}"), RemoveContainer { name }.script()).lasting()
 }
 
 /// What a container is called that was set aside.

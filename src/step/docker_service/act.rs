@@ -88,6 +88,7 @@ fn digest_and_platforms(distribution: &str) -> String {
 /// Makes the service; what was looked up right before goes in where it is `resolved`.
 pub(super) fn create(name: &str, spec: &Json, resolved: bool, auth: Option<&RegistryAuth>) -> Action {
     let action = Action::new(format!("create service {name}"), CreateService { resolved }.script())
+        .lasting()
         .payload(payload(&[&auth_header(auth), &api::ascii(spec)]))
         .timeout(Duration::from_mins(3));
     if resolved { action.borrow(found()) } else { action }
@@ -103,6 +104,7 @@ pub(super) fn update(
 ) -> Action {
     let script = UpdateService { id: &live.id, version: Some(live.version), resolved }.script();
     let action = Action::new(format!("update service {name}"), script)
+        .lasting()
         .payload(payload(&[&auth_header(auth), &live.text, &api::ascii(spec)]))
         .timeout(Duration::from_mins(3));
     if resolved { action.borrow(found()) } else { action }
@@ -112,7 +114,7 @@ pub(super) fn update(
 pub(super) fn remove(name: &str, id: &str, grace: Duration) -> Action {
     let bound = grace.as_secs() + 60;
     let script = RemoveService { id, seconds: Some(bound) }.script();
-    Action::new(format!("remove service {name}"), script).timeout(Duration::from_secs(bound + 90))
+    Action::new(format!("remove service {name}"), script).timeout(Duration::from_secs(bound + 90)).lasting()
 }
 
 /// What to wait for.
@@ -135,7 +137,9 @@ pub(super) fn wait(name: &str, id: &str, goal: Goal) -> Action {
     let Goal { replicas: wanted, hold, deadline, updated, rolls_back } = goal;
     let (hold, seconds) = (Some(hold.as_secs()), Some(deadline.as_secs()));
     let script = WaitForService { id, wanted, hold, updated, rolls_back, seconds }.script();
-    Action::new(format!("wait until {name} runs"), script).timeout(deadline + Duration::from_mins(2))
+    Action::new(format!("wait until {name} runs"), script)
+        .timeout(deadline + Duration::from_mins(2))
+        .lasting()
 }
 
 #[cfg(test)]

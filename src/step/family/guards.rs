@@ -95,6 +95,11 @@ impl Guards {
             && !self.always
     }
 
+    /// Whether it shows afterwards that it was done, so that nobody does it a second time.
+    pub fn tell_when_done(&self) -> bool {
+        !self.creates.is_empty() || !self.removes.is_empty() || self.unless.is_some()
+    }
+
     /// What is in the environment of guards and command, `NAME=VALUE` each.
     pub fn environment(&self) -> Vec<String> {
         self.env.iter().map(|(key, value)| format!("{key}={value}")).collect()

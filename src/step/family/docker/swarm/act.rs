@@ -30,7 +30,7 @@ pub const PROGRAMS: &[Handle] = &[AskNodeId::program, LeaveSwarm::program, Remov
 
 /// Leaves the swarm.
 pub fn leave(label: &str) -> Action {
-    Action::new(label, LeaveSwarm.script()).timeout(Duration::from_mins(3))
+    Action::new(label, LeaveSwarm.script()).timeout(Duration::from_mins(3)).lasting()
 }
 
 /// The change for an engine that is on its way into a swarm.

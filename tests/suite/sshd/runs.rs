@@ -1,0 +1,150 @@
+//! Whole runs: controllers that are killed, connections that are cut, two of them at once.
+
+use std::process::{Child, Command, Output, Stdio};
+use std::time::{Duration, Instant};
+
+use crate::machine;
+
+use super::apart::cut;
+use super::server::Server;
+
+/// A server, an inventory of it, and a playbook of one command that must not run twice.
+struct Site {
+    server: Server,
+    _machine: std::fs::File,
+}
+
+impl Site {
+    fn new(seconds: &str) -> Option<Self> {
+        let server = Server::start("", false)?;
+        let site = Self { server, _machine: machine::alone() };
+        let at = |name: &str| site.server.path(name).display().to_string();
+        let inventory = format!(
+            "[defaults]\nssh_config = \"{}\"\n[hosts.h]\naddress = \"127.0.0.1\"\nport = {}\n",
+            at("ssh_config"),
+            site.server.port
+        );
+        site.write("inventory.toml", &inventory);
+        let run = format!("echo x >>{}; sleep {seconds}; echo over", at("counted"));
+        let step = format!("[[step]]\nname = \"Count\"\ncommand = {{ run = \"{run}\", always = true }}\n");
+        let after = format!("[[step]]\nfile = {{ path = \"{}\", content = \"after\\n\" }}\n", at("after"));
+        site.write("site.toml", &format!("title = \"Site\"\nhosts = \"all\"\n{step}{after}"));
+        Some(site)
+    }
+
+    fn write(&self, name: &str, text: &str) {
+        std::fs::write(self.server.path(name), text).unwrap();
+    }
+
+    fn counted(&self) -> String {
+        std::fs::read_to_string(self.server.path("counted")).unwrap_or_default()
+    }
+
+    fn start(&self, line: &[&str]) -> Child {
+        Command::new(env!("CARGO_BIN_EXE_hostwright"))
+            .args(line)
+            .current_dir(self.server.folder.path())
+            .env_remove("HOSTWRIGHT_INVENTORY")
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap()
+    }
+
+    /// An apply that has come to the middle of its command.
+    fn in_the_middle(&self) -> Child {
+        let child = self.start(&["apply", "site.toml", "--yes"]);
+        let start = Instant::now();
+        while self.counted() != "x\n" {
+            assert!(start.elapsed() < Duration::from_secs(15), "{:?}", ended(child));
+            std::thread::sleep(Duration::from_millis(10));
+        }
+        child
+    }
+
+    fn run(&self, line: &[&str]) -> (Option<i32>, String) {
+        ended(self.start(line))
+    }
+}
+
+fn ended(child: Child) -> (Option<i32>, String) {
+    let Output { status, stdout, stderr } = child.wait_with_output().unwrap();
+    let said = [stdout, stderr].concat();
+    (status.code(), String::from_utf8_lossy(&said).into_owned())
+}
+
+#[test]
+fn a_killed_controller_leaves_an_action_that_ends_and_is_not_done_twice() {
+    let Some(site) = Site::new("3.23") else { return };
+    let mut first = site.in_the_middle();
+    first.kill().unwrap();
+    first.wait().unwrap();
+    let (code, said) = site.run(&["apply", "site.toml", "--yes", "-vv"]);
+    assert_eq!(code, Some(0), "{said}");
+    assert!(said.contains("whose controller is gone; waiting until this has ended: run echo x"), "{said}");
+    assert!(said.contains("over") && said.contains("2 changed"), "{said}");
+    assert_eq!(site.counted(), "x\n", "{said}");
+    // Its result has been taken: what always runs, runs.
+    let (code, said) = site.run(&["apply", "site.toml", "--yes"]);
+    assert_eq!((code, site.counted().as_str()), (Some(0), "x\nx\n"), "{said}");
+    let (code, said) = site.run(&["runs", "--on", "h"]);
+    assert_eq!(code, Some(0));
+    assert!(said.contains("No run holds any of these hosts"), "{said}");
+}
+
+#[test]
+fn a_cut_connection_is_made_again_and_nothing_is_lost() {
+    let Some(site) = Site::new("1.24") else { return };
+    let apply = site.in_the_middle();
+    cut(&site.server);
+    let (code, said) = ended(apply);
+    assert_eq!(code, Some(0), "{said}");
+    for part in ["h  lost ", "h  back ", "2 changed", "1 connection was lost on 1 host and made again"] {
+        assert!(said.contains(part), "{part}: {said}");
+    }
+    assert_eq!(site.counted(), "x\n", "{said}");
+}
+
+#[test]
+fn two_at_once_do_not_meet() {
+    let Some(site) = Site::new("9.25") else { return };
+    let first = site.in_the_middle();
+    let (code, said) = site.run(&["apply", "site.toml", "--yes", "--limit", "h"]);
+    assert_eq!(code, Some(5), "{said}");
+    assert!(said.contains("Nothing was changed: another run holds the lock."), "{said}");
+    assert!(said.contains("h: an apply of ") && said.contains("playbooks site.toml"), "{said}");
+    let (_, said) = site.run(&["plan", "site.toml"]);
+    assert!(said.contains("locked by an apply of "), "{said}");
+    let (code, said) = site.run(&["run", "h", "--", "echo in"]);
+    assert!(code == Some(0) && said.contains("locked by an apply of ") && said.contains("in\n"), "{said}");
+    let (code, said) = site.run(&["apply", "site.toml", "--yes", "--lock-wait", "60s"]);
+    assert_eq!(code, Some(0), "{said}");
+    assert!(said.contains("waiting for it"), "{said}");
+    assert_eq!(ended(first).0, Some(0));
+    assert_eq!(site.counted(), "x\nx\n");
+}
+
+#[test]
+fn what_does_not_end_can_be_stopped() {
+    let Some(site) = Site::new("65.3") else { return };
+    let mut first = site.in_the_middle();
+    first.kill().unwrap();
+    first.wait().unwrap();
+    let (code, said) = site.run(&["runs", "--on", "h", "--format", "json"]);
+    assert_eq!(code, Some(0), "{said}");
+    let line: serde_json::Value = serde_json::from_str(said.lines().next().unwrap()).unwrap();
+    assert_eq!(line["actions"][0]["state"], "running", "{said}");
+    let run = line["actions"][0]["run"].as_str().unwrap();
+    let (code, said) = site.run(&["runs", "--on", "h", "--stop", run]);
+    assert_eq!(code, Some(0), "{said}");
+    assert!(said.contains("ended, code 143"), "{said}");
+    assert_eq!(super::running("sleep 65.3"), 0);
+    // Who has the lock next clears it away.
+    let file = format!("file = {{ path = \"{}\", content = \"\" }}\n", site.server.path("other").display());
+    site.write("other.toml", &format!("title = \"Other\"\nhosts = \"all\"\n[[step]]\n{file}"));
+    assert_eq!(site.run(&["apply", "other.toml", "--yes"]).0, Some(0));
+    let (_, said) = site.run(&["runs", "--on", "h"]);
+    assert!(said.contains("No run holds any of these hosts"), "{said}");
+    assert_eq!(site.counted(), "x\n", "{said}");
+}
