@@ -14,6 +14,7 @@ use crate::diagnostic::{Diagnostic, Severity};
 use crate::engine::Options;
 use crate::model::{Redactor, Secret};
 use crate::run::Run;
+use crate::transport::askpass::LoginPassword;
 use crate::transport::{Connector, Settings, System};
 
 /// Hosts worked on at once when nobody says.
@@ -107,7 +108,7 @@ pub(super) fn prepare_from(
     let settings = Settings {
         connect_timeout: reach.connect_timeout,
         become_password,
-        login_password,
+        login_password: login_password.map(LoginPassword::new),
         run_id: run_id(),
     };
     let forks = reach.forks.or(loaded.forks).unwrap_or(FORKS);
