@@ -136,9 +136,12 @@ fn edit(file: &Path, identities: &[PathBuf], say: &dyn Fn(String)) -> Done<()> {
 
 fn rekey(files: &[PathBuf], recipients: &[String], identities: &[PathBuf], say: &dyn Fn(String)) -> Done<()> {
     let mut keyring = keyring(identities)?;
-    let mut all = Vec::new();
+    let mut all: Vec<(PathBuf, Recipients, Vec<u8>, Zeroizing<Vec<u8>>)> = Vec::new();
     for file in files {
         let file = file.canonicalize().map_err(|e| cannot("read", file, words(&e), MAKE))?;
+        if all.iter().any(|(known, ..)| *known == file) {
+            continue;
+        }
         let recipients = match (recipients, beside(&file)?) {
             ([], Some(known)) => known,
             ([], None) => own_key()?,
@@ -281,9 +284,10 @@ fn save(file: &Path, recipients: &Recipients, plain: &[u8], before: Option<&[u8]
     }
     let list = list_of(file);
     let listed = fs::read(&list).ok();
-    let text = recipients.text().into_bytes();
-    if listed.as_deref() != Some(&text) {
-        put(&list, &text, mode, true)?;
+    // The same recipients may stand there with remarks, which stay.
+    let text = recipients.text();
+    if beside(file).ok().flatten().is_none_or(|known| known.text() != text) {
+        put(&list, text.as_bytes(), mode, true)?;
     }
     put(file, &sealed, mode, before.is_some()).inspect_err(|_| {
         // The list as it was; without it the next edit would still not show the secret to anybody new.

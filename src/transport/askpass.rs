@@ -154,9 +154,9 @@ impl Askpass {
                     return more(what);
                 }
                 Question::Password(whose) => {
-                    let asker = Asker { name: whose.to_owned(), is_jump };
-                    if self.may_have(&asker).await {
-                        self.answered.push(asker);
+                    let who = Asker { name: whose.to_owned(), is_jump };
+                    if self.may_have(&who).await {
+                        self.answered.push(who);
                         let answer = Zeroizing::new(format!("+{}", self.password.secret.expose()));
                         // A helper that went away asks no more.
                         let _ = tokio::time::timeout(SOON, stream.write_all(answer.as_bytes())).await;

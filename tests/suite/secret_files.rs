@@ -237,8 +237,13 @@ fn rekey_changes_all_or_none() {
     }
     // The list may be edited by hand.
     std::fs::write(keys.path("one.age.recipients"), format!("# us\n{}", keys.read("anna.pub"))).unwrap();
-    keys.good(&["secret", "rekey", "one.age", "--identity", "ben"], "", "");
-    assert_eq!(keys.good(&["secret", "view", "one.age", "--identity", "anna"], "", "").0, "in one.age\n");
+    keys.good(&["secret", "rekey", "one.age", "./one.age", "--identity", "ben"], "", "");
+    keys.good(&["secret", "edit", "one.age", "--identity", "anna"], "", "sed -i 's/in/still in/'");
+    assert!(keys.read("one.age.recipients").starts_with("# us\n"), "remarks stay");
+    assert_eq!(
+        keys.good(&["secret", "view", "one.age", "--identity", "anna"], "", "").0,
+        "still in one.age\n"
+    );
 }
 
 #[test]
