@@ -136,7 +136,7 @@ fn edit(file: &Path, identities: &[PathBuf], say: &dyn Fn(String)) -> Done<()> {
 
 fn rekey(files: &[PathBuf], recipients: &[String], identities: &[PathBuf], say: &dyn Fn(String)) -> Done<()> {
     let mut keyring = keyring(identities)?;
-    let mut all: Vec<(PathBuf, Recipients, Vec<u8>, Zeroizing<Vec<u8>>)> = Vec::new();
+    let mut all: Vec<(PathBuf, Recipients, Opened)> = Vec::new();
     for file in files {
         let file = file.canonicalize().map_err(|e| cannot("read", file, words(&e), MAKE))?;
         if all.iter().any(|(known, ..)| *known == file) {
@@ -147,10 +147,10 @@ fn rekey(files: &[PathBuf], recipients: &[String], identities: &[PathBuf], say: 
             ([], None) => own_key()?,
             (recipients, _) => named(recipients)?,
         };
-        let (sealed, plain) = open(&file, &mut keyring)?;
-        all.push((file, recipients, sealed, plain));
+        let opened = open(&file, &mut keyring)?;
+        all.push((file, recipients, opened));
     }
-    for (file, recipients, sealed, plain) in all {
+    for (file, recipients, (sealed, plain)) in all {
         save(&file, &recipients, &plain, Some(&sealed))?;
         say(told(&file, &recipients));
     }
@@ -259,8 +259,11 @@ fn keyring(identities: &[PathBuf]) -> Done<Keyring> {
     Ok(keyring)
 }
 
+/// What is in a file, as it is and in clear.
+type Opened = (Vec<u8>, Zeroizing<Vec<u8>>);
+
 /// Reads and decrypts a file.
-fn open(file: &Path, keyring: &mut Keyring) -> Done<(Vec<u8>, Zeroizing<Vec<u8>>)> {
+fn open(file: &Path, keyring: &mut Keyring) -> Done<Opened> {
     let sealed = Controller.read_at_most(file, 2 * LARGEST).map_err(|why| cannot("read", file, why, MAKE))?;
     let plain = keyring
         .open(&sealed, &|key| Controller.passphrase(key))
