@@ -51,7 +51,7 @@ enum State {
     Unknown(Vec<HostKey>),
     /// What was added, and to which file.
     Added(Vec<HostKey>, PathBuf),
-    /// They stay unknown: why, and what that comes to.
+    /// They stay unknown: why, if the table does not say it, and what that comes to.
     Left(Vec<HostKey>, String, Exit),
     Changed(TransportError),
     Refused(TransportError),
@@ -120,7 +120,7 @@ pub(super) async fn scan(
                 doors[n].state = if agreed {
                     add(&doors[n], keys)
                 } else {
-                    State::Left(keys, "its key was not confirmed".into(), Exit::Differs)
+                    State::Left(keys, String::new(), Exit::Differs)
                 };
             }
         }
@@ -130,12 +130,12 @@ pub(super) async fn scan(
         doors = scanned => doors,
         () = interrupts.wait() => return Ok(Exit::Interrupted),
     };
+    let exit = tell(&doors, display);
     if declined && !may_ask() && display.format != Format::Json {
         output::message(
             "hint: there is no terminal to ask on: give --yes, or --expect FILE with the fingerprints",
         );
     }
-    let exit = tell(&doors, display);
     // Somebody said no.
     Ok(if declined && may_ask() { Exit::Interrupted } else { exit })
 }
@@ -439,7 +439,7 @@ fn tell(doors: &[Door], display: &Display) -> Exit {
             }
             State::Left(keys, why, exit) => {
                 line["keys"] = listed(keys);
-                ("unknown", Some((why.clone(), None)), *exit)
+                ("unknown", (!why.is_empty()).then(|| (why.clone(), None)), *exit)
             }
             State::Changed(error) => ("wrong key", Some(said(error)), Exit::Failed),
             State::Refused(error) => ("unreachable", Some(said(error)), Exit::Unreachable),
