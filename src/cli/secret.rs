@@ -3,6 +3,7 @@
 //! A file of age does not say for whom it is: so that it can be encrypted again, its recipients stand beside it, in
 //! `FILE.recipients`, in the form that `age -R` reads.
 
+use std::cell::Cell;
 use std::ffi::OsString;
 use std::fs::{self, File};
 use std::io::{IsTerminal as _, Read as _, Write as _};
@@ -15,9 +16,10 @@ use tokio::signal::unix::{SignalKind, signal};
 use zeroize::Zeroizing;
 
 use super::args::{Secret, SecretAction};
-use super::environment::{Controller, words};
+use super::environment::{Controller, passphrase_of, words};
 use super::exit::Exit;
 use super::output;
+use super::password::{PasswordError, prompt};
 use super::settings::Display;
 use super::start::wait;
 use crate::config::{AGE_IDENTITY, Environment as _};
@@ -265,9 +267,19 @@ type Opened = (Vec<u8>, Zeroizing<Vec<u8>>);
 /// Reads and decrypts a file.
 fn open(file: &Path, keyring: &mut Keyring) -> Done<Opened> {
     let sealed = Controller.read_at_most(file, 2 * LARGEST).map_err(|why| cannot("read", file, why, MAKE))?;
-    let plain = keyring
-        .open(&sealed, &|key| Controller.passphrase(key))
-        .map_err(|why| SecretError::Closed { path: file.to_owned(), why })?;
+    let interrupted = Cell::new(false);
+    let ask = |key: &str| {
+        let typed = prompt(&passphrase_of(key));
+        interrupted.set(matches!(typed, Err(PasswordError::Interrupted)));
+        Some(typed.map_err(|error| error.to_string()))
+    };
+    let plain = keyring.open(&sealed, &ask).map_err(|why| {
+        if interrupted.get() {
+            SecretError::Interrupted
+        } else {
+            SecretError::Closed { path: file.to_owned(), why }
+        }
+    })?;
     Ok((sealed, plain))
 }
 
