@@ -15,6 +15,9 @@ use zeroize::Zeroizing;
 
 use crate::model::Secret;
 
+/// Tells the passphrase of a key, or why it cannot; `None` if nobody is to be asked now.
+pub(crate) type Ask<'a> = &'a dyn Fn(&str) -> Option<Result<Secret, String>>;
+
 /// Identities that are tried where none is named, from the home directory.
 pub(crate) const USUAL: [&str; 2] = [".ssh/id_ed25519", ".ssh/id_rsa"];
 
@@ -37,6 +40,8 @@ pub(crate) enum Closed {
     NoKey { tried: Vec<String>, recipients: Vec<String> },
     #[error("{key} is locked by a passphrase, and {why}")]
     CannotAsk { key: String, why: String },
+    #[error("{0} is locked by a passphrase")]
+    Locked(String),
     #[error("the passphrase does not unlock {0}")]
     WrongPassphrase(String),
 }
@@ -53,7 +58,9 @@ impl Closed {
             Self::NoKey { .. } => {
                 "name another identity, or let somebody who can open it add you: `hostwright secret rekey`"
             }
-            Self::CannotAsk { .. } => "run it on a terminal, or name an identity without a passphrase",
+            Self::CannotAsk { .. } | Self::Locked(_) => {
+                "run it on a terminal, or name an identity without a passphrase"
+            }
             Self::WrongPassphrase(_) => "try again",
         }
     }
@@ -94,6 +101,8 @@ struct Identity {
     /// The file it stands in.
     file: String,
     key: Key,
+    /// It could not be unlocked: nobody is asked again.
+    stuck: Option<Closed>,
 }
 
 enum Key {
@@ -111,7 +120,7 @@ impl Keyring {
     /// Takes what is in an identity file.
     pub(crate) fn add(&mut self, file: &str, text: &[u8]) -> Result<(), BadKey> {
         let text = std::str::from_utf8(text).map_err(|_| BadKey::NoIdentity)?;
-        let mut add = |key| self.0.push(Identity { file: file.to_owned(), key });
+        let mut add = |key| self.0.push(Identity { file: file.to_owned(), key, stuck: None });
         if text.trim_start().starts_with("-----BEGIN") {
             let text = Zeroizing::new(text.trim_start().replace("\r\n", "\n"));
             let key =
@@ -142,13 +151,9 @@ impl Keyring {
         Ok(())
     }
 
-    /// Decrypts a file. Keys that are locked are unlocked by what `passphrase` tells of them, only those that fit, and
+    /// Decrypts a file. Keys that are locked are unlocked by what `ask` tells of them, only those that fit, and
     /// stay so.
-    pub(crate) fn open(
-        &mut self,
-        encrypted: &[u8],
-        passphrase: &dyn Fn(&str) -> Result<Secret, String>,
-    ) -> Result<Zeroizing<Vec<u8>>, Closed> {
+    pub(crate) fn open(&mut self, encrypted: &[u8], ask: Ask<'_>) -> Result<Zeroizing<Vec<u8>>, Closed> {
         let binary = dearmored(encrypted)?;
         let header = Header::read(&binary)?;
         if header.0.iter().any(|(kind, _)| kind == "scrypt") {
@@ -157,12 +162,17 @@ impl Keyring {
         if let Some(plain) = self.decrypt(&binary)? {
             return Ok(plain);
         }
-        for identity in self.0.iter_mut().filter(|i| i.is_locked() && i.fits(&header)) {
-            identity.unlock(passphrase)?;
+        for n in 0..self.0.len() {
+            if self.0[n].is_locked() && self.0[n].fits(&header) {
+                self.0[n].unlock(ask)?;
+                if let Some(plain) = self.decrypt(&binary)? {
+                    return Ok(plain);
+                }
+            }
         }
         let mut tried: Vec<String> = self.0.iter().map(|i| i.file.clone()).collect();
         tried.dedup();
-        self.decrypt(&binary)?.ok_or_else(|| Closed::NoKey { tried, recipients: header.kinds() })
+        Err(Closed::NoKey { tried, recipients: header.kinds() })
     }
 
     /// Decrypts with what is unlocked; `None` if nothing fits.
@@ -201,14 +211,27 @@ impl Identity {
         }
     }
 
-    fn unlock(&mut self, passphrase: &dyn Fn(&str) -> Result<Secret, String>) -> Result<(), Closed> {
+    fn unlock(&mut self, ask: Ask<'_>) -> Result<(), Closed> {
         let Key::Ssh { key, .. } = &mut self.key else { return Ok(()) };
         let age::ssh::Identity::Encrypted(locked) = &**key else { return Ok(()) };
-        let word = passphrase(&self.file).map_err(|why| Closed::CannotAsk { key: self.file.clone(), why })?;
-        let open = locked
-            .decrypt(SecretString::from(word.expose().to_owned()))
-            .map_err(|_| Closed::WrongPassphrase(self.file.clone()))?;
-        **key = open.into();
+        if let Some(stuck) = &self.stuck {
+            return Err(stuck.clone());
+        }
+        let file = || self.file.clone();
+        let word = ask(&self.file).ok_or_else(|| Closed::Locked(file()))?;
+        let opened = match word {
+            Ok(word) => locked
+                .decrypt(SecretString::from(word.expose().to_owned()))
+                .map_err(|_| Closed::WrongPassphrase(file())),
+            Err(why) => Err(Closed::CannotAsk { key: file(), why }),
+        };
+        match opened {
+            Ok(opened) => **key = opened.into(),
+            Err(why) => {
+                self.stuck = Some(why.clone());
+                return Err(why);
+            }
+        }
         Ok(())
     }
 }
@@ -380,9 +403,7 @@ mod tests {
     const ED25519: &str =
         "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIHsKLqeplhpW+uObz5dvMgjz1OxfM/XXUB+VHtZ6isGN alice@laptop";
 
-    fn nobody(_: &str) -> Result<Secret, String> {
-        Err("nobody is there".into())
-    }
+    const NOBODY: Ask<'static> = &|_| None;
 
     fn ring(identities: &[&age::x25519::Identity]) -> Keyring {
         use age::secrecy::ExposeSecret as _;
@@ -406,9 +427,9 @@ mod tests {
         for plain in [&b""[..], b"line\nline\n", &[0xff, 0, 13, 10], &vec![b'x'; 200_000]] {
             let sealed = recipients.seal(plain);
             assert!(sealed.starts_with(b"-----BEGIN AGE ENCRYPTED FILE-----\n"));
-            assert_eq!(*ring(&[&one]).open(&sealed, &nobody).unwrap(), plain);
-            assert_eq!(*ring(&[&other, &two]).open(&sealed, &nobody).unwrap(), plain);
-            let error = ring(&[&other]).open(&sealed, &nobody).unwrap_err();
+            assert_eq!(*ring(&[&one]).open(&sealed, NOBODY).unwrap(), plain);
+            assert_eq!(*ring(&[&other, &two]).open(&sealed, NOBODY).unwrap(), plain);
+            let error = ring(&[&other]).open(&sealed, NOBODY).unwrap_err();
             assert_eq!(
                 error.to_string(),
                 "no identity opens it; tried key-0; it is for an age key, an age key, an ssh-ed25519 key"
@@ -422,7 +443,7 @@ mod tests {
         let mut recipients = Recipients::default();
         recipients.add(&key.to_public().to_string()).unwrap();
         let sealed = recipients.seal(b"hello");
-        let open = |bytes: &[u8]| ring(&[&key]).open(bytes, &nobody).unwrap_err();
+        let open = |bytes: &[u8]| ring(&[&key]).open(bytes, NOBODY).unwrap_err();
         assert_eq!(open(b"password"), Closed::NotAge);
         assert_eq!(open(b""), Closed::NotAge);
         assert_eq!(open(b"age-encryption.org/v7\n"), Closed::Newer);

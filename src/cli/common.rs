@@ -16,6 +16,7 @@ use crate::diagnostic::{Diagnostic, Severity};
 use crate::engine::{Held, Options};
 use crate::model::{Redactor, Secret};
 use crate::run::Run;
+use crate::transport::askpass::LoginPassword;
 use crate::transport::{Connector, Locking, Settings, System};
 
 /// Hosts worked on at once when nobody says.
@@ -121,7 +122,7 @@ pub(super) fn prepare_from(
     let settings = Settings {
         connect_timeout: reach.connect_timeout,
         become_password,
-        login_password,
+        login_password: login_password.map(LoginPassword::new),
         run_id: id.clone(),
         locking,
     };

@@ -48,7 +48,7 @@ impl Environment for Controller {
     }
 
     fn passphrase(&self, key: &str) -> Result<Secret, String> {
-        prompt(&format!("Passphrase of {key}: ")).map_err(|error| error.to_string())
+        prompt(&passphrase_of(key)).map_err(|error| error.to_string())
     }
 
     /// Standard input is empty; standard error goes to the user's terminal, for a command may ask there.
@@ -99,6 +99,11 @@ fn open(path: &Path) -> Result<File, String> {
         () if kind.is_char_device() || kind.is_block_device() => Err("it is a device, not a file".into()),
         () => Err("it is not a file".into()),
     }
+}
+
+/// The question for the passphrase of a key.
+pub(super) fn passphrase_of(key: &str) -> String {
+    format!("Passphrase of {key}: ")
 }
 
 /// An I/O error without the number that the operating system gives it.

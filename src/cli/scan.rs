@@ -25,6 +25,7 @@ use crate::config::Environment as _;
 use crate::harmless;
 use crate::model::{Host, Login};
 use crate::report::{Look, table};
+use crate::transport::askpass::LoginPassword;
 use crate::transport::scan::{self, HostKey, Kinds, Standing, Way};
 use crate::transport::{Settings, TransportError};
 
@@ -50,8 +51,8 @@ enum State {
     Unknown(Vec<HostKey>),
     /// What was added, and to which file.
     Added(Vec<HostKey>, PathBuf),
-    /// Why it stays unknown.
-    Left(String),
+    /// They stay unknown: why, if the table does not say it, and what that comes to.
+    Left(Vec<HostKey>, String, Exit),
     Changed(TransportError),
     Refused(TransportError),
 }
@@ -82,7 +83,7 @@ pub(super) async fn scan(
         forks: args.way.forks.or(forks).unwrap_or(common::FORKS),
         settings: Settings {
             connect_timeout: args.way.connect_timeout,
-            login_password,
+            login_password: login_password.map(LoginPassword::new),
             ..Settings::default()
         },
     };
@@ -106,7 +107,10 @@ pub(super) async fn scan(
             }
             show(&doors, &new, display);
             let agreed = args.yes || expected.is_some() || {
-                may_ask() && confirm(question(&doors, &new), &interrupts).await
+                // JSON is for programs, which see no table.
+                display.format != Format::Json
+                    && may_ask()
+                    && confirm(question(&doors, &new), &interrupts).await
             };
             declined |= !agreed;
             for n in new {
@@ -116,7 +120,7 @@ pub(super) async fn scan(
                 doors[n].state = if agreed {
                     add(&doors[n], keys)
                 } else {
-                    State::Left("its key was not confirmed".into())
+                    State::Left(keys, String::new(), Exit::Differs)
                 };
             }
         }
@@ -126,12 +130,12 @@ pub(super) async fn scan(
         doors = scanned => doors,
         () = interrupts.wait() => return Ok(Exit::Interrupted),
     };
-    if declined && !may_ask() {
+    let exit = tell(&doors, display);
+    if declined && !may_ask() && display.format != Format::Json {
         output::message(
             "hint: there is no terminal to ask on: give --yes, or --expect FILE with the fingerprints",
         );
     }
-    let exit = tell(&doors, display);
     // Somebody said no.
     Ok(if declined && may_ask() { Exit::Interrupted } else { exit })
 }
@@ -241,7 +245,8 @@ impl Asking {
             let State::Unknown(keys) = &mut door.state else { continue };
             let wanted = expected.of(&door.name, &door.login, keys);
             if wanted.is_empty() {
-                door.state = State::Left(format!("{} has no key of it", expected.file));
+                let why = format!("{} has no key of it", expected.file);
+                door.state = State::Left(std::mem::take(keys), why, Exit::Differs);
                 continue;
             }
             if keys.iter().any(|key| wanted.contains(&key.fingerprint())) {
@@ -353,13 +358,17 @@ fn question(doors: &[Door], new: &[usize]) -> String {
 /// Adds the keys to the file that `ssh` reads.
 fn add(door: &Door, keys: Vec<HostKey>) -> State {
     let Some(file) = &door.file else {
-        return State::Left("ssh keeps known hosts of it in no file: see UserKnownHostsFile".into());
+        let why = "ssh keeps known hosts of it in no file, or in one for each host: see UserKnownHostsFile";
+        return State::Left(keys, why.into(), Exit::Failed);
     };
     let lines: String = keys.iter().map(HostKey::line).collect();
     let lines = if door.hashed { hashed(&lines) } else { Ok(lines) };
     match lines.and_then(|lines| append(file, &lines)) {
         Ok(()) => State::Added(keys, file.clone()),
-        Err(error) => State::Left(format!("cannot write {}: {}", file.display(), words(&error))),
+        Err(error) => {
+            let why = format!("cannot write {}: {}", file.display(), words(&error));
+            State::Left(keys, why, Exit::Failed)
+        }
     }
 }
 
@@ -418,8 +427,7 @@ fn tell(doors: &[Door], display: &Display) -> Exit {
             }
             State::Added(keys, file) => {
                 added += 1;
-                let keys = keys.iter().map(|k| json!({ "type": k.kind, "fingerprint": k.fingerprint() }));
-                line["keys"] = keys.collect();
+                line["keys"] = listed(keys);
                 line["file"] = file.display().to_string().into();
                 ("added", None, Exit::Done)
             }
@@ -429,11 +437,14 @@ fn tell(doors: &[Door], display: &Display) -> Exit {
                 let why = format!("it is behind {}", names.collect::<Vec<_>>().join(", "));
                 ("not asked", Some((why, None)), Exit::Unreachable)
             }
-            State::Left(why) => ("unknown", Some((why.clone(), None)), Exit::Differs),
+            State::Left(keys, why, exit) => {
+                line["keys"] = listed(keys);
+                ("unknown", (!why.is_empty()).then(|| (why.clone(), None)), *exit)
+            }
             State::Changed(error) => ("wrong key", Some(said(error)), Exit::Failed),
             State::Refused(error) => ("unreachable", Some(said(error)), Exit::Unreachable),
         };
-        line["state"] = word.into();
+        line["state"] = word.replace(' ', "_").into();
         if let Some((why, hint)) = why {
             line["message"] = why.as_str().into();
             if display.format != Format::Json {
@@ -465,6 +476,10 @@ fn tell(doors: &[Door], display: &Display) -> Exit {
         ));
     }
     worst
+}
+
+fn listed(keys: &[HostKey]) -> serde_json::Value {
+    keys.iter().map(|key| json!({ "type": key.kind, "fingerprint": key.fingerprint() })).collect()
 }
 
 fn said(error: &TransportError) -> (String, Option<String>) {

@@ -3,6 +3,7 @@
 //! A file of age does not say for whom it is: so that it can be encrypted again, its recipients stand beside it, in
 //! `FILE.recipients`, in the form that `age -R` reads.
 
+use std::cell::Cell;
 use std::ffi::OsString;
 use std::fs::{self, File};
 use std::io::{IsTerminal as _, Read as _, Write as _};
@@ -15,9 +16,10 @@ use tokio::signal::unix::{SignalKind, signal};
 use zeroize::Zeroizing;
 
 use super::args::{Secret, SecretAction};
-use super::environment::{Controller, words};
+use super::environment::{Controller, passphrase_of, words};
 use super::exit::Exit;
 use super::output;
+use super::password::{PasswordError, prompt};
 use super::settings::Display;
 use super::start::wait;
 use crate::config::{AGE_IDENTITY, Environment as _};
@@ -136,18 +138,21 @@ fn edit(file: &Path, identities: &[PathBuf], say: &dyn Fn(String)) -> Done<()> {
 
 fn rekey(files: &[PathBuf], recipients: &[String], identities: &[PathBuf], say: &dyn Fn(String)) -> Done<()> {
     let mut keyring = keyring(identities)?;
-    let mut all = Vec::new();
+    let mut all: Vec<(PathBuf, Recipients, Opened)> = Vec::new();
     for file in files {
         let file = file.canonicalize().map_err(|e| cannot("read", file, words(&e), MAKE))?;
+        if all.iter().any(|(known, ..)| *known == file) {
+            continue;
+        }
         let recipients = match (recipients, beside(&file)?) {
             ([], Some(known)) => known,
             ([], None) => own_key()?,
             (recipients, _) => named(recipients)?,
         };
-        let (sealed, plain) = open(&file, &mut keyring)?;
-        all.push((file, recipients, sealed, plain));
+        let opened = open(&file, &mut keyring)?;
+        all.push((file, recipients, opened));
     }
-    for (file, recipients, sealed, plain) in all {
+    for (file, recipients, (sealed, plain)) in all {
         save(&file, &recipients, &plain, Some(&sealed))?;
         say(told(&file, &recipients));
     }
@@ -256,12 +261,25 @@ fn keyring(identities: &[PathBuf]) -> Done<Keyring> {
     Ok(keyring)
 }
 
+/// What is in a file, as it is and in clear.
+type Opened = (Vec<u8>, Zeroizing<Vec<u8>>);
+
 /// Reads and decrypts a file.
-fn open(file: &Path, keyring: &mut Keyring) -> Done<(Vec<u8>, Zeroizing<Vec<u8>>)> {
+fn open(file: &Path, keyring: &mut Keyring) -> Done<Opened> {
     let sealed = Controller.read_at_most(file, 2 * LARGEST).map_err(|why| cannot("read", file, why, MAKE))?;
-    let plain = keyring
-        .open(&sealed, &|key| Controller.passphrase(key))
-        .map_err(|why| SecretError::Closed { path: file.to_owned(), why })?;
+    let interrupted = Cell::new(false);
+    let ask = |key: &str| {
+        let typed = prompt(&passphrase_of(key));
+        interrupted.set(matches!(typed, Err(PasswordError::Interrupted)));
+        Some(typed.map_err(|error| error.to_string()))
+    };
+    let plain = keyring.open(&sealed, &ask).map_err(|why| {
+        if interrupted.get() {
+            SecretError::Interrupted
+        } else {
+            SecretError::Closed { path: file.to_owned(), why }
+        }
+    })?;
     Ok((sealed, plain))
 }
 
@@ -281,9 +299,10 @@ fn save(file: &Path, recipients: &Recipients, plain: &[u8], before: Option<&[u8]
     }
     let list = list_of(file);
     let listed = fs::read(&list).ok();
-    let text = recipients.text().into_bytes();
-    if listed.as_deref() != Some(&text) {
-        put(&list, &text, mode, true)?;
+    // The same recipients may stand there with remarks, which stay.
+    let text = recipients.text();
+    if beside(file).ok().flatten().is_none_or(|known| known.text() != text) {
+        put(&list, text.as_bytes(), mode, true)?;
     }
     put(file, &sealed, mode, before.is_some()).inspect_err(|_| {
         // The list as it was; without it the next edit would still not show the secret to anybody new.

@@ -14,7 +14,7 @@ use super::table::{describe, span};
 use crate::diagnostic::{Diagnostic, Source, nearest};
 use crate::model::value::{Key, Node, Value};
 use crate::model::{Redactor, Secret};
-use crate::secret_file::{Keyring, LARGEST, USUAL};
+use crate::secret_file::{Ask, Keyring, LARGEST, USUAL};
 
 /// The environment variable that names the identity file for age-encrypted secrets.
 pub const AGE_IDENTITY: &str = "HOSTWRIGHT_AGE_IDENTITY";
@@ -178,7 +178,7 @@ impl SecretStore {
         let unasked = Cell::new(false);
         let ask = |key: &str| {
             unasked.set(!may_ask);
-            if may_ask { self.environment.passphrase(key) } else { Err(String::new()) }
+            may_ask.then(|| self.environment.passphrase(key))
         };
         let secret = self.fetch(source, folder, &ask);
         if let Ok(secret) = &secret {
@@ -218,12 +218,7 @@ impl SecretStore {
         self.redactor.finds_one_in(text)
     }
 
-    fn fetch(
-        &self,
-        source: &SecretSource,
-        folder: &Path,
-        ask: &dyn Fn(&str) -> Result<Secret, String>,
-    ) -> Result<Secret, Unread> {
+    fn fetch(&self, source: &SecretSource, folder: &Path, ask: Ask<'_>) -> Result<Secret, Unread> {
         let unread = |message: String, help: &str| Unread { message, help: help.into() };
         let read = |path: &str, most: u64, help: &str| {
             let path = in_folder(folder, path, &*self.environment);

@@ -4,15 +4,18 @@
 //! gets the password there: it is in no argument, environment or file. Each host gets it once; where it is asked for
 //! again, it was wrong, and a second try would count towards locking the account.
 
+use std::collections::HashMap;
 use std::ffi::OsString;
 use std::io::{self, BufRead as _, Read as _, Write as _};
 use std::os::unix::net;
 use std::path::{Path, PathBuf};
+use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
 use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader};
 use tokio::net::{UnixListener, UnixStream};
 use tokio::process::Command;
+use tokio::sync::{Mutex, OwnedMutexGuard};
 use zeroize::Zeroizing;
 
 use super::TransportError;
@@ -27,16 +30,59 @@ const LONGEST: u64 = 4096;
 /// Bound of a talk with the helper, which comes and goes at once.
 const SOON: Duration = Duration::from_secs(5);
 
+/// A password for logging in, and what became of it at jump hosts: many connections go over one of them, and all of
+/// them together try it there once.
+#[derive(Debug, Clone)]
+pub struct LoginPassword {
+    secret: Secret,
+    jumps: Arc<std::sync::Mutex<HashMap<String, Arc<Mutex<Trial>>>>>,
+}
+
+impl LoginPassword {
+    /// One that has not been tried yet.
+    pub fn new(secret: Secret) -> Self {
+        Self { secret, jumps: Arc::default() }
+    }
+
+    /// The trial at a jump host; one that is under way is waited for.
+    async fn trial(&self, jump: &str) -> OwnedMutexGuard<Trial> {
+        let trial = {
+            let mut jumps = self.jumps.lock().unwrap_or_else(PoisonError::into_inner);
+            Arc::clone(jumps.entry(jump.to_owned()).or_default())
+        };
+        trial.lock_owned().await
+    }
+}
+
+/// What became of the password somewhere.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+enum Trial {
+    #[default]
+    Open,
+    Taken,
+    Refused,
+}
+
 /// Answers the questions of one `ssh`, and of those that it starts for its jump hosts.
 #[derive(Debug)]
 pub(super) struct Askpass {
     listener: UnixListener,
     socket: PathBuf,
-    password: Secret,
+    password: LoginPassword,
     /// The helper that gets no answer. It is kept waiting until its `ssh` has been ended.
     waiting: Option<BufReader<UnixStream>>,
-    /// Who has got the password; an empty name where `ssh` did not say who asks.
-    answered: Vec<String>,
+    /// Who has got the password.
+    answered: Vec<Asker>,
+    /// The jump host at which it is being tried.
+    trial: Option<OwnedMutexGuard<Trial>>,
+}
+
+/// Who asks for the password.
+#[derive(Debug, PartialEq, Eq)]
+struct Asker {
+    /// `USER@HOST`; empty where `ssh` did not say.
+    name: String,
+    is_jump: bool,
 }
 
 /// What `ssh` asks.
@@ -53,10 +99,11 @@ enum Question<'a> {
 
 impl Askpass {
     /// Listens in `folder`, which nobody else may enter.
-    pub(super) fn open(folder: &Path, password: &Secret) -> io::Result<Self> {
+    pub(super) fn open(folder: &Path, password: &LoginPassword) -> io::Result<Self> {
         let socket = folder.join("ask");
         let listener = UnixListener::bind(&socket)?;
-        Ok(Self { listener, socket, password: password.clone(), waiting: None, answered: Vec::new() })
+        let password = password.clone();
+        Ok(Self { listener, socket, password, waiting: None, answered: Vec::new(), trial: None })
     }
 
     /// Makes `ssh` ask here, and only here.
@@ -77,8 +124,9 @@ impl Askpass {
     ];
 
     /// Answers until something is asked that is not to be answered: then `ssh`, and those for its jump hosts, have to be
-    /// ended before this is dropped, for they would go on with an empty password. Returns why.
-    pub(super) async fn serve(&mut self) -> TransportError {
+    /// ended before this is dropped, for they would go on with an empty password. Returns why. `ssh`: its process, whose
+    /// own questions are those of the host; others are of jump hosts.
+    pub(super) async fn serve(&mut self, ssh: Option<u32>) -> TransportError {
         loop {
             let Ok((stream, _)) = self.listener.accept().await else {
                 // It is asked again, or `ssh` gives up by itself.
@@ -86,9 +134,11 @@ impl Askpass {
                 continue;
             };
             // Others cannot get to the socket; should the folder be open to them nevertheless, they get nothing.
-            if !stream.peer_cred().is_ok_and(|peer| peer.uid() == rustix::process::geteuid().as_raw()) {
+            let Ok(peer) = stream.peer_cred() else { continue };
+            if peer.uid() != rustix::process::geteuid().as_raw() {
                 continue;
             }
+            let is_jump = peer.pid().and_then(parent).is_some_and(|parent| Some(parent) != ssh);
             let mut stream = BufReader::new(stream);
             let mut asked = Vec::new();
             let mut bounded = (&mut stream).take(LONGEST);
@@ -104,28 +154,65 @@ impl Askpass {
                     return more(what);
                 }
                 Question::Password(whose) => {
-                    let again = self.answered.iter().any(|known| known == whose || known.is_empty());
-                    if again || (whose.is_empty() && !self.answered.is_empty()) {
+                    let who = Asker { name: whose.to_owned(), is_jump };
+                    if self.may_have(&who).await {
+                        self.answered.push(who);
+                        let answer = Zeroizing::new(format!("+{}", self.password.secret.expose()));
+                        // A helper that went away asks no more.
+                        let _ = tokio::time::timeout(SOON, stream.write_all(answer.as_bytes())).await;
+                    } else {
                         self.waiting = Some(stream);
                         return self.wrong();
                     }
-                    self.answered.push(whose.to_owned());
-                    let answer = Zeroizing::new(format!("+{}", self.password.expose()));
-                    // A helper that went away asks no more.
-                    let _ = tokio::time::timeout(SOON, stream.write_all(answer.as_bytes())).await;
                 }
             }
         }
     }
 
-    /// Whether somebody has got the password.
-    pub(super) fn has_answered(&self) -> bool {
-        !self.answered.is_empty()
+    /// Whether the password is to be tried there.
+    async fn may_have(&mut self, asker: &Asker) -> bool {
+        let again = self.answered.iter().any(|known| known.name == asker.name || known.name.is_empty());
+        if again || (asker.name.is_empty() && !self.answered.is_empty()) {
+            return false;
+        }
+        // Whoever asks is behind the one before.
+        self.taken();
+        if !asker.is_jump {
+            return true;
+        }
+        let trial = self.password.trial(&asker.name).await;
+        match *trial {
+            Trial::Open => self.trial = Some(trial),
+            Trial::Taken => {}
+            Trial::Refused => {
+                self.answered.push(Asker { name: asker.name.clone(), is_jump: true });
+                return false;
+            }
+        }
+        true
+    }
+
+    /// The jump host that has got the password has taken it.
+    pub(super) fn taken(&mut self) {
+        if let Some(mut trial) = self.trial.take() {
+            *trial = Trial::Taken;
+        }
+    }
+
+    /// Whether the end of the log of `ssh` says that the last one did not take the password.
+    pub(super) fn is_refused(&self, log: &str) -> bool {
+        let Some(last) = self.answered.last() else { return false };
+        let denial = log.lines().rev().find_map(|line| line.split_once(": Permission denied ("));
+        // A host may have another name here (`HostKeyAlias`), but comes after all jump hosts.
+        denial.is_some_and(|(whose, _)| !last.is_jump || whose.ends_with(&last.name))
     }
 
     /// The last that got it did not take it.
-    pub(super) fn wrong(&self) -> TransportError {
-        let whose = self.answered.last().filter(|whose| !whose.is_empty());
+    pub(super) fn wrong(&mut self) -> TransportError {
+        if let Some(mut trial) = self.trial.take() {
+            *trial = Trial::Refused;
+        }
+        let whose = self.answered.last().map(|asker| &asker.name).filter(|name| !name.is_empty());
         TransportError::Unreachable {
             message: match whose {
                 Some(whose) => format!("{whose} refuses the password"),
@@ -139,6 +226,12 @@ impl Askpass {
             lost: false,
         }
     }
+}
+
+/// The process that started a process.
+fn parent(process: i32) -> Option<u32> {
+    let status = std::fs::read_to_string(format!("/proc/{process}/status")).ok()?;
+    status.lines().find_map(|line| line.strip_prefix("PPid:"))?.trim().parse().ok()
 }
 
 fn more(what: &str) -> TransportError {
@@ -240,7 +333,8 @@ mod tests {
     #[tokio::test]
     async fn each_host_gets_the_password_once() {
         let folder = tempfile::tempdir().unwrap();
-        let mut askpass = Askpass::open(folder.path(), &Secret::new("a b+c".into())).unwrap();
+        let password = LoginPassword::new(Secret::new("a b+c".into()));
+        let mut askpass = Askpass::open(folder.path(), &password).unwrap();
         let socket = folder.path().join("ask");
         let asking = async {
             let first = [
@@ -253,7 +347,7 @@ mod tests {
         };
         let (error, told) = tokio::join!(
             async {
-                let error = askpass.serve().await;
+                let error = askpass.serve(parent(std::process::id().cast_signed())).await;
                 // Nobody listens any more: the one that asks hears so.
                 drop(askpass);
                 error

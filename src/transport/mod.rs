@@ -258,7 +258,7 @@ pub struct Settings {
     /// The password for `sudo`, if one was given.
     pub become_password: Option<Secret>,
     /// The password for logging in, if one was given.
-    pub login_password: Option<Secret>,
+    pub login_password: Option<askpass::LoginPassword>,
     /// Id of the run: scripts have it as `HW_RUN_ID`, for the names of backups and the like.
     pub run_id: String,
     /// What becomes of the locks of hosts.

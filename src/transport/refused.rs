@@ -14,6 +14,9 @@ pub(super) struct Refused {
     pub(super) password: bool,
 }
 
+/// What `ssh` calls the other side where it speaks through a jump host or a proxy command.
+pub(super) const PROXY: &str = "UNKNOWN port 65535";
+
 /// Stands in the log in place of all that a host sent.
 pub(super) const FLOOD: &str = "it sends text without end before the login";
 
@@ -132,7 +135,7 @@ pub(super) fn read(log: &str, destination: &str) -> Refused {
     let unreachable = |message: String, hint: &str, again: bool| Refused {
         error: TransportError::Unreachable { message, hint: Some(hint.to_owned()), lost: false },
         again,
-        proxied: again && log.contains("UNKNOWN port 65535"),
+        proxied: again && log.contains(PROXY),
         password: false,
     };
     let jump = jump_host(&lines);
@@ -175,11 +178,6 @@ pub(super) fn read(log: &str, destination: &str) -> Refused {
     )
 }
 
-/// Whether a login was refused.
-pub(super) fn by_login(log: &str) -> bool {
-    log.lines().any(|line| line.contains("Permission denied ("))
-}
-
 /// What became of the key of a host to which nobody logged in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Key {
@@ -197,7 +195,7 @@ pub(super) fn key(log: &str) -> Key {
     let says = |needle: &str| lines.iter().any(|line| line.contains(needle));
     match () {
         // All of it is about a jump host, or about the way.
-        () if says("UNKNOWN port 65535") || says("REVOKED HOST KEY") => Key::NotSeen,
+        () if says(PROXY) || says("REVOKED HOST KEY") => Key::NotSeen,
         () if says("REMOTE HOST IDENTIFICATION HAS CHANGED") => Key::Changed,
         () if says("Host key verification failed") => Key::Unknown,
         // What comes after the key.
@@ -209,7 +207,7 @@ pub(super) fn key(log: &str) -> Key {
 
 /// The jump host that stopped us, if one did: it hung up on us after the `ssh` to it said why.
 fn jump_host<'a>(lines: &[&'a str]) -> Option<&'a str> {
-    lines.iter().find(|line| line.contains("UNKNOWN port 65535"))?;
+    lines.iter().find(|line| line.contains(PROXY))?;
     // The way beyond it is closed, not the jump host.
     if lines.iter().any(|line| line.contains("open failed") || line.contains("forwarding failed")) {
         return None;
@@ -231,9 +229,7 @@ fn jump_host<'a>(lines: &[&'a str]) -> Option<&'a str> {
 /// which `ssh` says nothing when it must not ask.
 pub(super) fn may_be_locked(log: &str) -> bool {
     let refused = |line: &str| line.contains("Permission denied (") && line.contains("publickey");
-    log.lines().any(refused)
-        && !KEYS.iter().any(|(needle, _)| log.contains(needle))
-        && !log.contains("UNKNOWN port 65535")
+    log.lines().any(refused) && !KEYS.iter().any(|(needle, _)| log.contains(needle)) && !log.contains(PROXY)
 }
 
 /// A key that needs a passphrase, and no agent has it.

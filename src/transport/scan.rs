@@ -237,7 +237,7 @@ async fn knock(
     let mut child = ssh.spawn().map_err(|e| unasked(&e))?;
     let mut log = Vec::new();
     let bound = timeout * 3;
-    let stderr = child.stderr.take();
+    let (stderr, pid) = (child.stderr.take(), child.id());
     let ended = async {
         use tokio::io::AsyncReadExt as _;
         if let Some(stderr) = stderr {
@@ -251,7 +251,7 @@ async fn knock(
         let Some(askpass) = &mut askpass else { return ended.await };
         tokio::select! {
             ended = ended => ended,
-            why = askpass.serve() => {
+            why = askpass.serve(pid) => {
                 refusal = Some(why);
                 Err(std::io::ErrorKind::PermissionDenied.into())
             }
@@ -263,7 +263,20 @@ async fn knock(
         return Err(why);
     }
     match ended {
-        Ok(Ok(status)) => Ok((status.success(), String::from_utf8_lossy(&log).into_owned())),
+        Ok(Ok(status)) => {
+            let log = String::from_utf8_lossy(&log).into_owned();
+            match askpass {
+                // The host itself turns us away in any case.
+                Some(mut askpass) if log.contains(refused::PROXY) && askpass.is_refused(&log) => {
+                    Err(askpass.wrong())
+                }
+                Some(mut askpass) => {
+                    askpass.taken();
+                    Ok((status.success(), log))
+                }
+                None => Ok((status.success(), log)),
+            }
+        }
         Ok(Err(error)) => Err(unasked(&error)),
         Err(_) => Err(TransportError::Unreachable {
             message: format!("{} shows no key within {} s", login.address, bound.as_secs()),

@@ -104,11 +104,12 @@ impl Ssh {
         let ready = connect_timeout(login).map_or(ready, |own| ready.max(own * 2));
         // What `ssh` has to say comes first.
         let mut refusal = None;
+        let pid = ssh.id();
         let ended = async {
             let Some(askpass) = &mut askpass else { return finished(&mut ssh, &log).await };
             tokio::select! {
                 ended = finished(&mut ssh, &log) => return ended,
-                why = askpass.serve() => refusal = Some(why),
+                why = askpass.serve(pid) => refusal = Some(why),
             }
             end_group(&ssh);
             ssh.wait().await
@@ -118,18 +119,23 @@ impl Ssh {
             return Err(refused::Refused { password: true, ..final_error(why) });
         }
         match ended {
-            Ok(Ok(status)) if status.success() => Ok(Connection {
-                master: Arc::new(Master {
-                    socket: folder.path().join("master"),
-                    unruly: AtomicBool::new(false),
-                }),
-                session: Arc::new(openssh::Session::new_native_mux(folder)),
-                log: log.into(),
-                destination: destination.as_str().into(),
-            }),
+            Ok(Ok(status)) if status.success() => {
+                if let Some(askpass) = &mut askpass {
+                    askpass.taken();
+                }
+                Ok(Connection {
+                    master: Arc::new(Master {
+                        socket: folder.path().join("master"),
+                        unruly: AtomicBool::new(false),
+                    }),
+                    session: Arc::new(openssh::Session::new_native_mux(folder)),
+                    log: log.into(),
+                    destination: destination.as_str().into(),
+                })
+            }
             Ok(Ok(_)) => {
                 let log = read_log(&log);
-                if let Some(askpass) = askpass.filter(|a| a.has_answered() && refused::by_login(&log)) {
+                if let Some(mut askpass) = askpass.filter(|askpass| askpass.is_refused(&log)) {
                     return Err(refused::Refused { password: true, ..final_error(askpass.wrong()) });
                 }
                 let locked = if refused::may_be_locked(&log) { locked_key(login).await } else { None };

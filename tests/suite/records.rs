@@ -4,6 +4,7 @@ use std::process::Stdio;
 use std::time::{Duration, Instant};
 
 use super::cli::Sandbox;
+use super::machine;
 
 /// Waits for what will be so soon.
 fn until(what: &str, mut holds: impl FnMut() -> bool) {
@@ -24,7 +25,7 @@ fn journals(sandbox: &Sandbox) -> Vec<String> {
 
 /// The words of a column in the table of `history`.
 fn column(sandbox: &Sandbox, line: &[&str], title: &str) -> Vec<String> {
-    let (code, out, err) = sandbox.run(&[&["history"], line].concat());
+    let (code, out, err) = sandbox.run_now(&[&["history"], line].concat());
     assert_eq!(code, 0, "{err}");
     let mut lines = out.lines();
     let Some(at) = lines.next().and_then(|head| head.find(title)) else { return Vec::new() };
@@ -33,14 +34,15 @@ fn column(sandbox: &Sandbox, line: &[&str], title: &str) -> Vec<String> {
 
 #[test]
 fn what_was_done_is_on_record() {
+    let _machine = machine::alone();
     let sandbox = Sandbox::new();
     let here = ["--limit", "here"];
-    assert_eq!(sandbox.run(&["history"]), (0, String::new(), "No run is on record that fits.\n".into()));
-    assert_eq!(sandbox.run(&[&["plan", "site.toml"], &here[..]].concat()).0, 2);
-    assert_eq!(sandbox.run(&[&["apply", "--yes", "site.toml"], &here[..]].concat()).0, 0);
+    assert_eq!(sandbox.run_now(&["history"]), (0, String::new(), "No run is on record that fits.\n".into()));
+    assert_eq!(sandbox.run_now(&[&["plan", "site.toml"], &here[..]].concat()).0, 2);
+    assert_eq!(sandbox.run_now(&[&["apply", "--yes", "site.toml"], &here[..]].concat()).0, 0);
     sandbox.write("bad.toml", "hosts = \"here\"\n[[step]]\nname = \"Bad\"\ncommand = { run = \"echo why; exit 3\", always = true }\n");
-    assert_eq!(sandbox.run(&["apply", "--yes", "bad.toml"]).0, 1);
-    assert_eq!(sandbox.run(&["apply", "--yes", "site.toml"]).0, 4, "one host is gone");
+    assert_eq!(sandbox.run_now(&["apply", "--yes", "bad.toml"]).0, 1);
+    assert_eq!(sandbox.run_now(&["apply", "--yes", "site.toml"]).0, 4, "one host is gone");
 
     assert_eq!(column(&sandbox, &[], "what"), ["apply", "apply", "apply", "plan"]);
     assert_eq!(column(&sandbox, &[], "result"), ["unreachable", "failed", "ok", "ok"]);
@@ -49,27 +51,28 @@ fn what_was_done_is_on_record() {
     assert_eq!(column(&sandbox, &["--playbook", "bad.toml"], "result"), ["failed"]);
     assert_eq!(column(&sandbox, &["--state", "ok", "--since", "1h"], "what"), ["apply", "plan"]);
     assert_eq!(column(&sandbox, &["-n", "1"], "result"), ["unreachable"]);
-    let (_, out, _) = sandbox.run(&["history", "--format", "json"]);
+    let (_, out, _) = sandbox.run_now(&["history", "--format", "json"]);
     let first: serde_json::Value = serde_json::from_str(out.lines().next().unwrap()).unwrap();
     assert_eq!(first["header"]["arguments"], serde_json::json!(["apply", "--yes", "site.toml"]));
     assert!(first["header"]["files"]["site.toml"].is_string(), "{first}");
 
     // What failed comes first, and the whole after it.
     let run = column(&sandbox, &["--state", "failed"], "run").remove(0);
-    let (code, out, err) = sandbox.run(&["show", &run]);
+    let (code, out, err) = sandbox.run_now(&["show", &run]);
     assert_eq!((code, err.as_str()), (0, ""));
     let failed = out.find("What failed").unwrap();
     assert!(out[failed..].find("why").unwrap() < out[failed..].find("All of it").unwrap(), "{out}");
     assert!(out.contains("command  hostwright apply --yes bad.toml"), "{out}");
-    let (_, out, _) = sandbox.run(&["show", &run, "--format", "json"]);
+    let (_, out, _) = sandbox.run_now(&["show", &run, "--format", "json"]);
     assert!(out.lines().next().unwrap().starts_with("{\"journal\":1,"), "{out}");
     assert!(out.contains("\"event\":\"step_finished\""), "{out}");
-    let (code, _, err) = sandbox.run(&["show", "nosuch"]);
+    let (code, _, err) = sandbox.run_now(&["show", "nosuch"]);
     assert_eq!((code, err.as_str()), (3, "error: no run is called nosuch; `history` lists them\n"));
 }
 
 #[test]
 fn a_run_whose_controller_was_killed_is_resumed() {
+    let _machine = machine::alone();
     let sandbox = Sandbox::new();
     let dir = sandbox.path().display().to_string();
     let playbook = format!(
@@ -90,22 +93,22 @@ fn a_run_whose_controller_was_killed_is_resumed() {
             .any(|text| text.contains("\"event\":\"action_started\",\"play\":0,\"step\":\"slow\""))
     });
     assert_eq!(column(&sandbox, &[], "result"), ["running"]);
-    let (code, _, err) = sandbox.run(&["resume"]);
+    let (code, _, err) = sandbox.run_now(&["resume"]);
     assert_eq!(code, 3);
     assert!(err.contains("it is still going on"), "{err}");
     child.kill().unwrap();
     child.wait().unwrap();
     assert_eq!(column(&sandbox, &[], "result"), ["killed"]);
-    let (_, out, _) = sandbox.run(&["show"]);
+    let (_, out, _) = sandbox.run_now(&["show"]);
     assert!(out.contains("Begun, and no end of it on record:\n  here: Slow"), "{out}");
 
     std::fs::write(sandbox.path().join("go"), "").unwrap();
     sandbox.write("slow.toml", &playbook.replace("\"3\"", "\"4\""));
-    let (code, _, err) = sandbox.run(&["resume"]);
+    let (code, _, err) = sandbox.run_now(&["resume"]);
     assert_eq!(code, 3);
     assert!(err.contains("slow.toml has changed"), "{err}");
     sandbox.write("slow.toml", &playbook);
-    let (code, _, err) = sandbox.run(&["resume"]);
+    let (code, _, err) = sandbox.run_now(&["resume"]);
     assert_eq!(code, 0, "{err}");
     assert!(err.contains("First") || err.contains("changed"), "{err}");
     for file in ["one", "two", "three"] {
@@ -113,13 +116,14 @@ fn a_run_whose_controller_was_killed_is_resumed() {
     }
     assert_eq!(column(&sandbox, &[], "result"), ["ok", "killed"]);
     assert!(journals(&sandbox)[1].contains("\"resumes\":\""));
-    let (code, _, err) = sandbox.run(&["resume"]);
+    let (code, _, err) = sandbox.run_now(&["resume"]);
     assert_eq!(code, 3);
     assert!(err.contains("there is nothing to resume"), "{err}");
 }
 
 #[test]
 fn no_secret_is_on_record() {
+    let _machine = machine::alone();
     let sandbox = Sandbox::new();
     let dir = sandbox.path().display().to_string();
     let secret = "p4ss'w\"ord of $journals\\";
@@ -140,17 +144,18 @@ fn no_secret_is_on_record() {
     for piece in ["ord of", "p4ss", "journals", "cDRzcyd3"] {
         assert!(!journal.contains(piece), "{piece}: {journal}");
     }
-    let (code, _, err) = sandbox.run(&["resume", "last"]);
+    let (code, _, err) = sandbox.run_now(&["resume", "last"]);
     assert_eq!(code, 3);
     assert!(err.contains("a secret was on its command line"), "{err}");
 }
 
 #[test]
 fn without_a_place_for_the_journal_the_run_goes_on_with_a_warning() {
+    let _machine = machine::alone();
     let sandbox = Sandbox::new();
     let state = sandbox.path().join(".state");
     std::fs::write(&state, "a file").unwrap();
-    let (code, out, err) = sandbox.run(&["plan", "site.toml", "--limit", "here"]);
+    let (code, out, err) = sandbox.run_now(&["plan", "site.toml", "--limit", "here"]);
     assert_eq!(code, 2);
     assert!(out.contains("Plan: 2 to change"), "{out}");
     assert!(err.contains("warning: there will be no journal of this run: "), "{err}");

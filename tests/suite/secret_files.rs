@@ -237,8 +237,13 @@ fn rekey_changes_all_or_none() {
     }
     // The list may be edited by hand.
     std::fs::write(keys.path("one.age.recipients"), format!("# us\n{}", keys.read("anna.pub"))).unwrap();
-    keys.good(&["secret", "rekey", "one.age", "--identity", "ben"], "", "");
-    assert_eq!(keys.good(&["secret", "view", "one.age", "--identity", "anna"], "", "").0, "in one.age\n");
+    keys.good(&["secret", "rekey", "one.age", "./one.age", "--identity", "ben"], "", "");
+    keys.good(&["secret", "edit", "one.age", "--identity", "anna"], "", "sed -i 's/in/still in/'");
+    assert!(keys.read("one.age.recipients").starts_with("# us\n"), "remarks stay");
+    assert_eq!(
+        keys.good(&["secret", "view", "one.age", "--identity", "anna"], "", "").0,
+        "still in one.age\n"
+    );
 }
 
 #[test]
@@ -257,6 +262,10 @@ fn a_locked_key_is_asked_for_once() {
     let (good, said) = keys.on_terminal(&view, "wrong");
     assert!(!good && said.contains("cannot decrypt one.age: the passphrase does not unlock carl"), "{said}");
 
+    // Ctrl-C is one key more.
+    let (good, said) = keys.on_terminal(&view, "abc\x03");
+    assert!(!good && said.contains("Interrupted: nothing was changed."), "{said}");
+
     let target = keys.path("target").display().to_string();
     std::fs::write(
         keys.path("inventory.toml"),
@@ -272,6 +281,10 @@ fn a_locked_key_is_asked_for_once() {
         ),
     )
     .unwrap();
+    // A wrong passphrase is not asked for again, for the other file neither.
+    let (good, said) = keys.on_terminal(&["apply", "site.toml", "--yes"], "wrong");
+    assert!(!good && said.contains("the passphrase does not unlock carl"), "{said}");
+    assert_eq!(said.matches("Passphrase of").count(), 1, "{said}");
     // Nobody is asked where no secret is used.
     keys.good(&["hosts"], "", "");
     let (good, said) = keys.on_terminal(&["apply", "site.toml", "--yes"], PASSPHRASE);

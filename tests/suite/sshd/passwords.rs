@@ -18,6 +18,9 @@ address = "localhost"
 [hosts.inner]
 address = "127.0.0.1"
 ssh_options = ["HostKeyAlias=inner", "ProxyJump=hw-pw@localhost:PORT"]
+[hosts.deep]
+address = "127.0.0.1"
+ssh_options = ["HostKeyAlias=inner", "ProxyJump=hw-pw@localhost:PORT"]
 "#;
 
 /// A fleet whose hosts are known and have no key of ours.
@@ -75,7 +78,7 @@ fn a_password_lets_in_and_is_seen_nowhere() {
     assert!(good, "{said}{}", server.log());
     assert_eq!(said.matches("Password for logging in").count(), 1, "{said}");
     assert!(!said.contains(PASSWORD), "{said}");
-    assert!(said.ends_with("one   | hw-pw\r\ntwo   | hw-pw\r\ninner | hw-pw\r\n"), "{said}");
+    assert!(said.ends_with("one   | hw-pw\r\ntwo   | hw-pw\r\ninner | hw-pw\r\ndeep  | hw-pw\r\n"), "{said}");
     assert_eq!(refusals(&server), 0, "{}", server.log());
 
     // To see the key of a host means to log in at its jump host.
@@ -113,8 +116,8 @@ fn a_wrong_password_is_tried_once() {
         assert!(said.contains("hw-pw@127.0.0.1 refuses the password"), "{more}{said}");
         assert!(said.contains("it was tried once"), "{said}");
         assert_eq!(refusals(&server), 1, "{more}{}", server.log());
-        // Behind a jump host: it is that one that refuses, once.
-        let line = ["run", "inner", "-k", "--", "true"];
+        // Behind a jump host: it is that one that refuses, once for all that are behind it.
+        let line = ["run", "inner,deep", "-k", "--", "true"];
         let (good, said) = terminal::run(&mut fleet.command(&line), &[("Password for logging in", "wrong")]);
         assert!(!good && said.contains("hw-pw@localhost refuses the password"), "{said}");
         assert_eq!(refusals(&server), 2, "{more}{}", server.log());

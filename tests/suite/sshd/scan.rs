@@ -5,18 +5,19 @@ use std::path::PathBuf;
 use std::process::{Command, Output, Stdio};
 
 use super::server::{Server, shared};
-use crate::terminal;
+use crate::{machine, terminal};
 
 /// A folder with an inventory, the client's configuration and known hosts.
 pub(super) struct Fleet<'a> {
     pub(super) folder: tempfile::TempDir,
     server: &'a Server,
+    _machine: fs::File,
 }
 
 impl<'a> Fleet<'a> {
     /// `hosts`: lines of the inventory, `PORT` in place of the server's port.
     pub(super) fn new(server: &'a Server, hosts: &str) -> Self {
-        let fleet = Self { folder: tempfile::tempdir().unwrap(), server };
+        let fleet = Self { folder: tempfile::tempdir().unwrap(), server, _machine: machine::alone() };
         let config = fs::read_to_string(server.path("ssh_config")).unwrap();
         let known = fleet.path("ssh/known_hosts").display().to_string();
         let own = config.replace(&server.path("known_hosts.host").display().to_string(), &known);
@@ -38,6 +39,7 @@ impl<'a> Fleet<'a> {
         command.arg(line[0]);
         command.args(["--ssh-config".as_ref(), self.path("ssh_config").as_os_str()]).args(&line[1..]);
         command.current_dir(self.folder.path()).env_remove("HOSTWRIGHT_INVENTORY").stdin(Stdio::null());
+        command.env("XDG_STATE_HOME", self.path(".state"));
         command
     }
 

@@ -90,3 +90,37 @@ fn from_a_password_to_a_key() {
     assert_eq!(fs::metadata(&folder).unwrap().permissions().mode() & 0o7777, 0o700);
     fs::remove_dir_all(&folder).unwrap();
 }
+
+/// Root's home, and a file of keys that is a link, as some images have it.
+#[test]
+fn root_is_a_user_too() {
+    let mounts = "mount -t tmpfs none /root; chmod 700 /root; mkdir -p /root/.ssh /root/keys; \
+                  echo '# kept' >/root/keys/all; ln -s ../keys/all /root/.ssh/authorized_keys; touch /root/private";
+    let more = "AuthorizedKeysFile FOLDER/authorized_keys .ssh/authorized_keys\n";
+    let Some(server) = Server::start_with_mounts(mounts, more) else { return };
+    let fleet = Fleet::new(
+        &server,
+        "[defaults]\nuser = \"root\"\n[hosts.one]\naddress = \"127.0.0.1\"\nport = PORT\n",
+    );
+    assert_eq!(fleet.run(&["hosts", "--scan", "--yes"]).0, 0);
+    let key = server.path("other.pub").display().to_string();
+    let (code, out, err) = fleet.run(&["trust", "--key", &key, "--yes"]);
+    assert_eq!(code, 0, "{out}{err}");
+    let (_, out, err) = fleet.run(&[
+        "run",
+        "one",
+        "--",
+        "cat /root/keys/all; stat -c %a /root/.ssh /root/keys/all; readlink /root/.ssh/authorized_keys",
+    ]);
+    let public = fs::read_to_string(server.path("other.pub")).unwrap();
+    let wanted = format!("one | # kept\none | {public}one | 700\none | 600\none | ../keys/all\n");
+    assert_eq!(out, wanted, "{err}");
+    let config = fs::read_to_string(fleet.path("ssh_config")).unwrap();
+    fs::write(
+        fleet.path("ssh_config"),
+        config
+            .replace(&server.path("user").display().to_string(), &server.path("other").display().to_string()),
+    )
+    .unwrap();
+    assert_eq!(fleet.run(&["run", "one", "--", "id -un"]).1, "one | root\n");
+}
