@@ -4,7 +4,6 @@ use std::time::Duration;
 
 use serde::Deserialize;
 
-use super::family::RUN;
 use super::family::existence::Existence;
 use super::family::packages::{self, PackageManager, Packages, Standing, Wanted};
 use super::{Action, Change, Context, Invalid, Step, Validate, Value, Verdict};
@@ -26,7 +25,7 @@ program! {
 }
 program! {
     /// Puts right what a dpkg that was cut off has left.
-    FinishDpkg in "package/finish_dpkg.sh" uses [RUN]
+    FinishDpkg in "package/finish_dpkg.sh" uses [MANAGE]
 }
 program! {
     /// Removes packages, and these alone.

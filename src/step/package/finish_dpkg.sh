@@ -4,7 +4,8 @@
 # Variables: none
 # Prints: what dpkg says.
 # Exit codes: 0; that of dpkg.
-# Relies on: dpkg; run.sh.
+# Relies on: dpkg; mktemp; manage.sh.
 
-export DEBIAN_FRONTEND=noninteractive NEEDRESTART_SUSPEND=1
-hw_run dpkg --force-confdef --force-confold --configure -a
+# shellcheck disable=SC2034 # for hw_manage
+manager=dpkg
+hw_manage --configure -a || hw_give_up $?

@@ -1,4 +1,4 @@
-# hw_manage ARGUMENT...: runs the package manager $manager (`dnf`, `yum`, `apt`), and waits for the lock of others up to
+# hw_manage ARGUMENT...: runs the package manager $manager (`dnf`, `yum`, `apt`, `dpkg`), and waits for the lock of others up to
 # ten minutes. Returns its exit code; what it said of what went wrong is printed, and left in hw_error.
 #
 # dnf and yum would wait for ever and tell nobody; with `exit_on_lock` they end with code 200 (dnf.conf(5), yum.conf(5)).
@@ -15,6 +15,9 @@ hw_manage() {
     apt)
       export DEBIAN_FRONTEND=noninteractive NEEDRESTART_SUSPEND=1
       set -- apt-get -y -q -o Dpkg::Use-Pty=0 -o Dpkg::Options::=--force-confdef -o Dpkg::Options::=--force-confold "$@" ;;
+    dpkg)
+      export DEBIAN_FRONTEND=noninteractive NEEDRESTART_SUSPEND=1
+      set -- dpkg --force-confdef --force-confold "$@" ;;
   esac
   hw_command=$* hw_left=120
   while :; do
@@ -24,7 +27,7 @@ hw_manage() {
     [ -z "$hw_error" ] || printf '%s\n' "$hw_error" >&2
     [ "$hw_code" != 0 ] || return 0
     case $hw_code:$hw_error in
-      200:*|*'Could not get lock'*|*'Unable to acquire the dpkg frontend lock'*|*'btain the transaction lock'*|*'holding the yum lock'*) ;;
+      200:*|*'Could not get lock'*|*'Unable to acquire the dpkg frontend lock'*|*'frontend lock was locked by another'*|*'database lock was locked by another'*|*'btain the transaction lock'*|*'holding the yum lock'*) ;;
       *) return "$hw_code" ;;
     esac
     if [ "$hw_left" = 0 ]; then
