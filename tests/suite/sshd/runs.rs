@@ -216,3 +216,47 @@ fn a_connection_may_be_cut_at_any_point() {
     }
     eprintln!("cut at {points} points, {again} times in the middle of an apply: all went on");
 }
+
+/// Two hosts, each with a lock of its own.
+#[test]
+fn applies_that_overlap_get_all_locks_or_none() {
+    let own = "mkdir -p /run/hostwright; mount -t tmpfs tmpfs /run/hostwright";
+    let Some(a) = Server::start_with_mounts(own, "") else { return };
+    let Some(b) = Server::start_with_mounts(own, "") else { return };
+    let folder = tempfile::tempdir().unwrap();
+    let host = |name: &str, server: &Server| {
+        let config = server.path("ssh_config");
+        format!("[hosts.{name}]\naddress = \"127.0.0.1\"\nport = {}\nssh_config = {config:?}\n", server.port)
+    };
+    let write = |name: &str, text: String| std::fs::write(folder.path().join(name), text).unwrap();
+    write("ab.toml", host("a", &a) + &host("b", &b));
+    write("ba.toml", host("b", &b) + &host("a", &a));
+    let log = folder.path().join("log").display().to_string();
+    let run = format!("echo in >>{log}; sleep 0.2; echo out >>{log}");
+    let step = |hosts: &str| {
+        format!(
+            "title = \"T\"\nhosts = \"{hosts}\"\n[[step]]\ncommand = {{ run = \"{run}\", always = true }}\n"
+        )
+    };
+    write("one.toml", step("a"));
+    write("two.toml", step("b"));
+    let start = |inventory: &str, wait: &str| {
+        Command::new(env!("CARGO_BIN_EXE_hostwright"))
+            .args(["apply", "one.toml", "two.toml", "--yes", "-i", inventory, "--lock-wait", wait])
+            .current_dir(folder.path())
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap()
+    };
+    for _ in 0..points().min(20) {
+        let _ = std::fs::remove_file(&log);
+        let both = [start("ab.toml", "5m"), start("ba.toml", "5m")].map(ended);
+        for (code, said) in &both {
+            assert_eq!(*code, Some(0), "{both:?} {said}");
+        }
+        // Each in its turn, whole.
+        assert_eq!(std::fs::read_to_string(&log).unwrap(), "in\nout\n".repeat(4));
+    }
+}
