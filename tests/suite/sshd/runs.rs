@@ -148,3 +148,115 @@ fn what_does_not_end_can_be_stopped() {
     assert!(said.contains("No run holds any of these hosts"), "{said}");
     assert_eq!(site.counted(), "x\n", "{said}");
 }
+
+/// At how many points of a run something goes wrong; `HW_POINTS` sets another number.
+fn points() -> u32 {
+    std::env::var("HW_POINTS").ok().and_then(|n| n.parse().ok()).unwrap_or(6)
+}
+
+impl Site {
+    /// As it was before the first run.
+    fn fresh(&self) {
+        for name in ["counted", "after"] {
+            let _ = std::fs::remove_file(self.server.path(name));
+        }
+    }
+
+    /// How long an undisturbed apply takes.
+    fn measured(&self) -> Duration {
+        let start = Instant::now();
+        assert_eq!(self.run(&["apply", "site.toml", "--yes"]).0, Some(0));
+        start.elapsed()
+    }
+}
+
+#[test]
+fn a_controller_may_be_killed_at_any_point() {
+    let Some(site) = Site::new("0.31") else { return };
+    let (whole, points) = (site.measured(), points());
+    let mut taken_up = 0;
+    for n in 0..points {
+        site.fresh();
+        let mut first = site.start(&["apply", "site.toml", "--yes"]);
+        std::thread::sleep(whole * n / points);
+        let begun = site.counted() == "x\n";
+        first.kill().unwrap();
+        let (_, before) = ended(first);
+        let (code, said) = site.run(&["apply", "site.toml", "--yes"]);
+        assert_eq!(code, Some(0), "point {n}: {before}{said}");
+        // Its result was told, and then it began to run anew.
+        let told = before.contains("changed    Count");
+        assert!(site.counted() == "x\n" || (told && site.counted() == "x\nx\n"), "point {n}: {before}{said}");
+        taken_up += u32::from(begun && site.counted() == "x\n");
+        assert!(site.server.path("after").exists());
+        let (_, said) = site.run(&["runs", "--on", "h"]);
+        assert!(said.contains("No run holds any of these hosts"), "point {n}: {said}");
+    }
+    eprintln!(
+        "killed at {points} points, {taken_up} times with the action under way: nothing twice, nothing left"
+    );
+}
+
+#[test]
+fn a_connection_may_be_cut_at_any_point() {
+    let Some(site) = Site::new("0.32") else { return };
+    let (whole, points) = (site.measured(), points());
+    let mut again = 0;
+    for n in 0..points {
+        site.fresh();
+        let apply = site.start(&["apply", "site.toml", "--yes"]);
+        std::thread::sleep(whole * n / points);
+        cut(&site.server);
+        let (code, said) = ended(apply);
+        let counted = site.counted();
+        // Before anything was changed, a host that goes away is unreachable.
+        let early = code == Some(4) && counted.is_empty();
+        assert!(early || (code == Some(0) && counted == "x\n"), "point {n}: {code:?} {counted:?} {said}");
+        again += u32::from(said.contains("and made again"));
+    }
+    eprintln!("cut at {points} points, {again} times in the middle of an apply: all went on");
+}
+
+/// Two hosts, each with a lock of its own.
+#[test]
+fn applies_that_overlap_get_all_locks_or_none() {
+    let own = "mkdir -p /run/hostwright; mount -t tmpfs tmpfs /run/hostwright";
+    let Some(a) = Server::start_with_mounts(own, "") else { return };
+    let Some(b) = Server::start_with_mounts(own, "") else { return };
+    let folder = tempfile::tempdir().unwrap();
+    let host = |name: &str, server: &Server| {
+        let config = server.path("ssh_config");
+        format!("[hosts.{name}]\naddress = \"127.0.0.1\"\nport = {}\nssh_config = {config:?}\n", server.port)
+    };
+    let write = |name: &str, text: String| std::fs::write(folder.path().join(name), text).unwrap();
+    write("ab.toml", host("a", &a) + &host("b", &b));
+    write("ba.toml", host("b", &b) + &host("a", &a));
+    let log = folder.path().join("log").display().to_string();
+    let run = format!("echo in >>{log}; sleep 0.2; echo out >>{log}");
+    let step = |hosts: &str| {
+        format!(
+            "title = \"T\"\nhosts = \"{hosts}\"\n[[step]]\ncommand = {{ run = \"{run}\", always = true }}\n"
+        )
+    };
+    write("one.toml", step("a"));
+    write("two.toml", step("b"));
+    let start = |inventory: &str, wait: &str| {
+        Command::new(env!("CARGO_BIN_EXE_hostwright"))
+            .args(["apply", "one.toml", "two.toml", "--yes", "-i", inventory, "--lock-wait", wait])
+            .current_dir(folder.path())
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap()
+    };
+    for _ in 0..points().min(20) {
+        let _ = std::fs::remove_file(&log);
+        let both = [start("ab.toml", "5m"), start("ba.toml", "5m")].map(ended);
+        for (code, said) in &both {
+            assert_eq!(*code, Some(0), "{both:?} {said}");
+        }
+        // Each in its turn, whole.
+        assert_eq!(std::fs::read_to_string(&log).unwrap(), "in\nout\n".repeat(4));
+    }
+}
