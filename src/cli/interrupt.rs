@@ -1,4 +1,5 @@
-//! Ctrl-C: the first lets running actions end, the second stops them.
+//! Ctrl-C: the first lets running actions end, the second stops them, the third is out at once. The end of the terminal
+//! (SIGHUP) and SIGTERM count as one.
 
 use std::time::Instant;
 
@@ -25,22 +26,28 @@ impl Interrupts {
         let (told, level) = watch::channel(Level::None);
         let mut keyboard = signal(SignalKind::interrupt())?;
         let mut terminate = signal(SignalKind::terminate())?;
+        let mut hangup = signal(SignalKind::hangup())?;
         let start = Instant::now();
         let task = tokio::spawn(async move {
             loop {
                 tokio::select! {
                     _ = keyboard.recv() => {}
                     _ = terminate.recv() => {}
+                    _ = hangup.recv() => {}
                 }
                 let level = trigger.interrupt();
-                told.send_replace(level);
+                if told.send_replace(level) == Level::Kill {
+                    leave();
+                }
                 let message = match level {
                     Level::None => continue,
                     Level::Drain => {
                         "interrupted: no further step starts, running actions may end; \
                         press Ctrl-C again to stop them"
                     }
-                    Level::Kill => "interrupted again: running actions are stopped",
+                    Level::Kill => {
+                        "interrupted again: running actions are stopped; a third Ctrl-C does not wait for that"
+                    }
                 };
                 let Some(events) = &events else {
                     super::output::message(message);
@@ -67,6 +74,14 @@ impl Interrupts {
             std::future::pending::<()>().await;
         }
     }
+}
+
+/// Ends the process, whatever is still waited for. What runs on hosts apart from us goes on to its end there, and the
+/// next apply takes it up.
+#[expect(clippy::exit, reason = "the user has asked three times")]
+fn leave() -> ! {
+    super::output::restore_terminal();
+    std::process::exit(i32::from(super::exit::Exit::Interrupted as u8))
 }
 
 impl Drop for Interrupts {

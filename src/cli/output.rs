@@ -28,6 +28,14 @@ pub(super) fn message(text: &str) {
     let _ = writeln!(err, "{}", harmless::painted(text));
 }
 
+/// Gives the terminal its cursor back, and a line of its own to whatever comes next.
+pub(super) fn restore_terminal() {
+    let mut err = std::io::stderr().lock();
+    if std::io::IsTerminal::is_terminal(&err) {
+        let _ = err.write_all(b"\x1b[?25h\r\n");
+    }
+}
+
 /// Tells of bad input or of what is missing around us, with what to do.
 pub(super) fn complain(what: &str, hint: &str) -> Exit {
     message(&format!("error: {what}"));

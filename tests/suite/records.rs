@@ -122,6 +122,42 @@ fn a_run_whose_controller_was_killed_is_resumed() {
 }
 
 #[test]
+fn the_end_of_the_terminal_lets_the_action_end_and_is_on_record() {
+    let _machine = machine::alone();
+    let sandbox = Sandbox::new();
+    let dir = sandbox.path().display().to_string();
+    sandbox.write(
+        "slow.toml",
+        &format!(
+            "hosts = \"here\"\n[[step]]\nname = \"Slow\"\n\
+             command = {{ run = \"while ! test -e {dir}/go; do sleep 0.1; done; touch {dir}/one\", creates = \"{dir}/one\" }}\n\
+             [[step]]\nname = \"Next\"\nfile = {{ path = \"{dir}/two\", content = \"2\" }}\n"
+        ),
+    );
+    let mut child = sandbox
+        .command(&["apply", "--yes", "slow.toml"])
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
+    until("the slow step is on record", || {
+        journals(&sandbox).iter().any(|text| text.contains("\"event\":\"action_started\""))
+    });
+    let hung_up =
+        std::process::Command::new("kill").args(["-HUP", &child.id().to_string()]).status().unwrap();
+    assert!(hung_up.success());
+    until("the interruption is on record", || journals(&sandbox)[0].contains("interrupted: no further step"));
+    std::fs::write(sandbox.path().join("go"), "").unwrap();
+    assert_eq!(child.wait().unwrap().code(), Some(130));
+    let there = |name: &str| sandbox.path().join(name).exists();
+    assert!(there("one") && !there("two"), "the action has ended, and nothing has begun after it");
+    assert_eq!(column(&sandbox, &[], "result"), ["interrupted"]);
+    let (code, _, err) = sandbox.run_now(&["resume"]);
+    assert_eq!(code, 0, "{err}");
+    assert!(there("two"));
+}
+
+#[test]
 fn no_secret_is_on_record() {
     let _machine = machine::alone();
     let sandbox = Sandbox::new();
