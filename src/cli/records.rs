@@ -22,6 +22,16 @@ use crate::report::{Detail, Json, Plain, PlanText, Reporter, host_list, table};
 /// Hosts and playbooks in a cell before "and N more".
 const NAMES: usize = 2;
 
+/// The columns of `history`.
+const HEAD: [&str; 10] =
+    ["run", "when", "who", "what", "result", "changed", "failed", "took", "hosts", "playbooks"];
+
+/// The columns that a narrow terminal has no room for.
+const WIDE_ONLY: [usize; 3] = [6, 7, 8];
+
+/// A terminal with fewer columns is narrow.
+const WIDE: usize = 120;
+
 fn complain(error: &JournalError) -> Exit {
     output::complain(&error.to_string(), "")
 }
@@ -56,8 +66,13 @@ pub(super) fn history(args: &args::History, display: &Display) -> Exit {
         output::message("No run is on record that fits.");
         return Exit::Done;
     }
-    let rows: Vec<Vec<String>> = entries.iter().map(row).collect();
-    let head = ["run", "when", "who", "what", "result", "changed", "failed", "took", "hosts", "playbooks"];
+    let narrow = display.out.width.is_some_and(|columns| columns < WIDE);
+    let kept = |n: &usize| !narrow || !WIDE_ONLY.contains(n);
+    let some = |cells: Vec<String>| -> Vec<String> {
+        cells.into_iter().enumerate().filter(|(n, _)| kept(n)).map(|(_, cell)| cell).collect()
+    };
+    let rows: Vec<Vec<String>> = entries.iter().map(|entry| some(row(entry))).collect();
+    let head: Vec<&str> = HEAD.iter().enumerate().filter(|(n, _)| kept(n)).map(|(_, title)| *title).collect();
     output::data(&(table(&head, &rows, display.out).join("\n") + "\n"));
     Exit::Done
 }
@@ -80,6 +95,11 @@ fn state_of(entry: &Entry) -> args::RunState {
     }
 }
 
+/// What a user types of an id: the part behind the time, which is told beside it.
+fn short(run: &str) -> &str {
+    run.split_once("Z-").map_or(run, |(_, rest)| rest)
+}
+
 fn row(entry: &Entry) -> Vec<String> {
     let header = &entry.header;
     let counts = entry.summary.as_ref().map_or_else(Counts::default, |s| s.total);
@@ -92,7 +112,7 @@ fn row(entry: &Entry) -> Vec<String> {
         [first, .., last] => format!("{first} .. {last}"),
     };
     vec![
-        header.run.clone(),
+        short(&header.run).to_owned(),
         header.started.strftime("%Y-%m-%d %H:%M").to_string(),
         header.user.clone(),
         mode(header.mode).to_owned(),
