@@ -64,7 +64,7 @@ if [ ! -e "$hw_folder/begun" ]; then
     fi
     for hw_way in $hw_ways; do
       set --
-      if [ "$hw_way" = unit ]; then set -- systemd-run --scope --unit="hostwright-$run-$action"; fi
+      if [ "$hw_way" = unit ]; then set -- systemd-run --scope --unit="hostwright-$run-$action" --description="hostwright: $action of run $run"; fi
       # It tells on 4 that it has begun.
       hw_begun=$(
         printf '%s\n#%s' "$code" "$action" |
