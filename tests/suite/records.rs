@@ -82,7 +82,7 @@ fn a_run_whose_controller_was_killed_is_resumed() {
     );
     sandbox.write("slow.toml", &playbook);
     let mut child = sandbox
-        .command(&["apply", "--yes", "slow.toml"])
+        .command(&["apply", "--yes", "--lock-wait", "5m", "slow.toml"])
         .stdout(Stdio::null())
         .stderr(Stdio::null())
         .spawn()
@@ -135,7 +135,7 @@ fn the_end_of_the_terminal_lets_the_action_end_and_is_on_record() {
         ),
     );
     let mut child = sandbox
-        .command(&["apply", "--yes", "slow.toml"])
+        .command(&["apply", "--yes", "--lock-wait", "5m", "slow.toml"])
         .stdout(Stdio::null())
         .stderr(Stdio::null())
         .spawn()

@@ -156,7 +156,7 @@ async fn what_a_host_sends_unasked_costs_little() {
     let greet = "set -- $(printf %s \"$SSH_ORIGINAL_COMMAND\" | tr ' ' '\\n' | grep -x \"'[0-9a-f]\\{32\\}'\" | tr -d \"'\"); \
                  echo \"$1 user x\"; read -r m t; say() { echo \"$m $*\"; echo \"$m $*\" >&2; }; ";
     for (login, code, wanted) in [
-        ("exec sleep 60", 4, "did not come up within 2 s"),
+        ("exec sleep 60", 4, "did not come up within 8 s"),
         ("exec cat /dev/zero", 1, "prints without end"),
         ("yes >&2", 1, "prints without end"),
         ("+say b 0; exec cat /dev/zero", 1, "the host sent more than 64 KiB"),
@@ -168,7 +168,7 @@ async fn what_a_host_sends_unasked_costs_little() {
         let text = login.strip_prefix('+').map_or_else(|| login.to_owned(), |rest| format!("{greet}{rest}"));
         std::fs::write(folder.join("login"), text).unwrap();
         let mut child = Command::new(env!("CARGO_BIN_EXE_hostwright"))
-            .args(["run", "-i", "inventory.toml", "--connect-timeout", "2s", "--", "echo answered"])
+            .args(["run", "-i", "inventory.toml", "--connect-timeout", "8s", "--", "echo answered"])
             .current_dir(folder)
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
