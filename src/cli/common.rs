@@ -14,6 +14,7 @@ use super::settings::{Display, Reach};
 use crate::config::{self, Environment, Loaded};
 use crate::diagnostic::{Diagnostic, Severity};
 use crate::engine::{Held, Options};
+use crate::journal::Header;
 use crate::model::{Redactor, Secret};
 use crate::run::Run;
 use crate::transport::askpass::LoginPassword;
@@ -160,12 +161,11 @@ pub(super) fn owner(playbooks: &[std::path::PathBuf]) -> Locking {
     let variable = |name: &str| std::env::var(name).ok().filter(|value| !value.is_empty());
     let user = variable("SUDO_USER").or_else(|| variable("USER")).or_else(|| variable("LOGNAME"));
     let uid = || format!("uid {}", rustix::process::geteuid().as_raw());
-    let machine = rustix::system::uname().nodename().to_string_lossy().into_owned();
     let names: Vec<String> = playbooks.iter().map(|path| path.display().to_string()).collect();
     let since = jiff::Timestamp::now().strftime("%Y-%m-%d %H:%M:%S UTC").to_string();
     Locking::Take(vec![
         ("user", user.unwrap_or_else(uid)),
-        ("from", machine),
+        ("from", Header::controller()),
         ("playbooks", names.join(" ")),
         ("since", since),
     ])

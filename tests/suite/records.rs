@@ -1,6 +1,6 @@
 //! The journals of real runs of this machine: what `history` and `show` tell of them, and `resume`.
 
-use std::process::Stdio;
+use std::process::{Child, Stdio};
 use std::time::{Duration, Instant};
 
 use super::cli::Sandbox;
@@ -13,6 +13,16 @@ fn until(what: &str, mut holds: impl FnMut() -> bool) {
         assert!(start.elapsed() < Duration::from_mins(2), "{what}");
         std::thread::sleep(Duration::from_millis(20));
     }
+}
+
+/// Begins an apply that nobody listens to.
+fn begin(sandbox: &Sandbox, playbook: &str) -> Child {
+    sandbox
+        .command(&["apply", "--yes", "--lock-wait", "5m", playbook])
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap()
 }
 
 fn journals(sandbox: &Sandbox) -> Vec<String> {
@@ -77,16 +87,11 @@ fn a_run_whose_controller_was_killed_is_resumed() {
     let dir = sandbox.path().display().to_string();
     let playbook = format!(
         "hosts = \"here\"\n[[step]]\nname = \"First\"\nfile = {{ path = \"{dir}/one\", content = \"1\" }}\n\
-         [[step]]\nname = \"Slow\"\ncommand = {{ run = \"test -e {dir}/go || sleep 300; touch {dir}/two\", creates = \"{dir}/two\" }}\n\
+         [[step]]\nname = \"Slow\"\ncommand = {{ run = \"while ! test -e {dir}/go; do sleep 0.1; done; touch {dir}/two\", creates = \"{dir}/two\" }}\n\
          [[step]]\nname = \"Last\"\nfile = {{ path = \"{dir}/three\", content = \"3\" }}\n"
     );
     sandbox.write("slow.toml", &playbook);
-    let mut child = sandbox
-        .command(&["apply", "--yes", "--lock-wait", "5m", "slow.toml"])
-        .stdout(Stdio::null())
-        .stderr(Stdio::null())
-        .spawn()
-        .unwrap();
+    let mut child = begin(&sandbox, "slow.toml");
     until("the slow step is on record", || {
         journals(&sandbox)
             .iter()
@@ -134,12 +139,7 @@ fn the_end_of_the_terminal_lets_the_action_end_and_is_on_record() {
              [[step]]\nname = \"Next\"\nfile = {{ path = \"{dir}/two\", content = \"2\" }}\n"
         ),
     );
-    let mut child = sandbox
-        .command(&["apply", "--yes", "--lock-wait", "5m", "slow.toml"])
-        .stdout(Stdio::null())
-        .stderr(Stdio::null())
-        .spawn()
-        .unwrap();
+    let mut child = begin(&sandbox, "slow.toml");
     until("the slow step is on record", || {
         journals(&sandbox).iter().any(|text| text.contains("\"event\":\"action_started\""))
     });
