@@ -1,7 +1,7 @@
 //! The one ordered stream of what happens in a run, and the fold over it that all displays share.
 //!
 //! The engine sends events and never prints; reporters fold events and never decide. State events are never
-//! dropped; [`Body::Output`] may be. Serialised, one event is one JSON object on a line; [`VERSION`] is in the
+//! dropped; [`Body::Output`] and [`Body::Said`] may be. Serialised, one event is one JSON object on a line; [`VERSION`] is in the
 //! first one and is raised when a reader of the old form would go wrong.
 
 use std::collections::BTreeMap;
@@ -9,8 +9,8 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use crate::model::field::Field;
-use crate::model::{Failure, HostName, Place, PlayIndex, StepId};
-use crate::step::Change;
+use crate::model::{Failure, HostName, Place, PlayIndex, Privilege, StepId};
+use crate::step::{Change, Inverse};
 
 /// Version of the serialised form.
 pub const VERSION: u32 = 1;
@@ -31,6 +31,8 @@ pub struct Event {
 pub enum Mode {
     /// Shows what would change.
     Plan,
+    /// Shows what is not as described.
+    Audit,
     /// Changes it.
     Apply,
     /// Runs one command on each host.
@@ -66,6 +68,10 @@ pub struct PlayInfo {
 /// The kinds of events.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "event", rename_all = "snake_case")]
+#[expect(
+    clippy::large_enum_variant,
+    reason = "the ends of steps, which are the large ones, are most of all events"
+)]
 pub enum Body {
     /// The first event of every run.
     RunStarted {
@@ -155,6 +161,9 @@ pub enum Body {
         at: StepRef,
         /// What it does.
         label: String,
+        /// What runs on the host: the program with its variables, or the command.
+        #[serde(default, skip_serializing_if = "String::is_empty")]
+        program: String,
     },
     /// A line that the running action printed. May be dropped.
     Output {
@@ -186,6 +195,24 @@ pub enum Body {
     },
     /// A step ended on a host.
     StepFinished(Finished),
+    /// The command of `run` printed a line. May be dropped: [`Body::Answered`] has them all.
+    Said {
+        /// The host.
+        host: HostName,
+        /// Whether it came on standard error.
+        stderr: bool,
+        /// The how manieth on that stream, from 0.
+        number: usize,
+        /// The line.
+        line: String,
+    },
+    /// A host that was reached did not answer.
+    NotAnswered {
+        /// The host.
+        host: HostName,
+        /// Why.
+        failure: Failure,
+    },
     /// A command of `run`, or the facts of `facts`, came back.
     Answered {
         /// The host.
@@ -279,6 +306,9 @@ pub struct ChangeView {
     pub fields: Vec<Field>,
     /// The actions' labels.
     pub actions: Vec<String>,
+    /// What each of them runs on the host: a program with its variables, or a command.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub programs: Vec<String>,
     /// Whom it interrupts.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub disrupts: Option<String>,
@@ -297,6 +327,7 @@ impl From<&Change> for ChangeView {
             summary: change.summary.clone(),
             fields: change.fields.clone(),
             actions: change.actions.iter().map(|a| a.label.clone()).collect(),
+            programs: change.actions.iter().map(|a| a.script.to_string()).collect(),
             disrupts: change.disrupts.clone(),
             notes: change.notes.clone(),
             always: change.always,
@@ -327,11 +358,42 @@ pub struct Finished {
     /// For changed and failed: what was to change.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub change: Option<ChangeView>,
+    /// The way back from what was done.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub undo: Option<Box<Undo>>,
     /// For failed and unreachable: why.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub failure: Option<Failure>,
-    /// How long it took, in milliseconds.
+    /// How long it took, in milliseconds, with what it waited.
     pub took_ms: u64,
+    /// What it waited for before that.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub waited: Option<Waited>,
+}
+
+/// A step waited for steps of other hosts.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Waited {
+    /// For how long, in milliseconds.
+    pub ms: u64,
+    /// For which.
+    pub steps: Vec<StepRef>,
+}
+
+/// The way back from a step that has changed something.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Undo {
+    /// The steps that go it, and what has no way back.
+    #[serde(flatten)]
+    pub inverse: Inverse,
+    /// Whose rights the step had.
+    pub privilege: Privilege,
+    /// The handlers that it notifies.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub notify: Vec<StepId>,
+    /// It is a handler.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub handler: bool,
 }
 
 /// How a step ended.
@@ -354,7 +416,7 @@ pub enum Outcome {
     Failed,
     /// The host could not be reached.
     Unreachable,
-    /// A plan: its host is left out.
+    /// Its host is left out.
     LeftOut,
 }
 
@@ -372,7 +434,7 @@ pub struct Counts {
     pub unknown: usize,
     /// See [`Outcome::Skipped`].
     pub skipped: usize,
-    /// See [`Outcome::NotReached`]; at the end of an apply, those of playbooks that were not begun as well.
+    /// See [`Outcome::NotReached`]; at the end of an apply, those whose turn never came as well.
     #[serde(skip_serializing_if = "is_zero")]
     pub not_reached: usize,
     /// See [`Outcome::Failed`].

@@ -130,6 +130,12 @@ impl Answer {
         self.code == 0
     }
 
+    /// Whether it has the code of a command that reached the bound of timeout(1): 124, or 137 when it had to be killed.
+    /// Only what never ends with these codes by itself can be told by it, which a command of the user may.
+    pub fn is_cut_off(&self) -> bool {
+        matches!(self.code, 124 | 137)
+    }
+
     /// Standard output as text, without blanks and line breaks at its end.
     pub fn text(&self) -> std::borrow::Cow<'_, str> {
         trimmed(&self.stdout)

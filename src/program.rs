@@ -80,6 +80,8 @@ pub struct Program {
     pub variables: &'static [&'static str],
     /// The libraries whose functions it calls.
     pub uses: &'static [&'static Library],
+    /// It runs what the user wrote: what is printed last, and the exit code, are not ours.
+    pub runs_users: bool,
 }
 
 impl Program {
@@ -130,6 +132,15 @@ pub struct Call {
 }
 
 impl Call {
+    /// The value of a variable, if it is no secret; empty where it has none.
+    pub fn value(&self, variable: &str) -> &str {
+        let n = self.program.variables.iter().position(|name| *name == variable);
+        match n.and_then(|n| self.values.get(n)) {
+            Some(Value::Plain(text)) => text,
+            Some(Value::Secret(_)) | None => "",
+        }
+    }
+
     /// The assignments, for a host alone; they end with a line break if there are any.
     pub(crate) fn assignments(&self) -> String {
         let pairs = self.program.variables.iter().zip(&self.values);
@@ -238,20 +249,21 @@ pub type Handle = fn() -> &'static Program;
 pub type Programs = &'static [&'static [Handle]];
 
 /// Makes a type of the program in a file: its fields are the variables of the program, and its `script` is what a
-/// probe or an action takes.
+/// probe or an action takes. `runs users`, behind the file, is for one that runs what the user wrote: what that says last is
+/// not taken for words of our own.
 ///
 /// ```
 /// # use hostwright::program;
 /// program! {
 ///     /// Calls the host by a name.
-///     SetName in "step/hostname/set.sh" { name: Word }
+///     SetName in "step/hostname/set_hostname.sh" { name: Word }
 /// }
 /// let script = SetName { name: "nfs 1" }.script();
-/// assert_eq!(script.to_string(), "set.sh name='nfs 1'");
+/// assert_eq!(script.to_string(), "set_hostname.sh name='nfs 1'");
 /// ```
 #[macro_export]
 macro_rules! program {
-    ($(#[$meta:meta])* $vis:vis $type:ident in $file:literal
+    ($(#[$meta:meta])* $vis:vis $type:ident in $file:literal $(runs $users:ident)?
      $(uses [$($library:path),+ $(,)?])? { $($variable:ident: $sort:ident),+ $(,)? }) => {
         $(#[$meta])*
         #[derive(Debug)]
@@ -267,6 +279,7 @@ macro_rules! program {
                     text: $crate::program::Text::new($file, include_str!($file)),
                     variables: &[$(stringify!($variable)),+],
                     uses: &[$($(&$library),+)?],
+                    runs_users: !<[&str]>::is_empty(&[$(stringify!($users))?]),
                 };
                 &PROGRAM
             }
@@ -291,6 +304,7 @@ macro_rules! program {
                     text: $crate::program::Text::new($file, include_str!($file)),
                     variables: &[],
                     uses: &[$($(&$library),+)?],
+                    runs_users: false,
                 };
                 &PROGRAM
             }
@@ -319,6 +333,7 @@ mod tests {
         ),
         variables: &["word", "list", "flag", "token"],
         uses: &[&OUTER, &INNER],
+        runs_users: false,
     };
 
     fn say() -> Script {

@@ -58,6 +58,16 @@ impl Script {
         Self { parts: vec![Part::Call(Call { program, values })] }
     }
 
+    /// Whether it runs nothing that the user wrote: what it says last, and its exit code, are ours.
+    pub fn is_ours(&self) -> bool {
+        !self.parts.iter().any(|part| matches!(part, Part::Call(call) if call.program.runs_users))
+    }
+
+    /// The programs that it runs, with their values.
+    pub fn calls(&self) -> impl Iterator<Item = &Call> {
+        self.parts.iter().filter_map(|part| if let Part::Call(call) = part { Some(call) } else { None })
+    }
+
     /// Appends another script.
     #[must_use]
     pub fn script(mut self, other: &Self) -> Self {

@@ -1,48 +1,97 @@
 //! `run` and `facts`: one question to each host, without a playbook.
 
+use std::sync::Arc;
+
 use serde_json::Value;
+use tokio::sync::mpsc;
 
 use super::args::{Facts, Format, Run};
 use super::common::{self, Ready};
 use super::exit::Exit;
 use super::interrupt::Interrupts;
-use super::output;
+use super::recording::{Invocation, Recording};
 use super::settings::{self, Display};
-use crate::engine::{self, PerHost};
+use super::{output, plan};
+use crate::engine::{self, Events, Held, PerHost, Way};
 use crate::event::{Body, Event, Mode, Summary, VERSION};
 use crate::harmless;
-use crate::model::{HostName, Privilege, Redactor};
-use crate::probe::Answer;
-use crate::report::{Reply, Said, Streams, blocks, lines};
+use crate::model::{Failure, Privilege};
+use crate::report::{Driver, Reply, Reporter, Said, blocks, lines};
 use crate::shell::Script;
 use crate::transport::Locking;
 
 /// `run PATTERN -- COMMAND`.
-pub(super) async fn run(args: &Run, display: &Display) -> std::io::Result<Exit> {
+pub(super) async fn run(args: &Run, display: &Display, invocation: &Invocation) -> std::io::Result<Exit> {
     let wanted = settings::of_hosts(&args.inventory, &args.target);
-    let Ready { run, redactor, options, connector, .. } =
-        match common::prepare(wanted, &args.connection, Locking::Look, display) {
-            Ok(ready) => ready,
-            Err(exit) => return Ok(exit),
-        };
+    let ready = match common::prepare(wanted, &args.connection, Locking::Look, display) {
+        Ok(ready) => ready,
+        Err(exit) => return Ok(exit),
+    };
     let privilege = if args.r#become { Privilege::root() } else { Privilege::Login };
-    let interrupts = Interrupts::listen(None)?;
-    let cancel = interrupts.cancel.clone();
-    let (answers, held) = engine::command(
-        &run.hosts,
-        script(&args.command),
-        privilege,
-        args.timeout,
-        &options,
-        connector,
-        cancel,
-    )
-    .await;
-    common::tell(&held, display);
-    let replies = replies(&answers, &redactor);
+    let asking = Asking::begin(&ready, Mode::Run, output::progress(display), invocation).await?;
+    let hosts = &ready.run.hosts;
+    let script = script(&args.command);
+    let (answers, held) = engine::command(hosts, script, privilege, args.timeout, asking.way(&ready)).await;
     let summary = summary(&answers, |answer| answer.code == 0);
-    show(&replies, &summary, display);
-    Ok(if interrupts.happened() { Exit::Interrupted } else { Exit::of(&summary) })
+    Ok(asking.end(summary, &held, display).await)
+}
+
+/// A run without playbooks: who shows it, and its journal.
+struct Asking {
+    events: Events,
+    interrupts: Interrupts,
+    driver: Driver,
+    recording: Recording,
+}
+
+impl Asking {
+    async fn begin(
+        ready: &Ready,
+        mode: Mode,
+        reporter: Box<dyn Reporter>,
+        invocation: &Invocation,
+    ) -> std::io::Result<Self> {
+        let (events, shown) = mpsc::channel(plan::EVENTS);
+        let interrupts = Interrupts::listen(Some(events.clone()))?;
+        let (recording, reporter) = Recording::begin(ready, mode, invocation, &events, reporter);
+        let driver = Driver::start(reporter, shown);
+        let events = Events::new(events, ready.redactor.clone());
+        let hosts = ready.run.hosts.iter().map(|host| host.name.clone()).collect();
+        events.send(Body::RunStarted { version: VERSION, mode, hosts, plays: Vec::new() }).await;
+        Ok(Self { events, interrupts, driver, recording })
+    }
+
+    fn way<'a>(&'a self, ready: &'a Ready) -> Way<'a> {
+        let cancel = self.interrupts.cancel.clone();
+        Way {
+            options: &ready.options,
+            connector: Arc::clone(&ready.connector) as _,
+            cancel,
+            events: Some(&self.events),
+        }
+    }
+
+    /// Waits until all is shown, and says how to end.
+    async fn end(self, mut summary: Summary, held: &Held, display: &Display) -> Exit {
+        summary.interrupted = self.interrupts.happened();
+        let exchanges = std::collections::BTreeMap::new();
+        self.events.send(Body::RunFinished { summary: summary.clone(), exchanges }).await;
+        drop((self.events, self.interrupts));
+        self.driver.finish().await;
+        common::tell(held, display);
+        let exit = if summary.interrupted { Exit::Interrupted } else { Exit::of(&summary) };
+        self.recording.end(exit, false);
+        exit
+    }
+}
+
+/// Shows nothing.
+struct Nothing;
+
+impl Reporter for Nothing {
+    fn event(&mut self, _: &Event) {}
+
+    fn finish(self: Box<Self>) {}
 }
 
 /// A single argument is a line for the shell; several are a command and its arguments, as they are.
@@ -51,22 +100,6 @@ fn script(command: &[String]) -> Script {
         [line] => Script::new().user_code(line),
         words => words.iter().fold(Script::new(), |script, word| script.arg(word).raw(" ")),
     }
-}
-
-fn replies(answers: &PerHost<Answer>, redactor: &Redactor) -> Vec<Reply> {
-    let seen = |bytes: &[u8]| redactor.redact(&String::from_utf8_lossy(bytes));
-    let said = |answer: &Answer| Said {
-        code: answer.code,
-        stdout: seen(&answer.stdout),
-        stderr: seen(&answer.stderr),
-    };
-    answers
-        .iter()
-        .map(|(host, answer)| Reply {
-            host: host.name.clone(),
-            said: answer.as_ref().map(said).map_err(|(_, failure)| failure.clone()),
-        })
-        .collect()
 }
 
 fn summary<T>(answers: &PerHost<T>, good: impl Fn(&T) -> bool) -> Summary {
@@ -84,80 +117,61 @@ fn summary<T>(answers: &PerHost<T>, good: impl Fn(&T) -> bool) -> Summary {
     summary
 }
 
-fn show(replies: &[Reply], summary: &Summary, display: &Display) {
-    match display.format {
-        Format::Json => output::data(&json(replies, summary)),
-        // Equal answers are joined for people; a program gets each line with its host.
-        Format::Bars | Format::Auto if display.out.width.is_some() => {
-            output::data(&blocks(replies, display.out, display.detail));
-        }
-        _ => output::streams(&lines(replies, display.err)),
+/// Equal answers are joined for people; a program gets each line with its host.
+fn show(replies: &[Reply], display: &Display) {
+    if display.out.width.is_some() && display.format != Format::Plain {
+        output::data(&blocks(replies, display.out, display.detail));
+    } else {
+        output::streams(&lines(replies, display.err));
     }
 }
 
-/// The events of a run without playbooks.
-fn json(replies: &[Reply], summary: &Summary) -> String {
-    let hosts = replies.iter().map(|r| r.host.clone()).collect();
-    let mut bodies = vec![Body::RunStarted { version: VERSION, mode: Mode::Run, hosts, plays: Vec::new() }];
-    bodies.extend(replies.iter().cloned().map(|Reply { host, said }| match said {
-        Ok(Said { code, stdout, stderr }) => Body::Answered { host, code, stdout, stderr },
-        Err(failure) if summary.unreachable.contains(&host) => Body::HostUnreachable { host, failure },
-        Err(failure) => Body::Warning { host: Some(host), message: failure.message },
-    }));
-    bodies.push(Body::RunFinished { summary: summary.clone(), exchanges: std::collections::BTreeMap::new() });
-    bodies
-        .into_iter()
-        .map(|body| {
-            let event = Event { at_ms: 0, body };
-            harmless::json(&event) + "\n"
-        })
-        .collect()
+/// Shows the answers that a journal holds.
+pub(super) fn replay(events: &[Event], display: &Display) {
+    let reply = |event: &Event| match &event.body {
+        Body::Answered { host, code, stdout, stderr } => {
+            let said = Said { code: *code, stdout: stdout.clone(), stderr: stderr.clone() };
+            Some(Reply { host: host.clone(), said: Ok(said) })
+        }
+        Body::HostUnreachable { host, failure } | Body::NotAnswered { host, failure } => {
+            Some(Reply { host: host.clone(), said: Err(failure.clone()) })
+        }
+        // Of a version that had no other word for it.
+        Body::Warning { host: Some(host), message } => {
+            Some(Reply { host: host.clone(), said: Err(Failure::new(message.clone())) })
+        }
+        _ => None,
+    };
+    show(&events.iter().filter_map(reply).collect::<Vec<_>>(), display);
 }
 
 /// `facts PATTERN`.
-pub(super) async fn facts(args: &Facts, display: &Display) -> std::io::Result<Exit> {
+pub(super) async fn facts(args: &Facts, display: &Display, invocation: &Invocation) -> std::io::Result<Exit> {
     let wanted = settings::of_hosts(&args.inventory, &args.target);
-    let Ready { run, options, connector, .. } =
-        match common::prepare(wanted, &args.connection, Locking::Look, display) {
-            Ok(ready) => ready,
-            Err(exit) => return Ok(exit),
-        };
-    let interrupts = Interrupts::listen(None)?;
-    let (answers, held) = engine::facts(&run.hosts, &options, connector, interrupts.cancel.clone()).await;
-    common::tell(&held, display);
-    let summary = summary(&answers, |_| true);
-    let known: Vec<(HostName, Result<Value, _>)> = answers
-        .into_iter()
-        .map(|(host, facts)| {
-            let value = |f| serde_json::to_value(f).expect("facts are made of strings and numbers");
-            (host.name.clone(), facts.map(value).map_err(|(_, failure)| failure))
-        })
-        .collect();
-    if display.format == Format::Json {
-        let line = |(host, facts): &(HostName, Result<Value, _>)| {
+    let ready = match common::prepare(wanted, &args.connection, Locking::Look, display) {
+        Ok(ready) => ready,
+        Err(exit) => return Ok(exit),
+    };
+    let json = display.format == Format::Json;
+    let reporter = if json { Box::new(Nothing) } else { output::progress(display) };
+    let asking = Asking::begin(&ready, Mode::Facts, reporter, invocation).await?;
+    let value = |facts: &crate::facts::Facts| {
+        serde_json::to_value(facts).expect("facts are made of strings and numbers")
+    };
+    let listed = |facts: &crate::facts::Facts| listing(&value(facts));
+    let (answers, held) = engine::facts(&ready.run.hosts, asking.way(&ready), &listed).await;
+    if json {
+        let lines = answers.iter().map(|(host, facts)| {
             let line = match facts {
-                Ok(facts) => serde_json::json!({ "host": host, "facts": facts }),
-                Err(failure) => serde_json::json!({ "host": host, "failure": failure }),
+                Ok(facts) => serde_json::json!({ "host": host.name, "facts": value(facts) }),
+                Err((_, failure)) => serde_json::json!({ "host": host.name, "failure": failure }),
             };
             harmless::json(&line) + "\n"
-        };
-        output::data(&known.iter().map(line).collect::<String>());
-    } else {
-        let replies: Vec<_> = known
-            .into_iter()
-            .map(|(host, facts)| {
-                let said = |facts| Said { code: 0, stdout: listing(&facts), stderr: String::new() };
-                Reply { host, said: facts.map(said) }
-            })
-            .collect();
-        if display.out.width.is_some() {
-            output::data(&blocks(&replies, display.out, display.detail));
-        } else {
-            let Streams { out, err } = lines(&replies, display.err);
-            output::streams(&Streams { out, err });
-        }
+        });
+        output::data(&lines.collect::<String>());
     }
-    Ok(if interrupts.happened() { Exit::Interrupted } else { Exit::of(&summary) })
+    let summary = summary(&answers, |_| true);
+    Ok(asking.end(summary, &held, display).await)
 }
 
 /// Facts by the names that templates use, in columns.

@@ -11,10 +11,11 @@ use super::interrupt::Interrupts;
 use super::question::{confirm, may_ask};
 use super::recording::{Invocation, Recording};
 use super::settings::{self, Display};
-use super::{output, plan, records};
+use super::{output, plan, records, saved};
 use crate::engine::{Engine, Refused};
 use crate::event::{Counts, Mode, Summary};
 use crate::model::HostName;
+use crate::plan::Agreed;
 use crate::report::{Driver, host_list};
 use crate::transport::Holder;
 
@@ -22,10 +23,14 @@ use crate::transport::Holder;
 const NAMES: usize = 4;
 
 pub(super) async fn apply(args: &Apply, display: &Display, invocation: &Invocation) -> std::io::Result<Exit> {
-    let plan = &args.plan;
     if !args.yes && !may_ask() {
         return Ok(nobody_to_ask());
     }
+    let opened = match saved::opened(args, invocation) {
+        Ok(opened) => opened,
+        Err(exit) => return Ok(exit),
+    };
+    let (plan, invocation) = opened.as_ref().map_or((&args.plan, invocation), |(plan, how)| (plan, how));
     let wanted = settings::of_playbooks(&plan.inventory, &plan.selection);
     let owner = common::owner(&plan.selection.playbooks);
     let ready = match common::prepare(wanted, &plan.connection, owner, display) {
@@ -67,7 +72,11 @@ pub(super) async fn once(
         invocation.expected.as_ref().map_or_else(Vec::new, |then| records::changes(then, &ready.files));
     if !changes.is_empty() {
         let what = format!("what the run was made of is not as it was: {}", changes.join(", "));
-        let exit = output::complain(&what, "plan it anew, or resume with --accept-changes");
+        let hint = match invocation.saved {
+            Some(_) => "make the plan anew",
+            None => "plan it anew, or resume with --accept-changes",
+        };
+        let exit = output::complain(&what, hint);
         return Ok((exit, false));
     }
     let (events, shown) = mpsc::channel(plan::EVENTS);
@@ -78,6 +87,9 @@ pub(super) async fn once(
     let Ready { run, redactor, options, connector, .. } = ready;
     let cancel = interrupts.cancel.clone();
     let mut engine = Engine::new(run, Mode::Apply, options, connector, redactor, events, cancel).await;
+    if let Some((saved, _)) = &invocation.saved {
+        engine.keep_to(Agreed::new(saved.entries.iter().cloned()));
+    }
     let locked = engine.gather_locked(how.lock_wait).await.err().unwrap_or_default();
     let mut word = String::new();
     let mut applied = false;
@@ -134,7 +146,7 @@ async fn verify(ready: Ready, display: &Display) -> std::io::Result<Exit> {
     let (events, shown) = mpsc::channel(plan::EVENTS);
     let interrupts = Interrupts::listen(Some(events.clone()))?;
     let driver = Driver::start(output::reporter(display, Mode::Plan), shown);
-    let summary = plan::make(ready, events, &interrupts).await;
+    let summary = plan::make(ready, Mode::Plan, events, &interrupts).await;
     let interrupted = interrupts.happened();
     drop(interrupts);
     driver.finish().await;

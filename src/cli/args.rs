@@ -30,12 +30,22 @@ Exit codes:
   5    another run holds the lock of a host
   130  interrupted, or the answer to the question was no";
 
+impl Cli {
+    /// The command of a line that is on record, without the program's name; `None` if this version does not know it.
+    pub(super) fn recorded(arguments: &[String]) -> Option<Command> {
+        let line = std::iter::once("hostwright").chain(arguments.iter().map(String::as_str));
+        Self::try_parse_from(line).ok().map(|cli| cli.command)
+    }
+}
+
 #[derive(Debug, Subcommand)]
 pub(super) enum Command {
     /// Check inventory and playbooks without contacting any host
     Check(Check),
     /// Show what an apply would change; changes nothing
-    Plan(Plan),
+    Plan(Planning),
+    /// Look at what is not as described, and write reports of it; changes nothing
+    Audit(Audit),
     /// Plan, ask, apply and verify
     Apply(Apply),
     /// Run a command on hosts
@@ -52,6 +62,8 @@ pub(super) enum Command {
     Show(Show),
     /// Go on with an apply that failed, was interrupted, or whose controller was killed
     Resume(Resume),
+    /// Go the way back from an apply, as far as there is one: plan, ask, apply and verify
+    Undo(Undo),
     /// Let a key of yours log in: plan, ask, apply and verify
     Trust(Trust),
     /// Make, change and show files that are encrypted with age, for secrets
@@ -74,8 +86,11 @@ pub(super) struct Output {
     /// Tell more: -v what is unchanged and skipped, -vv also each action and its output
     #[arg(short, long, global = true, action = ArgAction::Count, conflicts_with = "quiet", display_order = 2)]
     pub(super) verbose: u8,
+    /// Tell of each step in a line, whatever the number of hosts, and not what it changes
+    #[arg(long, global = true, conflicts_with_all = ["quiet", "verbose"], display_order = 3)]
+    pub(super) summary: bool,
     /// Tell only failures and the result
-    #[arg(short, long, global = true, display_order = 3)]
+    #[arg(short, long, global = true, display_order = 4)]
     pub(super) quiet: bool,
 }
 
@@ -243,6 +258,52 @@ pub(super) struct Plan {
     /// Plan changes that interrupt users, without `disruptive = true` on their steps
     #[arg(long, help_heading = "Changes")]
     pub(super) allow_disruptive: bool,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct Planning {
+    #[command(flatten)]
+    pub(super) plan: Plan,
+    /// Save the plan: `apply FILE` does exactly what it says, and leaves out hosts that have changed since
+    #[arg(long, value_name = "FILE", help_heading = "Output")]
+    pub(super) out: Option<PathBuf>,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct Audit {
+    #[command(flatten)]
+    pub(super) plan: Plan,
+    /// Write a report; its ending tells the format: .html, .json, .xml (JUnit), .md, .csv; can be given several times
+    #[arg(long = "report", value_name = "FILE", help_heading = "Report")]
+    pub(super) reports: Vec<PathBuf>,
+    /// Tell what has drifted, was mended or is new since an earlier report (.json)
+    #[arg(long, value_name = "FILE", help_heading = "Report")]
+    pub(super) compare: Option<PathBuf>,
+    /// What makes the exit code other than 0: drift and predicted (2), unreachable (4), unseen (1)
+    #[arg(
+        long,
+        hide_possible_values = true,
+        value_name = "WHAT",
+        value_delimiter = ',',
+        default_value = "drift,unreachable,unseen",
+        help_heading = "Report"
+    )]
+    pub(super) fail_on: Vec<FailOn>,
+}
+
+/// What an audit fails on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(super) enum FailOn {
+    /// Something is not as described: exit code 2
+    Drift,
+    /// It would not be once an earlier step has run, or cannot be known before: 2
+    Predicted,
+    /// A host was not reached: 4
+    Unreachable,
+    /// A step could not be looked at: 1
+    Unseen,
+    /// On nothing that was found: 0
+    None,
 }
 
 #[derive(Debug, Args)]
@@ -417,6 +478,9 @@ pub(super) struct Show {
     /// The id of the run, or its beginning; the last one without it
     #[arg(default_value = "last", hide_default_value = true)]
     pub(super) run: String,
+    /// Write a report of it; its ending tells the format: .html, .json, .xml (JUnit), .md, .csv; can be given several times
+    #[arg(long = "report", value_name = "FILE")]
+    pub(super) reports: Vec<PathBuf>,
 }
 
 #[derive(Debug, Args)]
@@ -429,6 +493,24 @@ pub(super) struct Resume {
     /// Do not ask before the plan is applied
     #[arg(short, long)]
     pub(super) yes: bool,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct Undo {
+    /// The id of the run, or its beginning
+    pub(super) run: String,
+    /// Only on these hosts ("workers:!node-3")
+    #[arg(short, long, value_name = "PATTERN", help_heading = "Selection")]
+    pub(super) limit: Option<String>,
+    /// Do not ask before the plan is applied
+    #[arg(short, long, help_heading = "Changes")]
+    pub(super) yes: bool,
+    /// Make changes that interrupt users as well
+    #[arg(long, help_heading = "Changes")]
+    pub(super) allow_disruptive: bool,
+    /// Wait for hosts that another run has locked, for this time at most
+    #[arg(long, value_name = "TIME", value_parser = duration, help_heading = "Changes")]
+    pub(super) lock_wait: Option<std::time::Duration>,
 }
 
 #[derive(Debug, Args)]

@@ -18,7 +18,7 @@ use crate::journal::Header;
 use crate::model::{Redactor, Secret};
 use crate::run::Run;
 use crate::transport::askpass::LoginPassword;
-use crate::transport::{Connector, Locking, Settings, System};
+use crate::transport::{Connector, Locking, Owed, Settings, System};
 
 /// Hosts worked on at once when nobody says.
 pub(super) const FORKS: usize = 20;
@@ -34,6 +34,8 @@ pub(super) struct Ready {
     pub(super) id: String,
     /// The digests of the files that were read for it.
     pub(super) files: BTreeMap<String, String>,
+    /// Where its values came from that are no part of these files, secrets above all.
+    pub(super) needs: Vec<String>,
 }
 
 impl Ready {
@@ -126,12 +128,13 @@ pub(super) fn prepare_from(
         login_password: login_password.map(LoginPassword::new),
         run_id: id.clone(),
         locking,
+        owed: Owed::default(),
     };
     let forks = reach.forks.or(loaded.forks).unwrap_or(FORKS);
     let options = Options { forks, ..Options::default() };
     let options = Options { reconnect: reach.reconnect.unwrap_or(options.reconnect), ..options };
     let connector = Arc::new(System::new(settings));
-    Ok(Ready { run, redactor, options, connector, id, files: digests.all() })
+    Ok(Ready { run, redactor, options, connector, id, files: digests.all(), needs: digests.needs() })
 }
 
 /// Asks for the password for logging in, if it is wanted; without it, how to end.
@@ -158,13 +161,10 @@ pub(super) fn tell(held: &Held, display: &Display) {
 
 /// What an apply says of itself to whom it keeps out.
 pub(super) fn owner(playbooks: &[std::path::PathBuf]) -> Locking {
-    let variable = |name: &str| std::env::var(name).ok().filter(|value| !value.is_empty());
-    let user = variable("SUDO_USER").or_else(|| variable("USER")).or_else(|| variable("LOGNAME"));
-    let uid = || format!("uid {}", rustix::process::geteuid().as_raw());
     let names: Vec<String> = playbooks.iter().map(|path| path.display().to_string()).collect();
     let since = jiff::Timestamp::now().strftime("%Y-%m-%d %H:%M:%S UTC").to_string();
     Locking::Take(vec![
-        ("user", user.unwrap_or_else(uid)),
+        ("user", Header::user()),
         ("from", Header::controller()),
         ("playbooks", names.join(" ")),
         ("since", since),

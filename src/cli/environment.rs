@@ -1,9 +1,10 @@
 //! The controller as configuration sees it: its files, its environment, its commands.
 
+use std::collections::BTreeMap;
 use std::fs::{File, OpenOptions};
 use std::io::Read as _;
 use std::os::unix::fs::{FileTypeExt as _, OpenOptionsExt as _};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use rustix::fs::OFlags;
@@ -83,6 +84,37 @@ impl Environment for Controller {
             Some(code) => Err(format!("exit code {code}")),
             None => Err("ended by a signal".into()),
         }
+    }
+}
+
+/// The controller, and on it files of our own by names that no file has.
+#[derive(Debug)]
+pub(super) struct WithFiles(pub(super) BTreeMap<PathBuf, String>);
+
+impl Environment for WithFiles {
+    fn read(&self, path: &Path) -> Result<Vec<u8>, String> {
+        self.read_at_most(path, LARGEST)
+    }
+
+    fn read_at_most(&self, path: &Path, most: u64) -> Result<Vec<u8>, String> {
+        let own = self.0.get(path);
+        own.map_or_else(|| Controller.read_at_most(path, most), |text| Ok(text.clone().into_bytes()))
+    }
+
+    fn list(&self, path: &Path) -> Result<Option<Vec<String>>, String> {
+        if self.0.contains_key(path) { Ok(None) } else { Controller.list(path) }
+    }
+
+    fn variable(&self, name: &str) -> Option<String> {
+        Controller.variable(name)
+    }
+
+    fn output(&self, command: &[String], folder: &Path) -> Result<Vec<u8>, String> {
+        Controller.output(command, folder)
+    }
+
+    fn passphrase(&self, key: &str) -> Result<Secret, String> {
+        Controller.passphrase(key)
     }
 }
 

@@ -10,9 +10,10 @@ use super::settings::Display;
 use crate::config::{self, LINTS, Silenced, lint};
 use crate::diagnostic::nearest;
 use crate::manual::{self, TOPICS};
-use crate::program::Text;
+use crate::program::{Handle, Text};
 use crate::report::{Look, markdown, table};
 use crate::step::{self, KINDS};
+use crate::{engine, facts, transport};
 
 /// One line of the list.
 struct Entry {
@@ -43,7 +44,11 @@ pub(super) fn explain(topic: Option<&str>, script: bool, display: &Display) -> E
     }
     if script {
         let what = format!("`{name}` is no kind of step: only those run something on hosts");
-        return output::complain(&what, &near(name));
+        let help = match nearest(name, KINDS.iter().map(|k| k.name)) {
+            Some(near) => format!("did you mean `{near}`?"),
+            None => "`hostwright explain` lists the kinds".into(),
+        };
+        return output::complain(&what, &help);
     }
     let Some(doc) = document(name) else {
         let what = format!("the manual has no topic, kind of step, lint or word `{name}`");
@@ -59,23 +64,30 @@ pub(super) fn explain(topic: Option<&str>, script: bool, display: &Display) -> E
     Exit::Done
 }
 
-/// The files that run on hosts for the kind of step with this name: each program behind the libraries that it uses.
+/// The files that run on hosts for the kind of step with this name.
 fn scripts_of(name: &str) -> Option<Vec<&'static Text>> {
+    step::kind(name).map(|kind| texts_of(kind.programs.iter().copied().flatten()))
+}
+
+/// The files of these programs: each program behind the libraries that it uses.
+fn texts_of<'a>(programs: impl IntoIterator<Item = &'a Handle>) -> Vec<&'static Text> {
     let mut texts: Vec<&'static Text> = Vec::new();
-    for handle in step::kind(name)?.programs.iter().copied().flatten() {
+    for handle in programs {
         for text in handle().texts() {
             if !texts.contains(&text) {
                 texts.push(text);
             }
         }
     }
-    Some(texts)
+    texts
 }
 
-/// The file with this name.
+/// The file with this name, of a kind, or of what the engine and the transport run beside.
 fn text_named(name: &str) -> Option<&'static Text> {
-    let texts = KINDS.iter().filter_map(|kind| scripts_of(kind.name)).flatten();
-    texts.into_iter().find(|text| text.name() == name)
+    let kinds = KINDS.iter().flat_map(|kind| kind.programs.iter().copied().flatten());
+    let transport = transport::PROGRAMS.iter().copied().flatten().copied().flatten();
+    let all = texts_of(kinds.chain(facts::PROGRAMS).chain(engine::PROGRAMS).chain(transport));
+    all.into_iter().find(|text| text.name() == name)
 }
 
 /// The files one after the other.
@@ -135,8 +147,7 @@ fn near(name: &str) -> String {
     let words = manual::names();
     let topics = TOPICS.iter().map(|t| t.name);
     let names = topics.chain(KINDS.iter().map(|k| k.name)).chain(LINTS.iter().map(|l| l.lint.name));
-    let near = nearest(name, names).or_else(|| nearest(name, words.iter().map(String::as_str)));
-    match near {
+    match nearest(name, names.chain(words.iter().map(String::as_str))) {
         Some(near) => format!("did you mean `{near}`?"),
         None => "`hostwright explain` lists all".into(),
     }
@@ -215,6 +226,11 @@ mod tests {
     #[test]
     fn programs_are_shown_with_their_libraries() {
         let texts = scripts_of("hostname").unwrap();
+        let names: Vec<_> = texts.iter().map(|text| text.name()).collect();
+        assert!(!names.contains(&"make_link.sh"), "it makes no link: {names:?}");
+        for ours in ["note_pending.sh", "start_action.sh", "take_lock.sh"] {
+            assert_eq!(text_named(ours).unwrap().name(), ours);
+        }
         let text = scripts("hostname", &texts, false);
         let at = |part: &str| text.find(part).unwrap_or_else(|| panic!("no {part:?}"));
         assert!(

@@ -3,6 +3,7 @@
 mod adhoc;
 mod apply;
 mod args;
+mod audit;
 mod check;
 mod common;
 pub mod environment;
@@ -17,11 +18,13 @@ mod question;
 mod recording;
 mod records;
 mod runs;
+mod saved;
 mod scan;
 mod secret;
 mod settings;
 mod start;
 mod trust;
+mod undo;
 
 pub use args::{Cli, Format, When};
 pub use exit::Exit;

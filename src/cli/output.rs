@@ -8,7 +8,7 @@ use super::settings::Display;
 use crate::diagnostic::{self, Diagnostic, Style};
 use crate::event::Mode;
 use crate::harmless;
-use crate::report::{All, Bars, Json, Look, Plain, PlanText, Reporter, Streams};
+use crate::report::{All, Bars, Json, Look, Plain, PlanText, Reporter, Sink, Streams};
 
 /// Writes data: what may be foreign in it shows as what it is. Nobody reading on (`| head`) is no error.
 pub(super) fn data(text: &str) {
@@ -57,19 +57,31 @@ pub(super) fn reporter(display: &Display, mode: Mode) -> Box<dyn Reporter> {
     if display.format == Format::Json {
         return Box::new(Json::new(Box::new(std::io::stdout())));
     }
+    let plan = PlanText::new(Box::new(std::io::stdout()), display.out, display.plan_detail());
+    // The progress comes first: it takes its moving lines away before the plan is written.
+    Box::new(All(vec![progress_of(display, mode), Box::new(plan)]))
+}
+
+/// The reporter for what shows its results itself.
+pub(super) fn progress(display: &Display) -> Box<dyn Reporter> {
+    if display.format == Format::Json {
+        return Box::new(Json::new(Box::new(std::io::stdout())));
+    }
+    progress_of(display, Mode::Plan)
+}
+
+fn progress_of(display: &Display, mode: Mode) -> Box<dyn Reporter> {
     let detail = if mode == Mode::Plan { display.plan_detail() } else { display.apply_detail() };
     // Whoever is asked at the terminal has not read a plan that went to a file.
     let elsewhere = display.err.width.is_some() && display.out.width.is_none();
-    let progress: Box<dyn Reporter> = if display.format == Format::Bars {
-        let bars = Bars::stderr(display.err, detail);
+    if display.format == Format::Bars {
+        let out = display.out.width.is_none().then(|| Sink::stdout(display.out));
+        let bars = Bars::stderr(display.err, out, detail);
         Box::new(if elsewhere { bars.plan_is_elsewhere() } else { bars })
     } else {
-        let plain = Plain::new(Box::new(std::io::stderr()), display.err, detail);
+        let plain = Plain::new(Sink::stdout(display.out), Sink::stderr(display.err), detail);
         Box::new(if elsewhere { plain.plan_is_elsewhere() } else { plain })
-    };
-    let plan = PlanText::new(Box::new(std::io::stdout()), display.out, display.plan_detail());
-    // The progress comes first: it takes its moving lines away before the plan is written.
-    Box::new(All(vec![progress, Box::new(plan)]))
+    }
 }
 
 /// Tells of mistakes in the user's files.

@@ -1,10 +1,9 @@
 //! The journal of a run as the commands begin and end it. Without one the run goes on, with a warning.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use sha2::{Digest as _, Sha256};
 use tokio::sync::mpsc;
 
 use super::common::Ready;
@@ -14,7 +13,9 @@ use crate::config::Environment;
 use crate::event::{Body, Event, Mode};
 use crate::journal::{Ended, Header, Keep, Revision, Store, VERSION};
 use crate::model::Secret;
+use crate::model::digest::sha256;
 use crate::report::{All, Reporter};
+use crate::saved_plan::SavedPlan;
 
 /// Which command line a run was begun with.
 #[derive(Debug, Clone, Default)]
@@ -23,13 +24,18 @@ pub(super) struct Invocation {
     pub(super) arguments: Vec<String>,
     /// The run that it goes on with.
     pub(super) resumes: Option<String>,
+    /// The run that it undoes.
+    pub(super) undoes: Option<String>,
     /// The digests that its files must have: they are refused otherwise.
     pub(super) expected: Option<BTreeMap<String, String>>,
+    /// The plan that it is to keep to, and its SHA-256.
+    pub(super) saved: Option<(Arc<SavedPlan>, String)>,
 }
 
 /// A journal that has begun, or none.
 #[derive(Debug)]
 pub(super) struct Recording {
+    header: Header,
     begun: Option<(Store, String)>,
 }
 
@@ -59,13 +65,19 @@ impl Recording {
         match store.and_then(|store| Ok((store.begin(&header, keep(), failed)?, store))) {
             Ok((writer, store)) => {
                 let reporter: Box<dyn Reporter> = Box::new(All(vec![Box::new(writer), reporter]));
-                (Self { begun: Some((store, header.run)) }, reporter)
+                let begun = Some((store, header.run.clone()));
+                (Self { header, begun }, reporter)
             }
             Err(error) => {
                 output::message(&format!("warning: there will be no journal of this run: {error}"));
-                (Self { begun: None }, reporter)
+                (Self { header, begun: None }, reporter)
             }
         }
+    }
+
+    /// Who began what, when and from where.
+    pub(super) fn header(&self) -> &Header {
+        &self.header
     }
 
     /// Writes how the run ended.
@@ -85,7 +97,7 @@ fn keep() -> Keep {
     Keep { runs: runs.unwrap_or(usual.runs), days: number("HOSTWRIGHT_KEEP_DAYS").unwrap_or(usual.days) }
 }
 
-fn header(ready: &Ready, mode: Mode, invocation: &Invocation) -> Header {
+pub(super) fn header(ready: &Ready, mode: Mode, invocation: &Invocation) -> Header {
     let redact = |text: &String| ready.redactor.redact(text);
     let first = ready.run.plays.first().map(|play| PathBuf::from(&*play.file));
     Header {
@@ -93,7 +105,7 @@ fn header(ready: &Ready, mode: Mode, invocation: &Invocation) -> Header {
         hostwright: env!("CARGO_PKG_VERSION").into(),
         run: ready.id.clone(),
         mode,
-        started: jiff::ZonedDateTime::now(),
+        started: Header::now(),
         user: Header::user(),
         controller: Header::controller(),
         folder: std::env::current_dir().unwrap_or_default().display().to_string(),
@@ -103,8 +115,13 @@ fn header(ready: &Ready, mode: Mode, invocation: &Invocation) -> Header {
         files: ready.files.clone(),
         revision: first.and_then(|file| Revision::of(file.parent().unwrap_or(Path::new(".")))),
         resumes: invocation.resumes.clone(),
+        undoes: invocation.undoes.clone(),
+        saved_plan: invocation.saved.as_ref().map(|(_, digest)| digest.clone()),
     }
 }
+
+/// How a file that a value came from is told.
+const FILE: &str = "file ";
 
 /// An environment that remembers the digests of the files that playbooks send or render. Files of secrets are read in
 /// another way, and are not among them.
@@ -112,17 +129,31 @@ fn header(ready: &Ready, mode: Mode, invocation: &Invocation) -> Header {
 pub(super) struct Digests {
     environment: Arc<dyn Environment>,
     files: Mutex<BTreeMap<String, String>>,
+    /// What else was read: variables, files, what commands printed.
+    others: Mutex<BTreeSet<String>>,
 }
 
 impl Digests {
     pub(super) fn new(environment: Arc<dyn Environment>) -> Self {
-        Self { environment, files: Mutex::default() }
+        Self { environment, files: Mutex::default(), others: Mutex::default() }
     }
 
     /// Remembers a file.
     pub(super) fn add(&self, path: &str, content: &[u8]) {
-        let digest = Sha256::digest(content).iter().fold(String::new(), |text, b| format!("{text}{b:02x}"));
+        let digest = sha256(content);
         self.files.lock().unwrap_or_else(PoisonError::into_inner).insert(path.to_owned(), digest);
+    }
+
+    /// Where values came from that are no part of the files, secrets above all.
+    pub(super) fn needs(&self) -> Vec<String> {
+        let files = self.all();
+        let others = self.others.lock().unwrap_or_else(PoisonError::into_inner);
+        let is_other = |what: &&String| what.strip_prefix(FILE).is_none_or(|path| !files.contains_key(path));
+        others.iter().filter(is_other).cloned().collect()
+    }
+
+    fn read_other(&self, what: String) {
+        self.others.lock().unwrap_or_else(PoisonError::into_inner).insert(what);
     }
 
     /// All so far.
@@ -139,7 +170,9 @@ impl Environment for Digests {
     }
 
     fn read_at_most(&self, path: &Path, most: u64) -> Result<Vec<u8>, String> {
-        self.environment.read_at_most(path, most)
+        let content = self.environment.read_at_most(path, most)?;
+        self.read_other(format!("{FILE}{}", path.display()));
+        Ok(content)
     }
 
     fn list(&self, path: &Path) -> Result<Option<Vec<String>>, String> {
@@ -147,10 +180,15 @@ impl Environment for Digests {
     }
 
     fn variable(&self, name: &str) -> Option<String> {
-        self.environment.variable(name)
+        let value = self.environment.variable(name)?;
+        if name != "HOME" {
+            self.read_other(format!("environment variable {name}"));
+        }
+        Some(value)
     }
 
     fn output(&self, command: &[String], folder: &Path) -> Result<Vec<u8>, String> {
+        self.read_other(format!("command {}", command.join(" ")));
         self.environment.output(command, folder)
     }
 

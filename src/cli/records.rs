@@ -5,19 +5,18 @@ use std::fmt::Write as _;
 use std::path::Path;
 use std::time::Duration;
 
-use clap::Parser as _;
-
 use super::args::{self, Cli, Command, Format};
 use super::exit::Exit;
 use super::output;
 use super::recording::Invocation;
 use super::settings::Display;
-use super::{apply, start, trust};
+use super::{adhoc, apply, audit, start, trust, undo};
+use crate::audit::Report;
 use crate::event::{Body, Counts, Event, Mode, Outcome, StepRef};
 use crate::harmless;
 use crate::journal::{Ended, Entry, Header, JournalError, Recorded, State, Store};
 use crate::model::MASK;
-use crate::report::{Detail, Json, Plain, PlanText, Reporter, host_list, table};
+use crate::report::{Detail, Json, Plain, PlanText, Reporter, Sink, host_list, table};
 
 /// Hosts and playbooks in a cell before "and N more".
 const NAMES: usize = 2;
@@ -103,7 +102,8 @@ fn short(run: &str) -> &str {
 fn row(entry: &Entry) -> Vec<String> {
     let header = &entry.header;
     let counts = entry.summary.as_ref().map_or_else(Counts::default, |s| s.total);
-    let changes = if header.mode == Mode::Plan { counts.would_change } else { counts.changed };
+    let changes =
+        if matches!(header.mode, Mode::Plan | Mode::Audit) { counts.would_change } else { counts.changed };
     let known = |n: usize| entry.summary.as_ref().map_or_else(|| "?".to_owned(), |_| n.to_string());
     let hosts: Vec<_> = header.hosts.iter().collect();
     let playbooks = match header.playbooks.as_slice() {
@@ -115,7 +115,7 @@ fn row(entry: &Entry) -> Vec<String> {
         short(&header.run).to_owned(),
         header.started.strftime("%Y-%m-%d %H:%M").to_string(),
         header.user.clone(),
-        mode(header.mode).to_owned(),
+        if header.undoes.is_some() { "undo" } else { mode(header.mode) }.to_owned(),
         state_of(entry).word().to_owned(),
         known(changes),
         known(counts.failed),
@@ -128,6 +128,7 @@ fn row(entry: &Entry) -> Vec<String> {
 fn mode(mode: Mode) -> &'static str {
     match mode {
         Mode::Plan => "plan",
+        Mode::Audit => "audit",
         Mode::Apply => "apply",
         Mode::Run => "run",
         Mode::Facts => "facts",
@@ -163,18 +164,34 @@ pub(super) fn show(args: &args::Show, display: &Display) -> Exit {
         }
         Err(error) => return complain(&error),
     };
+    if let Err(exit) = audit::ready_to_write(&args.reports) {
+        return exit;
+    }
     let took = entry.took;
     let recorded = match entry.read() {
         Ok(recorded) => recorded,
         Err(error) => return complain(&error),
     };
+    let report = Report::new(recorded.header.clone(), &recorded.events);
+    if let Err(exit) = audit::write(&report, &args.reports, display) {
+        return exit;
+    }
     if display.format == Format::Json {
         output::data(&(harmless::json(&recorded.header) + "\n"));
         replay(&recorded.events, Box::new(Json::new(Box::new(std::io::stdout()))));
         return Exit::Done;
     }
     output::data(&about(&recorded.header, state, took));
-    let lines = |detail: Detail| Box::new(Plain::new(Box::new(std::io::stdout()), display.out, detail));
+    if matches!(recorded.header.mode, Mode::Run | Mode::Facts) {
+        adhoc::replay(&recorded.events, display);
+        return Exit::Done;
+    }
+    if recorded.header.mode == Mode::Audit {
+        output::data(&audit::text(&report, display));
+        return Exit::Done;
+    }
+    let stdout = || Sink::stdout(display.out);
+    let lines = |detail: Detail| Box::new(Plain::new(stdout(), stdout(), detail));
     let applied = recorded.events.iter().any(|event| matches!(event.body, Body::PlayStarted { .. }));
     if !applied {
         let plan = PlanText::new(Box::new(std::io::stdout()), display.out, display.plan_detail());
@@ -244,6 +261,12 @@ fn about(header: &Header, state: args::RunState, took: Duration) -> String {
     if let Some(resumes) = &header.resumes {
         lines.push(("resumes", resumes.clone()));
     }
+    if let Some(undoes) = &header.undoes {
+        lines.push(("undoes", undoes.clone()));
+    }
+    if let Some(digest) = &header.saved_plan {
+        lines.push(("plan", format!("saved, sha256 {digest}")));
+    }
     let line = |(word, text): (&str, String)| format!("{word:<9}{}\n", harmless::line(&text));
     lines.into_iter().map(line).collect()
 }
@@ -266,25 +289,30 @@ pub(super) fn resume(args: &args::Resume, display: &Display) -> Exit {
     if arguments.iter().any(|argument| argument.contains(MASK)) {
         return refuse("a secret was on its command line", "give that command again");
     }
-    let line = std::iter::once("hostwright").chain(arguments.iter().map(String::as_str));
-    let command = Cli::try_parse_from(line).map(|cli| cli.command);
+    let command = Cli::recorded(arguments);
     if let Err(error) = std::env::set_current_dir(folder) {
         return refuse(&format!("{folder}: {error}"), "it was called in that folder");
     }
     let invocation = Invocation {
         arguments: arguments.clone(),
         resumes: Some(run.clone()),
+        undoes: None,
         expected: (!args.accept_changes).then(|| files.clone()),
+        saved: None,
     };
     if !display.detail.quiet {
         output::message(&format!("Resuming run {run}: what is done already is asked again and left alone."));
     }
     match command {
-        Ok(Command::Apply(mut apply)) => {
+        Some(Command::Apply(mut apply)) => {
             apply.yes |= args.yes;
             start::wait(apply::apply(&apply, display, &invocation))
         }
-        Ok(Command::Trust(mut trust)) => {
+        Some(Command::Undo(mut undo)) => {
+            undo.yes |= args.yes;
+            start::wait(undo::undo(&undo, display, &invocation))
+        }
+        Some(Command::Trust(mut trust)) => {
             trust.yes |= args.yes;
             start::wait(trust::trust(&trust, display, &invocation))
         }

@@ -8,7 +8,7 @@ use super::exit::Exit;
 use super::interrupt::Interrupts;
 use super::output;
 use super::settings::{self, Display};
-use crate::engine::{self, Held};
+use crate::engine::{self, Held, Way};
 use crate::harmless;
 use crate::model::{HostName, Privilege};
 use crate::report::{Look, table};
@@ -32,9 +32,9 @@ pub(super) async fn runs(args: &Runs, display: &Display) -> std::io::Result<Exit
     };
     let privilege = if args.as_login_user { Privilege::Login } else { Privilege::root() };
     let interrupts = Interrupts::listen(None)?;
-    let cancel = interrupts.cancel.clone();
+    let way = Way { options: &options, connector, cancel: interrupts.cancel.clone(), events: None };
     let stop = args.stop.as_deref();
-    let (answers, held) = engine::runs(&run.hosts, stop, privilege, &options, connector, cancel).await;
+    let (answers, held) = engine::runs(&run.hosts, stop, privilege, way).await;
     let mut exit = Exit::Done;
     let mut found = Vec::new();
     for (host, answer) in answers {

@@ -24,6 +24,7 @@ use super::{common, output};
 use crate::config::Environment as _;
 use crate::harmless;
 use crate::model::{Host, Login};
+use crate::private_folder;
 use crate::report::{Look, table};
 use crate::transport::askpass::LoginPassword;
 use crate::transport::scan::{self, HostKey, Kinds, Standing, Way};
@@ -374,7 +375,9 @@ fn add(door: &Door, keys: Vec<HostKey>) -> State {
 
 /// The lines with names that only who knows them can look up, as `HashKnownHosts` wants it.
 fn hashed(lines: &str) -> std::io::Result<String> {
-    let folder = tempfile::TempDir::with_prefix("hw-scan.")?;
+    let base = std::env::temp_dir();
+    private_folder::clear(&base, "hw-scan.", |_| {});
+    let (folder, _claim) = private_folder::make(&base, "hw-scan.")?;
     let file = folder.path().join("known_hosts");
     std::fs::write(&file, lines)?;
     let keygen = Command::new("ssh-keygen")

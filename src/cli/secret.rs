@@ -24,6 +24,7 @@ use super::settings::Display;
 use super::start::wait;
 use crate::config::{AGE_IDENTITY, Environment as _};
 use crate::harmless;
+use crate::private_folder::{self, Claim};
 use crate::secret_file::{self, Closed, Keyring, LARGEST, Recipients, USUAL};
 
 /// Why nothing came of it.
@@ -350,7 +351,7 @@ fn written_in_editor(file: &Path, plain: &[u8]) -> Done<Zeroizing<Vec<u8>>> {
             "set XDG_RUNTIME_DIR or TMPDIR to a folder that can be written to",
         )
     };
-    let folder = workshop().map_err(unsafe_place)?;
+    let (folder, _claim) = workshop().map_err(unsafe_place)?;
     // The editor knows languages by the end of a name.
     let name = file.file_stem().unwrap_or("secret".as_ref());
     let path = folder.path().join(name);
@@ -404,13 +405,11 @@ async fn run(editor: &OsString, path: &Path) -> std::io::Result<Done<ExitStatus>
 }
 
 /// A folder for what is in clear: only for us, and on no disk where that can be had.
-fn workshop() -> std::io::Result<TempDir> {
+fn workshop() -> std::io::Result<(TempDir, Claim)> {
     let in_memory = [std::env::var_os("XDG_RUNTIME_DIR").map(PathBuf::from), Some("/dev/shm".into())];
     let private = |base: &Path| {
-        tempfile::Builder::new()
-            .prefix("hw-secret.")
-            .permissions(fs::Permissions::from_mode(0o700))
-            .tempdir_in(base)
+        private_folder::clear(base, "hw-secret.", |_| {});
+        private_folder::make(base, "hw-secret.")
     };
     let mut usable = in_memory.into_iter().flatten().filter(|base| base.is_absolute());
     usable.find_map(|base| private(&base).ok()).map_or_else(|| private(&std::env::temp_dir()), Ok)

@@ -91,7 +91,12 @@ impl Display {
             format,
             out: look(around.out_columns),
             err: look(around.err_columns),
-            detail: Detail { diff: diff.unwrap_or(true), verbose: output.verbose, quiet: output.quiet },
+            detail: Detail {
+                diff: diff.unwrap_or(true),
+                verbose: output.verbose,
+                quiet: output.quiet,
+                summary: output.summary,
+            },
             diff,
         }
     }
@@ -209,7 +214,7 @@ mod tests {
     fn display(line: &str, around: Surroundings) -> Display {
         let cli = Cli::try_parse_from(line.split(' ')).unwrap();
         let diff = match &cli.command {
-            Command::Plan(plan) => Some(&plan.diff),
+            Command::Plan(args) => Some(&args.plan.diff),
             _ => None,
         };
         Display::new(&cli.output, diff, around)

@@ -8,7 +8,7 @@ use super::args::{Cli, Command};
 use super::exit::Exit;
 use super::recording::Invocation;
 use super::settings::{Display, Surroundings};
-use super::{adhoc, apply, check, explain, hosts, output, plan, records, runs, secret, trust};
+use super::{adhoc, apply, audit, check, explain, hosts, output, plan, records, runs, secret, trust, undo};
 
 /// Does what the command line says.
 pub fn start(line: impl IntoIterator<Item = OsString>, around: Surroundings) -> Exit {
@@ -24,8 +24,9 @@ pub fn start(line: impl IntoIterator<Item = OsString>, around: Surroundings) -> 
         }
     };
     let diff = match &cli.command {
-        Command::Plan(plan) => Some(&plan.diff),
+        Command::Plan(args) => Some(&args.plan.diff),
         Command::Apply(apply) => Some(&apply.plan.diff),
+        Command::Audit(audit) => Some(&audit.plan.diff),
         _ => None,
     };
     let display = Display::new(&cli.output, diff, around);
@@ -38,11 +39,13 @@ pub fn start(line: impl IntoIterator<Item = OsString>, around: Surroundings) -> 
         Command::Resume(args) => records::resume(args, &display),
         Command::Secret(args) => secret::secret(args, &display),
         Command::Plan(args) => wait(plan::plan(args, &display, &invocation)),
+        Command::Audit(args) => wait(audit::audit(args, &display, &invocation)),
         Command::Apply(args) => wait(apply::apply(args, &display, &invocation)),
+        Command::Undo(args) => wait(undo::undo(args, &display, &invocation)),
         Command::Trust(args) => wait(trust::trust(args, &display, &invocation)),
-        Command::Run(args) => wait(adhoc::run(args, &display)),
+        Command::Run(args) => wait(adhoc::run(args, &display, &invocation)),
         Command::Runs(args) => wait(runs::runs(args, &display)),
-        Command::Facts(args) => wait(adhoc::facts(args, &display)),
+        Command::Facts(args) => wait(adhoc::facts(args, &display, &invocation)),
     }
 }
 

@@ -1,19 +1,19 @@
 //! `trust`: a public key of the user is let in on hosts, by a playbook of our own that is applied like any other.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
 use super::apply::How;
 use super::args::Trust;
-use super::environment::Controller;
+use super::environment::{Controller, WithFiles};
 use super::exit::Exit;
 use super::question::may_ask;
 use super::recording::Invocation;
 use super::settings::{self, Display};
 use super::{apply, common, output};
-use crate::config::{Environment, Options};
-use crate::model::Secret;
+use crate::config::{Environment as _, Options};
 use crate::secret_file::USUAL;
 
 /// What is applied.
@@ -43,42 +43,18 @@ pub(super) async fn trust(args: &Trust, display: &Display, invocation: &Invocati
     vars.extend([format!("key={}", key.line), format!("same={}", key.same())]);
     let wanted = Options { playbooks: vec![NAME.into()], limit, vars, hosts_pattern: None, ..of_hosts };
     let owner = common::owner(&[PathBuf::from("trust")]);
-    let ready = match common::prepare_from(wanted, Arc::new(Builtin), &args.connection, owner, display) {
+    let ready = match common::prepare_from(
+        wanted,
+        Arc::new(WithFiles(BTreeMap::from([(NAME.into(), PLAYBOOK.to_owned())]))),
+        &args.connection,
+        owner,
+        display,
+    ) {
         Ok(ready) => ready,
         Err(exit) => return Ok(exit),
     };
     let how = How { yes: args.yes, lock_wait: Duration::ZERO };
     Ok(apply::once(ready, how, display, invocation).await?.0)
-}
-
-/// The controller, and on it the playbook of `trust`.
-#[derive(Debug)]
-struct Builtin;
-
-impl Environment for Builtin {
-    fn read(&self, path: &Path) -> Result<Vec<u8>, String> {
-        if path == Path::new(NAME) { Ok(PLAYBOOK.into()) } else { Controller.read(path) }
-    }
-
-    fn read_at_most(&self, path: &Path, most: u64) -> Result<Vec<u8>, String> {
-        if path == Path::new(NAME) { Ok(PLAYBOOK.into()) } else { Controller.read_at_most(path, most) }
-    }
-
-    fn list(&self, path: &Path) -> Result<Option<Vec<String>>, String> {
-        if path == Path::new(NAME) { Ok(None) } else { Controller.list(path) }
-    }
-
-    fn variable(&self, name: &str) -> Option<String> {
-        Controller.variable(name)
-    }
-
-    fn output(&self, command: &[String], folder: &Path) -> Result<Vec<u8>, String> {
-        Controller.output(command, folder)
-    }
-
-    fn passphrase(&self, key: &str) -> Result<Secret, String> {
-        Controller.passphrase(key)
-    }
 }
 
 /// A public key.

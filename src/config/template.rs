@@ -10,12 +10,12 @@ use minijinja::{
     AutoEscape, Environment, Error, ErrorKind, Expression, Template, UndefinedBehavior, Value,
     syntax::SyntaxConfig,
 };
-use sha2::{Digest as _, Sha256};
 
 use super::address::Network;
 use super::limits::{self, Excess, Part};
-use crate::model::StepResult;
+use crate::model::digest::sha256;
 use crate::model::value::{Key, Node, Value as TomlValue};
+use crate::model::{MASK, StepResult};
 use crate::step::Condition;
 
 /// Macros that call themselves deeper than this are taken for ones that never end.
@@ -48,13 +48,10 @@ pub(super) fn environment(part: Part) -> Environment<'static> {
     });
     env.add_filter("quote", |value: &Value| text(value).map(|t| crate::shell::quote(&t)));
     env.add_filter("b64encode", |value: &Value| {
-        text(value).map(|t| base64::engine::general_purpose::STANDARD.encode(t.as_bytes()))
+        of_text(value, |t| base64::engine::general_purpose::STANDARD.encode(t.as_bytes()))
     });
     env.add_filter("b64decode", b64decode);
-    env.add_filter("sha256", |value: &Value| {
-        let digest = Sha256::digest(text(value)?.as_bytes());
-        Ok::<_, Error>(digest.iter().fold(String::new(), |hex, byte| format!("{hex}{byte:02x}")))
-    });
+    env.add_filter("sha256", |value: &Value| of_text(value, |t| sha256(t.as_bytes())));
     env.add_filter("network", network);
     env.add_filter("to_json", to_json);
     env.add_filter("basename", |path: &str| path.rsplit('/').next().unwrap_or_default().to_owned());
@@ -69,6 +66,12 @@ pub(super) fn environment(part: Part) -> Environment<'static> {
 fn text(value: &Value) -> Result<String, Error> {
     limits::weigh(value)?;
     Ok(value.as_str().map_or_else(|| value.to_string(), str::to_owned))
+}
+
+/// What a filter makes of a text. What it would make of a mask tells nobody anything: that stays.
+fn of_text(value: &Value, make: impl Fn(&str) -> String) -> Result<String, Error> {
+    let text = text(value)?;
+    Ok(if text == MASK { text } else { make(&text) })
 }
 
 fn invalid(message: String) -> Error {

@@ -5,6 +5,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
+use tokio::time::Instant;
+
+use super::failing::{Told, action_failure, did_not_end, is_word};
 use super::handlers;
 use super::host::HostRun;
 use super::link::{Asker, Link};
@@ -15,11 +18,12 @@ use super::save::save;
 use super::shared::interrupted;
 use super::silence::Heard;
 use super::turn::Turn;
-use crate::event::{Body, ChangeView, Outcome};
-use crate::model::{Failure, HostIndex, HostName, Privilege, SlotIndex, StepResult};
+use crate::event::{Body, ChangeView, Outcome, StepRef, Undo};
+use crate::model::{Failure, HostIndex, HostName, Privilege, SlotIndex, StepId, StepResult};
 use crate::probe::Answer;
 use crate::step::{Action, Change, Instance, Span, Then, Verdict};
-use crate::transport::{Apart, Frame, Keep, Output, Part, Runs, TransportError, detach};
+use crate::transport::detach::{self, Once};
+use crate::transport::{Apart, Frame, Keep, Output, Part, Runs, TransportError};
 
 /// Actions that run apart, so far: each has a number of its own in its name.
 static TRIES: AtomicU64 = AtomicU64::new(0);
@@ -59,17 +63,45 @@ impl Group<'_> {
 }
 
 /// A group on its way: the parts of its frame that act, each with its label.
+#[derive(Default)]
 struct Batch {
     parts: Vec<Part>,
-    labels: Vec<String>,
+    told: Vec<Told>,
     /// Parts before those of the actions.
     notes: usize,
+}
+
+/// Actions that did not come to their end.
+struct Broken {
+    turn: Turn,
+    /// An action before that has changed something, or may have.
+    changed: bool,
+}
+
+impl Broken {
+    /// Before anything was sent.
+    fn before(turn: Turn) -> Self {
+        Self { turn, changed: false }
+    }
+}
+
+/// In the middle: what has been done is not known.
+impl From<Turn> for Broken {
+    fn from(turn: Turn) -> Self {
+        Self { turn, changed: true }
+    }
 }
 
 impl HostRun {
     /// Makes a change and verifies it.
     pub(super) async fn act(&mut self, n: SlotIndex, instance: &Instance, change: &Change) -> Turn {
         let view = ChangeView::from(change);
+        let undo = Some(Box::new(Undo {
+            inverse: instance.inverse(change),
+            privilege: instance.privilege.clone(),
+            notify: instance.notify.clone(),
+            handler: instance.handler,
+        }));
         self.touch(n, instance, change);
         let groups = groups(change);
         let mut along = Piggyback::default();
@@ -80,8 +112,16 @@ impl HostRun {
             }
             match self.send(n, instance, group, g == 0, &last, &mut along).await {
                 Ok(answer) => last = answer,
-                Err(turn) => {
+                Err(Broken { mut turn, changed }) => {
                     self.note(instance, change);
+                    // What was done before the failure still has to take effect.
+                    if g > 0 || changed {
+                        turn.undo = undo;
+                        turn.result.changed = true;
+                        self.notify(&instance.notify);
+                    } else if !self.unreachable {
+                        self.cross_out(n, instance, &self.fresh(n, instance)).await;
+                    }
                     return Turn { change: Some(view), ..turn };
                 }
             }
@@ -99,9 +139,11 @@ impl HostRun {
             Err(turn) => turn,
         };
         if instance.handler && turn.outcome == Outcome::Changed {
-            self.cross_out(n, instance).await;
+            let own = self.slots[n].slot.source.id().clone();
+            self.pending.retain(|(p, pending)| *p != self.slots[n].slot.play || *pending != own);
+            self.cross_out(n, instance, &[own]).await;
         }
-        Turn { change: Some(view), ..turn }
+        Turn { change: Some(view), undo, ..turn }
     }
 
     /// Sends a group of actions with the questions behind them, whose answers are kept in `along`. Returns the last
@@ -114,23 +156,27 @@ impl HostRun {
         first: bool,
         before: &Answer,
         along: &mut Piggyback,
-    ) -> Result<Answer, Turn> {
-        let batch = self.batch(n, instance, group, first, before).await?;
+    ) -> Result<Answer, Broken> {
+        let batch = self.batch(n, instance, group, first, before).await.map_err(Broken::before)?;
         let target = self.shared.links.target(self.own, group.host()).ok_or_else(|| {
-            Turn::failed(Failure::new("the host that this step acts on is not in the inventory"))
+            let failure = Failure::new("the host that this step acts on is not in the inventory");
+            Broken::before(Turn::failed(failure))
         })?;
         let boot = match group.reboots() {
-            Some(bound) => Some(self.boot(&instance.privilege, bound).await?),
+            Some(bound) => Some(self.boot(&instance.privilege, bound).await.map_err(Broken::before)?),
             None => None,
         };
+        let start = Instant::now();
         let exchanged = self.exchange(n, instance, target, (&batch, boot.is_some()), along).await?;
         let mut answers = match (exchanged, boot) {
             (exchanged, Some(boot)) => self.rebooted(n, instance, (exchanged, &boot), target, &batch).await?,
             (Ok(answers), None) => answers,
-            (Err(error), None) => return Err(self.not_sent(n, instance, target, &batch, &error).await),
+            (Err(error), None) => {
+                return Err(self.not_sent(n, instance, target, &batch, &error).await.into());
+            }
         };
-        batch.failure(group, &answers)?;
-        along.answers = answers.split_off(batch.labels.len());
+        batch.failure(&answers, start.elapsed())?;
+        along.answers = answers.split_off(batch.told.len());
         let mut last = answers.pop().unwrap_or_default();
         if let Some(path) = group.saves() {
             let bytes = std::mem::take(&mut last.stdout);
@@ -155,13 +201,13 @@ impl HostRun {
         first: bool,
         before: &Answer,
     ) -> Result<Batch, Turn> {
-        let mut batch = Batch { parts: Vec::new(), labels: Vec::new(), notes: 0 };
+        let mut batch = Batch::default();
         let play = self.slots[n].slot.play;
-        let fresh: Vec<_> = instance.notify.iter().filter(|id| !self.is_due(play, id)).cloned().collect();
+        let fresh = self.fresh(n, instance);
         if first && group.host().is_none() && !fresh.is_empty() {
             let note = handlers::note(&self.shared.run.plays[play].name, &fresh);
+            batch.told.push(Told::new("note the handlers that are due", &note));
             batch.parts.push(Part { stop_on_failure: true, ..Part::question(note) });
-            batch.labels.push("note the handlers that are due".to_owned());
             batch.notes = 1;
         }
         for (action, shown) in group.actions.iter().zip(&group.shown) {
@@ -176,9 +222,15 @@ impl HostRun {
                 keep: if matches!(action.then, Then::Save(_)) { Keep::CONTENT } else { Keep::ACTION },
                 runs: self.runs(n, instance, action, &shown.label),
             });
-            batch.labels.push(shown.label.clone());
+            batch.told.push(Told::new(&shown.label, &shown.script));
         }
         Ok(batch)
+    }
+
+    /// The handlers that a change makes due which are not so yet.
+    fn fresh(&self, n: SlotIndex, instance: &Instance) -> Vec<StepId> {
+        let play = self.slots[n].slot.play;
+        instance.notify.iter().filter(|id| !self.is_due(play, id)).cloned().collect()
     }
 
     /// One exchange, told as it goes on. The outer error is that the run was stopped meanwhile.
@@ -196,21 +248,26 @@ impl HostRun {
             parts.iter().filter_map(|p| p.timeout).sum::<Duration>() + self.shared.options.probe_timeout;
         let frame = Frame { privilege: instance.privilege.clone(), parts, timeout };
         let at = self.at(n);
-        if let Some(label) = batch.labels.first() {
-            self.shared.events.send(Body::ActionStarted { at: at.clone(), label: label.clone() }).await;
+        // Our own notes are no actions.
+        let mut current = batch.notes;
+        if let Some(begins) = batch.begins(current, &at) {
+            self.shared.events.send(begins).await;
         }
         let events = self.shared.events.clone();
-        let mut current = 0;
         let heard = Heard::default();
-        let mut output = |line: Output<'_>| {
-            let Some(label) = batch.labels.get(line.part) else { return };
+        let mut output = |output: Output<'_>| {
+            let part = output.part();
+            let Some(told) = batch.told.get(part) else { return };
             heard.now();
-            if line.part != current {
-                current = line.part;
-                events.offer(Body::ActionStarted { at: at.clone(), label: label.clone() });
+            if part > current {
+                current = part;
+                batch.begins(part, &at).into_iter().for_each(|begins| events.offer(begins));
             }
-            let text = line.line.to_owned();
-            events.offer(Body::Output { at: at.clone(), line: text, stderr: line.stderr });
+            if let Output::Line { line, stderr, .. } = output
+                && !(stderr && told.ours && is_word(line))
+            {
+                events.offer(Body::Output { at: at.clone(), line: line.to_owned(), stderr });
+            }
         };
         let link = Arc::clone(&self.shared.links[target]);
         let asker = self.asker(target);
@@ -241,12 +298,18 @@ impl HostRun {
             return Runs::Within;
         }
         let play = &self.shared.run.plays[self.slots[n].slot.play].name;
+        let once = match action.span {
+            // It is due because of what this run has changed: what came of an earlier one came before that.
+            Span::Once if instance.handler && self.has_notified(&instance.id) => Once::InRun,
+            Span::Once => Once::Ever,
+            Span::Quick | Span::Lasting => Once::No,
+        };
         let tries = TRIES.fetch_add(1, Ordering::Relaxed);
         Runs::Apart(Apart {
             action: format!("{tries}-{play}-{}", instance.id),
             step: format!("{play}/{}", instance.id),
             about: label.to_owned(),
-            once: action.span == Span::Once,
+            once,
             since: None,
         })
     }
@@ -271,7 +334,7 @@ impl HostRun {
             Ok(answers) if !answers.iter().all(Answer::ok) => return Ok(answers),
             Ok(answers) => answers,
             Err(TransportError::Unreachable { lost: true, .. }) => {
-                vec![Answer::default(); batch.labels.len()]
+                vec![Answer::default(); batch.told.len()]
             }
             Err(error) => return Err(self.not_sent(n, instance, target, batch, &error).await),
         };
@@ -290,16 +353,9 @@ impl HostRun {
     ) -> Turn {
         match error {
             TransportError::TimedOut { after, part, answers } => {
-                let label =
-                    part.and_then(|p| batch.labels.get(p)).or_else(|| batch.labels.get(answers.len()));
-                let what = label.map_or("the verification", String::as_str);
-                Turn::failed(
-                    Failure::new(format!(
-                        "`{what}` did not end within {} s and was stopped",
-                        after.as_secs()
-                    ))
-                    .hint("raise the step's `timeout`, or see on the host what it waits for"),
-                )
+                let told = part.and_then(|p| batch.told.get(p)).or_else(|| batch.told.get(answers.len()));
+                let what = told.map_or("the verification", |told| told.label.as_str());
+                Turn::failed(did_not_end(what, *after))
             }
             // The connection broke off in the middle: see what came of it.
             TransportError::Unreachable { lost: true, .. }
@@ -320,19 +376,20 @@ impl HostRun {
         }
     }
 
-    /// Crosses out a handler that has run from what is noted on the host.
-    async fn cross_out(&mut self, n: SlotIndex, instance: &Instance) {
-        let slot = &self.slots[n].slot;
-        let (play, id) = (slot.play, slot.source.id().clone());
-        let name = Arc::clone(&self.shared.run.plays[play].name);
-        self.pending.retain(|(p, pending)| *p != play || *pending != id);
-        let parts = vec![Part::question(handlers::cross_out(&name, &id))];
+    /// Crosses out handlers that have run, or are not to, from what is noted on the host.
+    async fn cross_out(&self, n: SlotIndex, instance: &Instance, due: &[StepId]) {
+        let name = &self.shared.run.plays[self.slots[n].slot.play].name;
+        let parts: Vec<_> = due.iter().map(|id| Part::question(handlers::cross_out(name, id))).collect();
+        if parts.is_empty() {
+            return;
+        }
         let bound = self.shared.options.probe_timeout;
         let frame = Frame { privilege: instance.privilege.clone(), parts, timeout: bound };
         let crossed = self.shared.links[self.own].exchange(Asker::Own, frame, &mut |_| {}).await;
         if !crossed.is_ok_and(|answers| answers.iter().all(Answer::ok)) {
+            let due = due.iter().map(|id| format!("`{id}`")).collect::<Vec<_>>().join(" and ");
             let message =
-                format!("handler `{id}` has run, but could not be crossed out: it will run once more");
+                format!("handler {due} could not be crossed out on the host: the next run will run it");
             let host = Some(self.host.name.clone());
             self.shared.events.send(Body::Warning { host, message }).await;
         }
@@ -340,17 +397,25 @@ impl HostRun {
 }
 
 impl Batch {
+    /// Tells that a part begins.
+    fn begins(&self, part: usize, at: &StepRef) -> Option<Body> {
+        let Told { label, program, .. } = self.told.get(part)?;
+        Some(Body::ActionStarted { at: at.clone(), label: label.clone(), program: program.clone() })
+    }
+
     /// The end of the turn if one of the actions failed, or was not answered.
-    fn failure(&self, group: &Group<'_>, answers: &[Answer]) -> Result<(), Turn> {
-        let acted = answers.iter().take(self.labels.len());
+    fn failure(&self, answers: &[Answer], took: Duration) -> Result<(), Broken> {
+        let acted = answers.iter().take(self.told.len());
         if let Some((n, answer)) = acted.enumerate().find(|(_, answer)| !answer.ok()) {
-            let script = n.checked_sub(self.notes).map(|a| group.shown[a].script.to_string());
-            let failure = action_failure(&self.labels[n], script, answer);
+            let bound = self.parts[n].timeout.filter(|bound| took >= *bound);
+            let failure = action_failure(&self.told[n], answer, bound);
             let result = StepResult { failed: true, ..result_of(answer) };
-            return Err(Turn { result, ..Turn::failed(failure) });
+            let turn = Turn { result, ..Turn::failed(failure) };
+            return Err(Broken { turn, changed: n > self.notes });
         }
-        if answers.len() < self.labels.len() {
-            return Err(Turn::failed(Failure::new("the host answered fewer actions than it was sent")));
+        if answers.len() < self.told.len() {
+            let failure = Failure::new("the host answered fewer actions than it was sent");
+            return Err(Turn::failed(failure).into());
         }
         Ok(())
     }
@@ -381,56 +446,4 @@ fn groups(change: &Change) -> Vec<Group<'_>> {
         }
     }
     groups
-}
-
-/// How much of what a failed action printed is kept.
-const OUTPUT_LINES: usize = 20;
-
-fn action_failure(label: &str, script: Option<String>, answer: &Answer) -> Failure {
-    let mut lines: Vec<String> = Vec::new();
-    for bytes in [&answer.stdout, &answer.stderr] {
-        lines.extend(String::from_utf8_lossy(bytes).lines().map(str::to_owned));
-    }
-    // An action may end what it says with what to do.
-    let hint = lines.iter().rev().find_map(|l| l.strip_prefix("hint: ").map(str::to_owned));
-    lines.retain(|l| !l.starts_with("hint: ") && !l.trim().is_empty());
-    // `hw_run` of run.sh ends with what failed.
-    let command = lines.last().and_then(|l| l.strip_prefix("command: ")).map(str::to_owned);
-    if command.is_some() {
-        lines.pop();
-    }
-    let start = lines.len().saturating_sub(OUTPUT_LINES);
-    let message = match answer.code {
-        124 | 137 => format!("`{label}` did not end in time and was stopped"),
-        127 => format!("`{label}` failed: a program it needs is not there"),
-        // The code is told beside it.
-        _ => format!("`{label}` failed"),
-    };
-    Failure {
-        message,
-        causes: Vec::new(),
-        command,
-        program: script,
-        code: Some(answer.code),
-        output: lines[start..].join("\n"),
-        differs: Vec::new(),
-        hint,
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_failure_names_the_command_of_the_host_that_failed() {
-        let said = "Job failed.\ncommand: not the last line\nhint: see the journal\ncommand: systemctl start nfs-server\n";
-        let answer = Answer { code: 1, stdout: Vec::new(), stderr: said.into() };
-        let failure =
-            action_failure("start nfs-server", Some("start_unit.sh unit=nfs-server".into()), &answer);
-        assert_eq!(failure.command.as_deref(), Some("systemctl start nfs-server"));
-        assert_eq!(failure.program.as_deref(), Some("start_unit.sh unit=nfs-server"));
-        assert_eq!(failure.output, "Job failed.\ncommand: not the last line");
-        assert_eq!(failure.hint.as_deref(), Some("see the journal"));
-    }
 }

@@ -1,4 +1,4 @@
-//! Commands without a playbook: one script on each host, and facts.
+//! Asking hosts without a playbook: a command for `run`, the facts for `facts`, the actions under way for `runs`.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -6,14 +6,17 @@ use std::time::Duration;
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 
+use super::events::Events;
 use super::link::{Asker, Link};
 use super::questions::failure_of;
 use super::{Cancel, Options};
-use crate::model::{Failure, Host, Privilege};
+use crate::event::Body;
+use crate::facts::Facts;
+use crate::model::{Failure, Host, HostName, Privilege};
 use crate::plan;
 use crate::probe::Answer;
 use crate::shell::Script;
-use crate::transport::{Connector, Frame, Holder, Keep, Part, TransportError, detach};
+use crate::transport::{Connector, Frame, Holder, Keep, Output, Part, TransportError, detach};
 
 /// What each host answered, in inventory order; `Err((reached, failure))` where it did not: `reached` tells
 /// a host that failed from one that could not be reached.
@@ -25,21 +28,40 @@ pub type Answered<T> = Result<T, (bool, Failure)>;
 /// The hosts that are locked, and by whom.
 pub type Held = Vec<(Arc<Host>, Holder)>;
 
+/// How hosts are asked.
+#[derive(Debug, Clone)]
+pub struct Way<'a> {
+    /// Bounds.
+    pub options: &'a Options,
+    /// Makes the connections.
+    pub connector: Arc<dyn Connector>,
+    /// Ends it early.
+    pub cancel: Cancel,
+    /// Whom it is told what goes on.
+    pub events: Option<&'a Events>,
+}
+
+/// What is told of an answer.
+type Told<'a, T> = &'a (dyn Fn(&HostName, &T) -> Body + Sync);
+
 /// Runs a script on each host, bounded by `timeout` if there is one.
 pub async fn command(
     hosts: &[Arc<Host>],
     script: Script,
     privilege: Privilege,
     timeout: Option<Duration>,
-    options: &Options,
-    connector: Arc<dyn Connector>,
-    cancel: Cancel,
+    way: Way<'_>,
 ) -> (PerHost<Answer>, Held) {
     let timeout = timeout.unwrap_or(Frame::NO_BOUND);
-    let part = Part { keep: Keep::CONTENT, ..Part::question(script) };
+    let part = Part { keep: Keep::CONTENT, stream: way.events.is_some(), ..Part::question(script) };
     let frame = Frame { privilege, parts: vec![part], timeout };
-    let (answers, held) = each(hosts, &frame, options, connector, cancel).await;
-    (answers.into_iter().map(|(host, answer)| (host, answer.and_then(only))).collect(), held)
+    let told = |host: &HostName, answer: &Answer| Body::Answered {
+        host: host.clone(),
+        code: answer.code,
+        stdout: String::from_utf8_lossy(&answer.stdout).into_owned(),
+        stderr: String::from_utf8_lossy(&answer.stderr).into_owned(),
+    };
+    each(hosts, &frame, way, &only, &told).await
 }
 
 /// The answer to a frame of one part.
@@ -53,58 +75,98 @@ pub async fn runs(
     hosts: &[Arc<Host>],
     stop: Option<&str>,
     privilege: Privilege,
-    options: &Options,
-    connector: Arc<dyn Connector>,
-    cancel: Cancel,
+    way: Way<'_>,
 ) -> (PerHost<Vec<detach::Left>>, Held) {
     let mut parts: Vec<Part> = stop.map(|run| detach::stop(Some(run))).into_iter().collect();
     parts.push(detach::ask());
-    let frame = Frame { privilege, parts, timeout: options.probe_timeout };
-    let (answers, held) = each(hosts, &frame, options, connector, cancel).await;
+    let frame = Frame { privilege, parts, timeout: way.options.probe_timeout };
     let read = |answers: Vec<Answer>| {
         if let Some(failed) = answers.iter().find(|a| !a.ok()) {
             return Err((true, Failure::new(failed.error_text().trim().to_owned())));
         }
         Ok(detach::left(&only(answers)?.text()))
     };
-    (answers.into_iter().map(|(host, answer)| (host, answer.and_then(read))).collect(), held)
+    let told = |host: &HostName, left: &Vec<detach::Left>| Body::Answered {
+        host: host.clone(),
+        code: 0,
+        stdout: left.iter().map(|left| left.about.clone() + "\n").collect(),
+        stderr: String::new(),
+    };
+    each(hosts, &frame, way, &read, &told).await
 }
 
-/// Sends a frame to each host.
-async fn each(
+/// Asks each host for its facts; `listed` makes text of them.
+pub async fn facts(
+    hosts: &[Arc<Host>],
+    way: Way<'_>,
+    listed: &(dyn Fn(&Facts) -> String + Sync),
+) -> (PerHost<Facts>, Held) {
+    let probe = crate::facts::probe();
+    let parts = vec![Part::probe(&probe)];
+    let frame = Frame { privilege: Privilege::Login, parts, timeout: way.options.probe_timeout };
+    let read = |answers: Vec<Answer>| {
+        only(answers)
+            .and_then(|answer| crate::facts::parse(&answer).map_err(|e| (true, plan::failure_of(&e))))
+    };
+    let told = |host: &HostName, facts: &Facts| Body::Answered {
+        host: host.clone(),
+        code: 0,
+        stdout: listed(facts),
+        stderr: String::new(),
+    };
+    each(hosts, &frame, way, &read, &told).await
+}
+
+/// Sends a frame to each host, and reads the answers.
+async fn each<T>(
     hosts: &[Arc<Host>],
     frame: &Frame,
-    options: &Options,
-    connector: Arc<dyn Connector>,
-    cancel: Cancel,
-) -> (PerHost<Vec<Answer>>, Held) {
-    let forks = Arc::new(Semaphore::new(options.forks.max(1)));
+    way: Way<'_>,
+    read: &(dyn Fn(Vec<Answer>) -> Answered<T> + Sync),
+    told: Told<'_, T>,
+) -> (PerHost<T>, Held) {
+    let forks = Arc::new(Semaphore::new(way.options.forks.max(1)));
     let mut tasks = JoinSet::new();
     for (n, host) in hosts.iter().enumerate() {
-        let link = Link::new(Arc::clone(host), Arc::clone(&connector));
-        let (frame, forks, cancel) = (frame.clone(), Arc::clone(&forks), cancel.clone());
+        let link = Link::new(Arc::clone(host), Arc::clone(&way.connector));
+        let (frame, forks, cancel) = (frame.clone(), Arc::clone(&forks), way.cancel.clone());
+        let events = way.events.cloned();
         tasks.spawn(async move {
             let _permit = forks.acquire_owned().await;
-            let mut ignore = |_: crate::transport::Output<'_>| {};
+            let name = &link.host.name;
+            if let Some(events) = &events {
+                events.send(Body::HostConnecting { host: name.clone() }).await;
+            }
+            let mut numbers = [0; 2];
+            let mut said = |heard: Output<'_>| {
+                let (Some(events), Output::Line { stderr, line, .. }) = (&events, heard) else { return };
+                let number = &mut numbers[usize::from(stderr)];
+                let text = line.to_owned();
+                events.offer(Body::Said { host: name.clone(), stderr, number: *number, line: text });
+                *number += 1;
+            };
             let answered = tokio::select! {
-                answered = link.exchange(Asker::Own, frame, &mut ignore) => answered,
-                () = cancel.killed() => Err(TransportError::Unreachable {
-                    message: "interrupted".into(), hint: None, lost: true,
-                }),
+                answered = link.exchange(Asker::Own, frame, &mut said) => answered,
+                () = cancel.killed() => Err(TransportError::interrupted()),
             };
             link.close().await;
             (n, answered, link.take_holder())
         });
     }
-    let mut answers: Vec<Option<Answered<Vec<Answer>>>> = vec![None; hosts.len()];
+    let mut answers: Vec<Option<Answered<T>>> = hosts.iter().map(|_| None).collect();
     let mut holders: Vec<Option<Holder>> = vec![None; hosts.len()];
     while let Some(joined) = tasks.join_next().await {
         let Ok((n, answered, held)) = joined else { continue };
         holders[n] = held.map(|(_, holder)| holder);
-        answers[n] = Some(answered.map_err(|error| {
+        let answered = answered.map_err(|error| {
             let reached = !matches!(error, TransportError::Unreachable { .. });
             (reached, failure_of(&error))
-        }));
+        });
+        let answered = answered.and_then(read);
+        if let Some(events) = way.events {
+            events.send(ended(&hosts[n].name, &answered, told)).await;
+        }
+        answers[n] = Some(answered);
     }
     let lost = || Err((true, Failure::new("the host's task ended early")));
     let held =
@@ -112,18 +174,10 @@ async fn each(
     (hosts.iter().cloned().zip(answers.into_iter().map(|a| a.unwrap_or_else(lost))).collect(), held)
 }
 
-/// Asks each host for its facts.
-pub async fn facts(
-    hosts: &[Arc<Host>],
-    options: &Options,
-    connector: Arc<dyn Connector>,
-    cancel: Cancel,
-) -> (PerHost<crate::facts::Facts>, Held) {
-    let probe = crate::facts::probe();
-    let parts = vec![Part::probe(&probe)];
-    let frame = Frame { privilege: Privilege::Login, parts, timeout: options.probe_timeout };
-    let (answers, held) = each(hosts, &frame, options, connector, cancel).await;
-    let read = |answer: Answer| crate::facts::parse(&answer).map_err(|e| (true, plan::failure_of(&e)));
-    let read = |answers: Vec<Answer>| only(answers).and_then(read);
-    (answers.into_iter().map(|(host, answer)| (host, answer.and_then(read))).collect(), held)
+fn ended<T>(host: &HostName, answered: &Answered<T>, told: Told<'_, T>) -> Body {
+    match answered {
+        Ok(answer) => told(host, answer),
+        Err((true, failure)) => Body::NotAnswered { host: host.clone(), failure: failure.clone() },
+        Err((false, failure)) => Body::HostUnreachable { host: host.clone(), failure: failure.clone() },
+    }
 }

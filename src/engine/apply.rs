@@ -9,7 +9,7 @@ use tokio::task::JoinSet;
 
 use super::Engine;
 use super::host::HostRun;
-use super::shared::{Position, Shared, joins};
+use super::shared::{Shared, joins};
 use crate::event::{Body, Summary};
 use crate::model::{HostIndex, PlayIndex};
 use crate::plan::{HostSteps, Planned};
@@ -37,13 +37,15 @@ impl Engine {
             self.events.clone(),
             self.cancel.clone(),
             left_out,
+            self.agreed.clone(),
         ));
         let steps: Vec<(HostSteps, Vec<Planned>)> =
             std::mem::take(&mut self.hosts).into_iter().zip(plan.hosts).collect();
+        let reached: Vec<bool> = steps.iter().map(|(steps, _)| !steps.unreachable).collect();
         for (n, (steps, planned)) in steps.into_iter().enumerate() {
             let n = HostIndex::new(n);
             if steps.unreachable || shared.left_out[n] {
-                shared.progress[n].send_replace(Position::DONE);
+                shared.ended(n);
             }
             let facts = self.facts.get(&n).cloned().unwrap_or_default();
             hosts.push(Some(HostRun::new(Arc::clone(&shared), n, steps, planned, facts)));
@@ -54,12 +56,9 @@ impl Engine {
             }
             self.section(&shared, &mut hosts, plays).await;
         }
-        for (host, left_out) in hosts.into_iter().zip(&shared.left_out) {
-            let Some(host) = host else { continue };
-            let (steps, mut counts) = host.into_parts();
-            if !steps.unreachable && !left_out {
-                counts.not_reached += steps.slots.len().saturating_sub(counts.ended());
-            }
+        for (mut host, reached) in hosts.into_iter().flatten().zip(reached) {
+            host.pass_over(reached).await;
+            let (steps, counts) = host.into_parts();
             self.summary.hosts.insert(steps.host.name.clone(), counts);
             self.hosts.push(steps);
         }

@@ -31,31 +31,32 @@ impl HostRun {
         let at = self.at(n);
         self.shared.events.send(Body::StepStarted { at: at.clone(), name: instance.name.clone() }).await;
         let mut left = instance.retries;
-        let mut asked = fresh_enough;
+        let (mut asked, mut first) = (fresh_enough, true);
         loop {
-            let turn = self.try_step(n, &instance, asked).await;
-            asked = false;
+            let turn = self.try_step(n, &instance, asked, first).await;
+            (asked, first) = (false, false);
             let again = match &turn.failure {
                 Some(failure) if turn.outcome == Outcome::Failed => Some(failure.clone()),
                 None => until_failure(&instance, &turn.result),
                 Some(_) => None,
             };
             let Some(failure) = again else { return turn };
-            if left == 0 || self.shared.stopped() {
-                // What it printed is there for the steps that go on.
-                let result = StepResult { failed: true, ..turn.result };
-                return Turn { change: turn.change, result, ..Turn::failed(failure) };
+            if left == 0 || self.shared.stopped() || self.missing(n).is_some() {
+                return gives_up(turn, failure);
             }
-            self.shared.events.send(Body::StepRetried { at: at.clone(), left, failure }).await;
+            self.shared
+                .events
+                .send(Body::StepRetried { at: at.clone(), left, failure: failure.clone() })
+                .await;
             left -= 1;
             tokio::select! {
                 () = tokio::time::sleep(instance.retry_delay) => {}
-                () = self.stopping() => {}
+                () = self.stopping() => return gives_up(turn, failure),
             }
         }
     }
 
-    async fn try_step(&mut self, n: SlotIndex, instance: &Instance, asked: bool) -> Turn {
+    async fn try_step(&mut self, n: SlotIndex, instance: &Instance, asked: bool, first: bool) -> Turn {
         let lock = match instance.step.exclusive() {
             Some(resource) => {
                 let lock = Arc::clone(self.shared.exclusive.lock().await.entry(resource).or_default());
@@ -75,7 +76,11 @@ impl HostRun {
         };
         let options = self.shared.options.planning();
         let refused = plan::disruption(instance, Some(&change), options);
-        if let Some(failure) = refused.or_else(|| self.acts_on_left_out(&change)) {
+        // What a try has done is not there for the next one to do.
+        let moved = if first { self.moved(n, instance, &change) } else { None };
+        let refused =
+            refused.or_else(|| self.acts_on_left_out(&change)).or_else(|| self.missing(n)).or(moved);
+        if let Some(failure) = refused {
             return Turn::failed(failure);
         }
         let turn = self.act(n, instance, &change).await;
@@ -117,6 +122,17 @@ impl HostRun {
         Err(Box::new(ended))
     }
 
+    /// Why a change must not be made, if it is not what was agreed on beforehand.
+    fn moved(&self, n: SlotIndex, instance: &Instance, change: &Change) -> Option<Failure> {
+        let agreed = self.shared.agreed.as_ref().filter(|_| !instance.handler)?;
+        let forecast = Forecast::Change { change: ChangeView::from(change), predicted: Vec::new() };
+        let moved = agreed.moved_at_turn(&self.at(n), &instance.name, &self.shared.events.shown(forecast))?;
+        Some(
+            Failure::new(format!("not done, for it is not what was planned: {moved}"))
+                .hint("make a new plan"),
+        )
+    }
+
     /// Why a change must not be made, if it acts on a host that is left out, or borrows from it: the plan did not see it
     /// coming, or the host of the step would be left out too.
     fn acts_on_left_out(&self, change: &Change) -> Option<Failure> {
@@ -138,6 +154,12 @@ impl HostRun {
             change.shown().summary
         )))
     }
+}
+
+/// The end of a turn that is not tried again. What it printed is there for the steps that go on.
+fn gives_up(turn: Turn, failure: Failure) -> Turn {
+    let result = StepResult { failed: true, ..turn.result };
+    Turn { change: turn.change, undo: turn.undo, result, ..Turn::failed(failure) }
 }
 
 /// Why the step does not count as done yet, if its `until` says so. A try that ran nothing has no result to look at: the

@@ -6,7 +6,7 @@ use std::time::Duration;
 use tokio::sync::mpsc;
 use tokio::time::Instant;
 
-use crate::event::{Body, Event, Forecast};
+use crate::event::{Body, Entry, Event, Finished, Forecast};
 use crate::model::{Failure, Redactor, Secret};
 
 /// A time as events tell it.
@@ -14,21 +14,25 @@ pub(super) fn millis(duration: Duration) -> u64 {
     u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }
 
-/// Sends events. Clones share the stream and the known secrets.
+/// Sends events, with what is secret masked. Clones share the stream and the known secrets.
 #[derive(Debug, Clone)]
-pub(super) struct Events {
+pub struct Events {
     sender: mpsc::Sender<Event>,
     start: Instant,
     redactor: Arc<RwLock<Redactor>>,
 }
 
 impl Events {
-    pub(super) fn new(sender: mpsc::Sender<Event>, redactor: Redactor) -> Self {
+    /// The run starts now.
+    pub fn new(sender: mpsc::Sender<Event>, redactor: Redactor) -> Self {
         Self { sender, start: Instant::now(), redactor: Arc::new(RwLock::new(redactor)) }
     }
 
     /// Sends a state event, waiting for room. A reporter that has gone away is no reason to stop.
-    pub(super) async fn send(&self, body: Body) {
+    ///
+    /// # Panics
+    /// Never: an event is made of strings and numbers.
+    pub async fn send(&self, body: Body) {
         let event = self.event(body);
         let _ = self.sender.send(event).await;
     }
@@ -43,6 +47,18 @@ impl Events {
     /// Learns a secret that came up during the run.
     pub(super) fn learn(&self, secret: &Secret) {
         self.redactor.write().expect("nothing panics while it holds the lock").add(secret);
+    }
+
+    /// A forecast as it is shown.
+    pub(super) fn shown(&self, forecast: Forecast) -> Forecast {
+        let redactor = self.redactor.read().expect("nothing panics while it holds the lock");
+        let mut value = serde_json::to_value(&forecast).expect("a forecast is made of strings and numbers");
+        redactor.redact_json(&mut value);
+        let mut forecast = serde_json::from_value(value).unwrap_or(forecast);
+        if let Forecast::Change { change, .. } = &mut forecast {
+            change.programs.iter_mut().for_each(shorten_program);
+        }
+        forecast
     }
 
     fn event(&self, body: Body) -> Event {
@@ -77,10 +93,26 @@ const ANSWER: usize = 600;
 /// So much of what was sent is told, in characters: its beginning.
 const PROGRAM: usize = 1_000;
 
+fn shorten_program(program: &mut String) {
+    if let Some((end, _)) = program.char_indices().nth(PROGRAM) {
+        program.replace_range(end.., " ...");
+    }
+}
+
 /// Cuts what a failure tells, after secrets have been masked: half a secret would not be found.
 fn shorten(body: &mut Body) {
+    match body {
+        Body::ActionStarted { program, .. } => shorten_program(program),
+        Body::Planned(Entry { forecast: Forecast::Change { change, .. }, .. })
+        | Body::StepFinished(Finished { change: Some(change), .. }) => {
+            change.programs.iter_mut().for_each(shorten_program);
+        }
+        _ => {}
+    }
     let failure = match body {
-        Body::HostUnreachable { failure, .. } | Body::StepRetried { failure, .. } => Some(failure),
+        Body::HostUnreachable { failure, .. }
+        | Body::NotAnswered { failure, .. }
+        | Body::StepRetried { failure, .. } => Some(failure),
         Body::Planned(entry) => match &mut entry.forecast {
             Forecast::Error { failure } => Some(failure),
             _ => None,
@@ -89,10 +121,8 @@ fn shorten(body: &mut Body) {
         _ => None,
     };
     let Some(Failure { code, output, program, .. }) = failure else { return };
-    if let Some(program) = program
-        && let Some((end, _)) = program.char_indices().nth(PROGRAM)
-    {
-        program.replace_range(end.., " ...");
+    if let Some(program) = program {
+        shorten_program(program);
     }
     if code.is_none() {
         if let Some((end, _)) = output.char_indices().nth(ANSWER) {

@@ -108,7 +108,7 @@ impl Engine {
                 let ticket = questions.add(&probe, Privilege::Login);
                 let replies = tokio::select! {
                     replies = questions.ask(&link, Asker::Own, bound) => replies,
-                    () = cancel.killed() => Err(interrupted()),
+                    () = cancel.killed() => Err(TransportError::interrupted()),
                 };
                 let result = match replies {
                     Ok(replies) => {
@@ -230,7 +230,7 @@ impl Engine {
                 }
                 let replies = tokio::select! {
                     replies = ask(&link, &questions, bound) => replies,
-                    () = cancel.killed() => Err(interrupted()),
+                    () = cancel.killed() => Err(TransportError::interrupted()),
                 };
                 let answered_ms = now_ms();
                 if first && replies.is_ok() {
@@ -354,8 +354,4 @@ fn in_swarm(host: &HostSteps) -> bool {
 fn now_ms() -> i64 {
     let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
     since.map_or(0, |d| i64::try_from(d.as_millis()).unwrap_or(i64::MAX))
-}
-
-fn interrupted() -> TransportError {
-    TransportError::Unreachable { message: "interrupted".into(), hint: None, lost: false }
 }

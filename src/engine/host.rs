@@ -12,7 +12,7 @@ use super::events::millis;
 use super::resolve;
 use super::shared::{Position, Shared};
 use super::turn::Turn;
-use crate::event::{Body, Counts, Finished, Outcome, StepRef};
+use crate::event::{Body, Counts, Finished, Outcome, StepRef, Waited};
 use crate::model::{Host, HostIndex, Known, OnFailure, PlayIndex, ResultOf, SlotIndex, StepId, StepResult};
 use crate::plan::{HostSteps, Planned, Slot, SlotState};
 use crate::probe::{Answer, Answers, Probe};
@@ -52,11 +52,13 @@ pub(super) struct SlotRun {
     pub(super) stale: bool,
     /// How far the changes of other hosts had come when it was asked.
     pub(super) seen: Version,
+    /// It was told how it ended.
+    ended: bool,
 }
 
 impl SlotRun {
     fn new(slot: Slot, planned: Planned) -> Self {
-        Self { slot, planned, stale: false, seen: Version::default() }
+        Self { slot, planned, stale: false, seen: Version::default(), ended: false }
     }
 
     pub(super) fn instance(&self) -> Option<&Instance> {
@@ -69,9 +71,12 @@ impl SlotRun {
 
     /// Where it stands in the order of the run.
     pub(super) fn position(&self) -> Position {
-        Position { play: self.slot.play, handlers: self.is_handler(), step: self.slot.index }
+        Position::of(&self.slot)
     }
 }
+
+/// Why a step was not reached that nothing on its host stands against.
+const STOPPED: &str = "the run was stopped";
 
 impl HostRun {
     pub(super) fn new(
@@ -120,25 +125,32 @@ impl HostRun {
         let mut permit = forks.clone().acquire_owned().await.ok();
         self.notified.clear();
         let mut halted = false;
-        let mut next = self.first_of(play);
+        let mut next = self.find(0, play, false);
         while let Some(n) = next.filter(|_| !self.unreachable) {
             self.reached(self.slots[n].position());
             let start = Instant::now();
-            let turn = if halted || self.shared.stopped() {
-                let why = if halted { "an earlier step failed" } else { "the run was stopped" };
-                Turn::new(Outcome::NotReached, why)
-            } else {
+            let stands = !halted && !self.shared.stopped();
+            if stands {
                 self.resolve_waiting(n);
-                // A host that waits for another one must not keep a place that the other one may need.
-                if self.must_wait(n) {
-                    drop(permit.take());
-                    self.wait_for_others(n).await;
-                    permit = forks.clone().acquire_owned().await.ok();
-                }
+            }
+            // A host that waits for another one must not keep a place that the other one may need.
+            let waited = if stands && self.must_wait(n) {
+                drop(permit.take());
+                let steps = self.wait_for_others(n).await;
+                permit = forks.clone().acquire_owned().await.ok();
+                Some(Waited { ms: millis(start.elapsed()), steps })
+            } else {
+                None
+            };
+            let turn = if halted {
+                Turn::new(Outcome::NotReached, "an earlier step failed")
+            } else if self.shared.stopped() {
+                Turn::new(Outcome::NotReached, STOPPED)
+            } else {
                 self.step(n).await
             };
-            halted |= self.report(n, turn, start).await;
-            next = self.next_of(play, n);
+            halted |= self.report(n, Turn { waited, ..turn }, start).await;
+            next = self.find(n.position() + 1, play, false);
         }
         // Also after a failure: what was changed still has to take effect.
         self.handlers(play).await;
@@ -146,55 +158,63 @@ impl HostRun {
         if self.is_usable() {
             self.reached(Position::start_of(PlayIndex::new(play.position() + 1)));
         } else {
-            self.reached(Position::DONE);
+            self.shared.ended(self.own);
         }
         drop(permit);
     }
 
-    /// The first slot of a playbook that is no handler.
-    fn first_of(&self, play: PlayIndex) -> Option<SlotIndex> {
-        self.find_from(0, play)
+    /// Tells of the steps that had no turn, at the end of the run: each step ends once.
+    pub(super) async fn pass_over(&mut self, reachable: bool) {
+        let (outcome, why) = match () {
+            () if !reachable => (Outcome::Unreachable, "its host was not reached"),
+            () if self.shared.left_out[self.own] => (Outcome::LeftOut, "its host is left out"),
+            () if self.unreachable => (Outcome::NotReached, "its host was lost"),
+            () if self.failed => (Outcome::NotReached, "an earlier playbook failed on this host"),
+            () => (Outcome::NotReached, STOPPED),
+        };
+        for n in (0..self.slots.len()).map(SlotIndex::new) {
+            if !self.slots[n].ended {
+                self.report(n, Turn::new(outcome, why), Instant::now()).await;
+            }
+        }
     }
 
-    /// The slot of a playbook behind this one that is no handler.
-    fn next_of(&self, play: PlayIndex, n: SlotIndex) -> Option<SlotIndex> {
-        self.find_from(n.position() + 1, play)
-    }
-
-    fn find_from(&self, from: usize, play: PlayIndex) -> Option<SlotIndex> {
-        let is_step = |run: &SlotRun| run.slot.play == play && !run.is_handler();
-        (from..self.slots.len()).map(SlotIndex::new).find(|&n| is_step(&self.slots[n]))
+    /// The first slot of a playbook from a position on, among its handlers or among its other steps.
+    fn find(&self, from: usize, play: PlayIndex, handler: bool) -> Option<SlotIndex> {
+        let is_it = |run: &SlotRun| run.slot.play == play && run.is_handler() == handler;
+        (from..self.slots.len()).map(SlotIndex::new).find(|&n| is_it(&self.slots[n]))
     }
 
     fn reached(&self, position: Position) {
-        self.shared.progress[self.own].send_replace(position);
+        self.shared.reached(self.own, position);
     }
 
     async fn handlers(&mut self, play: PlayIndex) {
-        for n in (0..self.slots.len()).map(SlotIndex::new) {
-            let run = &self.slots[n];
-            if run.slot.play != play || !run.is_handler() {
-                continue;
-            }
-            if self.unreachable {
-                return;
-            }
-            self.reached(run.position());
+        let mut next = self.find(0, play, true);
+        while let Some(n) = next.filter(|_| !self.unreachable) {
+            self.reached(self.slots[n].position());
             let start = Instant::now();
-            let turn = if !self.is_due(play, run.slot.source.id()) {
+            let turn = if !self.is_due(play, self.slots[n].slot.source.id()) {
                 Turn::new(Outcome::Skipped, "not notified")
             } else if self.shared.cancel.level() > Level::None {
                 Turn::new(Outcome::NotReached, "interrupted: it stays due for the next run")
             } else {
+                self.resolve_waiting(n);
                 self.step(n).await
             };
             self.failed |= self.report(n, turn, start).await;
+            next = self.find(n.position() + 1, play, true);
         }
     }
 
     /// Whether a handler is to run: this run or an earlier one has notified it.
     pub(super) fn is_due(&self, play: PlayIndex, id: &StepId) -> bool {
         self.notified.contains(id) || self.pending.iter().any(|(p, i)| *p == play && i == id)
+    }
+
+    /// Whether what this run has changed has notified a handler.
+    pub(super) fn has_notified(&self, id: &StepId) -> bool {
+        self.notified.contains(id)
     }
 
     /// Notes that handlers are to run.
@@ -228,12 +248,15 @@ impl HostRun {
     }
 
     pub(super) fn at(&self, n: SlotIndex) -> StepRef {
-        let slot = &self.slots[n].slot;
-        StepRef { play: slot.play, step: slot.id().clone(), host: self.host.name.clone() }
+        self.slots[n].slot.at(&self.host.name)
     }
 
     /// Sends how a step ended, keeps its result, and returns whether the host must stop.
     async fn report(&mut self, n: SlotIndex, turn: Turn, start: Instant) -> bool {
+        self.slots[n].ended = true;
+        if matches!(turn.outcome, Outcome::Failed | Outcome::NotReached | Outcome::Unreachable) {
+            self.shared.undone(self.own, self.slots[n].position());
+        }
         let slot = &self.slots[n].slot;
         let on_failure = slot.on_failure();
         let of = ResultOf { play: slot.play, step: slot.source.id().clone() };
@@ -246,8 +269,10 @@ impl HostRun {
             reason: turn.reason,
             shows: turn.shows,
             change: turn.change,
+            undo: turn.undo.filter(|undo| !undo.inverse.is_empty()),
             failure: turn.failure,
             took_ms: millis(start.elapsed()),
+            waited: turn.waited,
         };
         self.counts.add(turn.outcome);
         self.keep_result(of, turn.result);

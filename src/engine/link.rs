@@ -253,6 +253,18 @@ impl Link {
         self.own.lock().await.close().await;
     }
 
+    /// Closes the sessions at the end of a run, and leaves nothing on a host that `is_there`.
+    pub(super) async fn finish(&self, is_there: bool) {
+        self.close().await;
+        if is_there
+            && self.connector.owes(&self.host)
+            && let Ok(mut session) = self.connector.connect(&self.host).await
+        {
+            session.settle().await;
+            session.close().await;
+        }
+    }
+
     pub(super) async fn exchanges(&self) -> u64 {
         self.guests.lock().await.exchanges() + self.own.lock().await.exchanges()
     }

@@ -13,6 +13,7 @@ mod cancel;
 mod changes;
 mod deciding;
 mod events;
+mod failing;
 mod gather;
 mod handlers;
 mod host;
@@ -30,24 +31,26 @@ mod turn;
 mod verifying;
 mod waiting;
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::mpsc;
 
-use crate::event::{Body, Entry, Event, Forecast, Mode, PlayInfo, StepRef, Summary, VERSION};
+use crate::event::{Body, Entry, Event, Forecast, Mode, PlayInfo, Summary, VERSION};
 use crate::model::{HostIndex, Redactor};
-use crate::plan::{self, HostSteps, Plan};
+use crate::plan::{self, Agreed, HostSteps, LeftOut, Plan};
 use crate::run::Run;
 use crate::transport::Connector;
 
-pub use adhoc::{Answered, Held, PerHost, command, facts, runs};
+pub use adhoc::{Answered, Held, PerHost, Way, command, facts, runs};
 pub use cancel::{Cancel, Level, Trigger};
-use events::{Events, millis};
+pub use events::Events;
+use events::millis;
 pub use handlers::PROGRAMS;
 use link::Links;
 pub use locks::Refused;
+use shared::Position;
 
 /// Settings of a run, resolved.
 #[derive(Debug, Clone)]
@@ -58,6 +61,8 @@ pub struct Options {
     pub allow_disruptive: bool,
     /// Nothing is applied when a host is left out.
     pub all_or_nothing: bool,
+    /// A host with a step that cannot work is left out. Without, all of its steps are judged, and nothing can be applied.
+    pub leaves_out: bool,
     /// Bound of one exchange of probes on a host.
     pub probe_timeout: Duration,
     /// For how long a host that is lost in the middle of something is tried again.
@@ -72,6 +77,7 @@ impl Default for Options {
             forks: 20,
             allow_disruptive: false,
             all_or_nothing: false,
+            leaves_out: true,
             probe_timeout: Duration::from_mins(1),
             reconnect: Duration::from_mins(5),
             keep_open: 256,
@@ -82,7 +88,11 @@ impl Default for Options {
 impl Options {
     /// What of it the plan is made with.
     fn planning(&self) -> plan::Options {
-        plan::Options { allow_disruptive: self.allow_disruptive, all_or_nothing: self.all_or_nothing }
+        plan::Options {
+            allow_disruptive: self.allow_disruptive,
+            all_or_nothing: self.all_or_nothing,
+            only_looks: !self.leaves_out,
+        }
     }
 }
 
@@ -97,6 +107,8 @@ pub struct Engine {
     events: Events,
     cancel: Cancel,
     summary: Summary,
+    /// What was agreed on beforehand, if anything was.
+    agreed: Option<Arc<Agreed>>,
     /// Hosts are locked when they are asked.
     locks: bool,
     /// Where they were asked for.
@@ -136,6 +148,7 @@ impl Engine {
             events,
             cancel,
             summary,
+            agreed: None,
             locks: false,
             facts: HashMap::new(),
         }
@@ -145,16 +158,22 @@ impl Engine {
     /// one that has nothing to do. Sends it as events in the order of playbook, step and host.
     pub async fn plan(&mut self) -> Summary {
         let options = self.options.planning();
+        let mut refused = BTreeMap::new();
         loop {
-            self.plan = plan::plan(&mut self.hosts, options);
-            if !self.resolve_waiting().await {
+            self.plan = plan::plan(&mut self.hosts, &self.run.plays, refused.clone(), options);
+            if self.resolve_waiting().await {
+                continue;
+            }
+            let moved = self.moved();
+            if moved.is_empty() {
                 break;
             }
+            refused.extend(moved);
         }
         let mut entries = Vec::new();
         for (host, planned) in self.hosts.iter().zip(&self.plan.hosts) {
             for (slot, planned) in host.slots.iter().zip(planned) {
-                let at = StepRef { play: slot.play, step: slot.id().clone(), host: host.host.name.clone() };
+                let at = slot.at(&host.host.name);
                 let entry = Entry {
                     at,
                     name: slot.name().to_owned(),
@@ -163,7 +182,7 @@ impl Engine {
                     handler: slot.source.is_handler(),
                     forecast: planned.forecast.clone(),
                 };
-                entries.push(((slot.play, slot.source.is_handler(), slot.index), entry));
+                entries.push((Position::of(slot), entry));
             }
         }
         // Stable: hosts stay in inventory order within a step.
@@ -191,6 +210,33 @@ impl Engine {
         self.summary.clone()
     }
 
+    /// Nothing is to be done but what these lines of an earlier plan say.
+    pub fn keep_to(&mut self, agreed: Agreed) {
+        self.agreed = Some(Arc::new(agreed));
+    }
+
+    /// The hosts whose plan is not what was agreed on. One that is left out anyway is not looked at.
+    fn moved(&self) -> BTreeMap<HostIndex, LeftOut> {
+        let Some(agreed) = &self.agreed else { return BTreeMap::new() };
+        let mut moved = BTreeMap::new();
+        for (n, (host, planned)) in self.hosts.iter().zip(&self.plan.hosts).enumerate() {
+            let n = HostIndex::new(n);
+            if host.unreachable || self.plan.left_out.contains_key(&n) {
+                continue;
+            }
+            let how = host.slots.iter().zip(planned).filter_map(|(slot, planned)| {
+                let at = slot.at(&host.host.name);
+                let how = agreed.moved(&at, slot.name(), &self.events.shown(planned.forecast.clone()))?;
+                Some((at, how))
+            });
+            let how: Vec<_> = how.collect();
+            if !how.is_empty() {
+                moved.insert(n, LeftOut::moved(how));
+            }
+        }
+        moved
+    }
+
     /// Whether the plan has anything to change, or anything that is not known yet, and nothing forbids it.
     pub fn has_changes(&self) -> bool {
         let open =
@@ -202,11 +248,12 @@ impl Engine {
     pub async fn finish(mut self) -> Summary {
         // All at once: each waits for its host.
         let mut closing = tokio::task::JoinSet::new();
+        self.summary.unreachable = self.unreachable();
         for link in self.links.iter().map(Arc::clone) {
-            closing.spawn(async move { link.close().await });
+            let is_there = !self.summary.unreachable.contains(&link.host.name);
+            closing.spawn(async move { link.finish(is_there).await });
         }
         closing.join_all().await;
-        self.summary.unreachable = self.unreachable();
         let away = self.links.iter().map(|link| (link.host.name.clone(), link.away()));
         self.summary.away = (away.filter(|(_, away)| away.times > 0))
             .map(|(host, away)| (host, crate::event::Away { times: away.times, away_ms: millis(away.time) }))

@@ -144,5 +144,6 @@ pub(super) fn failure_of(error: &TransportError) -> Failure {
             Some("wait for it with --lock-wait TIME, or see `hostwright runs`".into())
         }
     };
-    Failure { hint, ..Failure::from_error(error) }
+    let denied = matches!(error, TransportError::Privilege { .. });
+    Failure { hint, denied, ..Failure::from_error(error) }
 }

@@ -35,8 +35,9 @@ impl Link {
         let mut lost: Option<(Instant, TransportError)> = None;
         let mut pause = PAUSES.0;
         loop {
-            let mut count = |line: Output<'_>| {
-                let (part, stream) = (line.part, usize::from(line.stderr));
+            let mut count = |heard: Output<'_>| {
+                let Output::Line { part, stderr, .. } = heard else { return output(heard) };
+                let stream = usize::from(stderr);
                 if let Some(left) = known.get_mut(part).map(|p| &mut p[stream])
                     && *left > 0
                 {
@@ -46,7 +47,7 @@ impl Link {
                 if let Some(passed) = passed.get_mut(part) {
                     passed[stream] += 1;
                 }
-                output(line);
+                output(heard);
             };
             let again = again(&frame, lost.as_ref().map(|_| begun.elapsed()));
             let back = async {

@@ -18,6 +18,9 @@ pub(super) fn resolve(
     let slot = |state| Slot { play, index, source: std::sync::Arc::clone(source), state };
     match source.resolve(host, known) {
         Ok(Resolved::Skipped(why)) => vec![slot(SlotState::Skipped(why))],
+        Ok(Resolved::Steps(instances)) if instances.is_empty() => {
+            vec![slot(SlotState::Skipped("its loop has no turns".into()))]
+        }
         Ok(Resolved::Steps(instances)) => {
             instances.into_iter().map(|i| slot(SlotState::Ready(Box::new(i)))).collect()
         }

@@ -1,6 +1,6 @@
 //! What the tasks of all hosts share during an apply.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 
 use tokio::sync::{Mutex, watch};
@@ -11,7 +11,8 @@ use super::changes::Changes;
 use super::events::Events;
 use super::link::Links;
 use crate::event::Body;
-use crate::model::{Failure, PlayIndex, Resource};
+use crate::model::{Failure, HostIndex, PlayIndex, Resource};
+use crate::plan::{Agreed, Slot};
 use crate::run::{Play, Run};
 
 /// What the tasks of all hosts share.
@@ -22,10 +23,12 @@ pub(super) struct Shared {
     pub(super) links: Arc<Links>,
     pub(super) events: Events,
     pub(super) cancel: Cancel,
+    /// What was agreed on beforehand, if anything was.
+    pub(super) agreed: Option<Arc<Agreed>>,
     /// By host: whether the plan leaves it out.
     pub(super) left_out: Vec<bool>,
     /// How far each host of the run has come.
-    pub(super) progress: Vec<watch::Sender<Position>>,
+    progress: Vec<watch::Sender<Progress>>,
     /// What has been changed.
     pub(super) changes: Changes,
     /// The playbooks that have begun on some host.
@@ -47,13 +50,35 @@ pub(super) struct Position {
 }
 
 impl Position {
+    /// Where a slot stands.
+    pub(super) fn of(slot: &Slot) -> Self {
+        Self { play: slot.play, handlers: slot.source.is_handler(), step: slot.index }
+    }
+
     /// Before the first step of a playbook.
     pub(super) fn start_of(play: PlayIndex) -> Self {
         Self { play, handlers: false, step: 0 }
     }
+}
 
-    /// The position of a host that does nothing further in this run.
-    pub(super) const DONE: Self = Self { play: PlayIndex::new(usize::MAX), handlers: true, step: usize::MAX };
+/// How far a host has come.
+#[derive(Debug, Clone)]
+pub(super) struct Progress {
+    at: Position,
+    /// It goes no further in this run.
+    ended: bool,
+    /// The steps that have failed, or were passed over because of a failure.
+    undone: BTreeSet<Position>,
+}
+
+impl Progress {
+    /// Whether a step is done, once that is decided.
+    pub(super) fn is_done(&self, step: Position) -> Option<bool> {
+        if self.undone.contains(&step) {
+            return Some(false);
+        }
+        if self.at > step { Some(true) } else { self.ended.then_some(false) }
+    }
 }
 
 impl Shared {
@@ -64,6 +89,7 @@ impl Shared {
         events: Events,
         cancel: Cancel,
         left_out: Vec<bool>,
+        agreed: Option<Arc<Agreed>>,
     ) -> Self {
         Self {
             options,
@@ -73,10 +99,14 @@ impl Shared {
             progress: run
                 .hosts
                 .iter()
-                .map(|_| watch::channel(Position::start_of(PlayIndex::default())).0)
+                .map(|_| {
+                    let at = Position::start_of(PlayIndex::default());
+                    watch::channel(Progress { at, ended: false, undone: BTreeSet::new() }).0
+                })
                 .collect(),
             run,
             left_out,
+            agreed,
             changes: Changes::default(),
             begun: Mutex::default(),
             stop: watch::channel(false).0,
@@ -86,6 +116,28 @@ impl Shared {
 
     pub(super) fn stopped(&self) -> bool {
         *self.stop.borrow() || self.cancel.level() > Level::None
+    }
+
+    /// Follows how far a host comes.
+    pub(super) fn progress(&self, host: HostIndex) -> watch::Receiver<Progress> {
+        self.progress[host].subscribe()
+    }
+
+    /// A host is done with everything below this position.
+    pub(super) fn reached(&self, host: HostIndex, at: Position) {
+        self.progress[host].send_modify(|progress| progress.at = at);
+    }
+
+    /// A step of a host has failed, or was passed over because of a failure.
+    pub(super) fn undone(&self, host: HostIndex, step: Position) {
+        self.progress[host].send_modify(|progress| {
+            progress.undone.insert(step);
+        });
+    }
+
+    /// A host does nothing further in this run.
+    pub(super) fn ended(&self, host: HostIndex) {
+        self.progress[host].send_modify(|progress| progress.ended = true);
     }
 
     /// Tells that a playbook begins, once, before any event of it.

@@ -1,6 +1,6 @@
 //! How a step's turn ends.
 
-use crate::event::{ChangeView, Outcome};
+use crate::event::{ChangeView, Outcome, Undo, Waited};
 use crate::model::{Failure, StepResult};
 
 /// How a step's turn ended.
@@ -11,7 +11,11 @@ pub(super) struct Turn {
     /// What the step is there to show, unless the plan has shown it.
     pub(super) shows: String,
     pub(super) change: Option<ChangeView>,
+    /// The way back from what was done.
+    pub(super) undo: Option<Box<Undo>>,
     pub(super) failure: Option<Failure>,
+    /// What it waited for before that.
+    pub(super) waited: Option<Waited>,
     pub(super) result: StepResult,
 }
 
@@ -23,7 +27,16 @@ impl Turn {
             skipped: matches!(outcome, Outcome::Skipped | Outcome::NotReached),
             ..StepResult::default()
         };
-        Self { outcome, reason: reason.into(), shows: String::new(), change: None, failure: None, result }
+        Self {
+            outcome,
+            reason: reason.into(),
+            shows: String::new(),
+            change: None,
+            undo: None,
+            failure: None,
+            waited: None,
+            result,
+        }
     }
 
     pub(super) fn failed(failure: Failure) -> Self {

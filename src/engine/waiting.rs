@@ -2,34 +2,52 @@
 
 use super::host::HostRun;
 use super::shared::Position;
-use crate::model::{HostIndex, SlotIndex};
+use crate::event::StepRef;
+use crate::model::{Failure, SlotIndex};
+use crate::plan::Awaited;
 
 impl HostRun {
     /// Whether other hosts are not yet so far as a slot needs them.
     pub(super) fn must_wait(&self, n: SlotIndex) -> bool {
-        self.awaited(n).any(|(host, wanted)| *self.shared.progress[host].borrow() <= wanted)
+        self.awaited(n).any(|step| self.is_done(step).is_none())
     }
 
-    /// Waits until they are, or until the run is stopped.
-    pub(super) async fn wait_for_others(&self, n: SlotIndex) {
-        for (host, wanted) in self.awaited(n) {
-            let mut progress = self.shared.progress[host].subscribe();
+    /// Waits until they are, or until the run is stopped. Returns what it has waited for.
+    pub(super) async fn wait_for_others(&self, n: SlotIndex) -> Vec<StepRef> {
+        let awaited: Vec<&Awaited> = self.awaited(n).filter(|step| self.is_done(step).is_none()).collect();
+        for step in &awaited {
+            let mut progress = self.shared.progress(step.host);
             tokio::select! {
-                _ = progress.wait_for(|position| *position > wanted) => {}
-                () = self.stopping() => return,
+                _ = progress.wait_for(|progress| progress.is_done(position(step)).is_some()) => {}
+                () = self.stopping() => break,
             }
         }
+        let named = |step: &&Awaited| StepRef {
+            play: step.play,
+            step: self.shared.run.plays[step.play].steps[step.index].id().clone(),
+            host: self.shared.run.hosts[step.host].name.clone(),
+        };
+        awaited.iter().map(named).collect()
     }
 
-    /// The hosts that a slot waits for, and up to where.
-    fn awaited(&self, n: SlotIndex) -> impl Iterator<Item = (HostIndex, Position)> {
-        let run = &self.slots[n];
-        let own = Position { handlers: false, ..run.position() };
-        let awaited = run.planned.awaits.iter();
-        // Hosts of a later batch have not started: waiting for them would never end.
-        awaited
-            .map(|step| (step.host, Position { play: step.play, handlers: false, step: step.index }))
-            .filter(move |(_, wanted)| *wanted < own)
+    /// Why a slot cannot do what it is to do, if a step of another host that it needs did not come about.
+    pub(super) fn missing(&self, n: SlotIndex) -> Option<Failure> {
+        let step = self.awaited(n).find(|step| self.is_done(step) == Some(false))?;
+        let host = &self.shared.run.hosts[step.host].name;
+        let id = self.shared.run.plays[step.play].steps[step.index].id();
+        let message = format!("needs step `{id}` of {host}, which has failed or was not reached");
+        Some(Failure::new(message).hint(format!("see first why it did not come about on {host}")))
+    }
+
+    /// Whether a step of another host is done, once that is decided.
+    fn is_done(&self, step: &Awaited) -> Option<bool> {
+        self.shared.progress(step.host).borrow().is_done(position(step))
+    }
+
+    /// The steps of other hosts that a slot waits for. All are before it in the order of the run, so nobody waits in a
+    /// circle.
+    fn awaited(&self, n: SlotIndex) -> impl Iterator<Item = &Awaited> {
+        self.slots[n].planned.awaits.iter()
     }
 
     /// Waits until nothing further is to begin.
@@ -37,7 +55,12 @@ impl HostRun {
         let mut stop = self.shared.stop.subscribe();
         tokio::select! {
             _ = stop.wait_for(|stop| *stop) => {}
-            () = self.shared.cancel.killed() => {}
+            () = self.shared.cancel.interrupted() => {}
         }
     }
+}
+
+/// Where a step stands in the order of the run.
+fn position(step: &Awaited) -> Position {
+    Position { play: step.play, handlers: false, step: step.index }
 }

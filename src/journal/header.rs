@@ -5,7 +5,9 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
-use serde::{Deserialize, Serialize};
+use jiff::ZonedDateTime;
+use jiff::tz::{Offset, TimeZone};
+use serde::{Deserialize, Deserializer, Serialize, de};
 
 use crate::event::Mode;
 use crate::model::HostName;
@@ -24,8 +26,10 @@ pub struct Header {
     pub run: String,
     /// What is done.
     pub mode: Mode,
-    /// When it began, with the controller's time zone.
-    pub started: jiff::ZonedDateTime,
+    /// When it began, by the controller's clock. The time zone is kept as an offset alone: a machine without a time zone
+    /// database can read that as well.
+    #[serde(deserialize_with = "read_time")]
+    pub started: ZonedDateTime,
     /// The user on the controller; `anna as root` behind `sudo`.
     pub user: String,
     /// The controller's host name.
@@ -46,6 +50,12 @@ pub struct Header {
     /// The run that it goes on with.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub resumes: Option<String>,
+    /// The run that it undoes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub undoes: Option<String>,
+    /// The SHA-256 of the saved plan that it kept to.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub saved_plan: Option<String>,
 }
 
 /// A state of a folder that is under git.
@@ -100,7 +110,27 @@ fn git(folder: &Path, arguments: &[&str]) -> Option<String> {
     }
 }
 
+/// Reads a time. Of one with a zone that is not known here, the offset counts.
+fn read_time<'de, D: Deserializer<'de>>(deserializer: D) -> Result<ZonedDateTime, D::Error> {
+    let text = String::deserialize(deserializer)?;
+    text.parse().or_else(|error| {
+        let time = text.split_once('[').map_or(&*text, |(time, _)| time);
+        // `Z`, or a sign, hours and minutes.
+        let offset =
+            time.strip_suffix('Z').map_or_else(|| time.get(time.len().saturating_sub(6)..), |_| Some("UTC"));
+        let offset = offset.unwrap_or_default();
+        format!("{time}[{offset}]").parse().map_err(|_| de::Error::custom(error))
+    })
+}
+
 impl Header {
+    /// The time now.
+    pub fn now() -> ZonedDateTime {
+        let now = ZonedDateTime::now();
+        let zone = if now.offset() == Offset::UTC { TimeZone::UTC } else { TimeZone::fixed(now.offset()) };
+        now.with_time_zone(zone)
+    }
+
     /// The user on this controller, by the account database; `sudo` says who that is really.
     pub fn user() -> String {
         let uid = rustix::process::getuid().as_raw();
@@ -120,5 +150,39 @@ impl Header {
     /// The name of this controller.
     pub fn controller() -> String {
         rustix::system::uname().nodename().to_string_lossy().into_owned()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[derive(Deserialize)]
+    struct Started(#[serde(deserialize_with = "read_time")] ZonedDateTime);
+
+    /// A machine without a time zone database has no name for its zone, and knows no other's.
+    #[test]
+    fn a_time_is_read_whatever_its_zone_is_called() {
+        let read =
+            |text: &str| serde_json::from_value::<Started>(text.into()).map(|s| s.0.timestamp().as_second());
+        let expected = "2026-11-27T03:00:00Z".parse::<jiff::Timestamp>().unwrap().as_second();
+        for text in [
+            "2026-11-27T04:00:00+01:00[Europe/Berlin]",
+            "2026-11-27T04:00:00+01:00[Mars/Olympus]",
+            "2026-11-27T03:00:00+00:00[Etc/Unknown]",
+            "2026-11-27T03:00:00.0+00:00[UTC]",
+            "2026-11-27T04:00:00+01:00[+01:00]",
+        ] {
+            assert_eq!(read(text).unwrap(), expected, "{text}");
+        }
+        assert!(read("yesterday").is_err());
+        assert!(read("").is_err());
+    }
+
+    #[test]
+    fn the_zone_of_a_time_is_an_offset() {
+        let written = Header::now().to_string();
+        let zone = written.split_once('[').unwrap().1;
+        assert!(zone == "UTC]" || zone.starts_with(['+', '-']), "{written}");
     }
 }

@@ -405,7 +405,7 @@ mod tests {
             hostwright: "0.1.0".into(),
             run: run.into(),
             mode: Mode::Apply,
-            started: jiff::ZonedDateTime::now(),
+            started: Header::now(),
             user: "anna".into(),
             controller: "desk".into(),
             folder: "/srv".into(),
@@ -415,6 +415,8 @@ mod tests {
             files: std::collections::BTreeMap::new(),
             revision: None,
             resumes: None,
+            undoes: None,
+            saved_plan: None,
         }
     }
 

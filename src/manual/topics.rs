@@ -35,6 +35,7 @@ topics! {
     "lints",
     "runs",
     "events",
+    "reports",
     "exit-codes",
     "ansible",
 }

@@ -2,6 +2,7 @@
 //!
 //! Nothing here does I/O, reads a clock or the environment, or is async.
 
+pub mod digest;
 pub mod field;
 mod host;
 mod hosts;

@@ -85,7 +85,14 @@ pub struct Failure {
     /// What to do about it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub hint: Option<String>,
+    /// The rights for it are missing on the host.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub denied: bool,
 }
+
+/// What the C library says where rights are missing (`EACCES`, `EPERM`: strerror(3), in the C locale, in which all is run),
+/// and Docker's client of its socket.
+const DENIED: [&str; 3] = ["Permission denied", "Operation not permitted", "permission denied"];
 
 impl Failure {
     /// A failure of which only the message is known.
@@ -99,7 +106,16 @@ impl Failure {
             output: String::new(),
             differs: Vec::new(),
             hint: None,
+            denied: false,
         }
+    }
+
+    /// Notes whether rights are missing, by what the host has said.
+    #[must_use]
+    pub fn denied_if_said(mut self) -> Self {
+        let says = |text: &str| DENIED.iter().any(|words| text.contains(words));
+        self.denied = says(&self.message) || says(&self.output);
+        self
     }
 
     /// Takes the message and the chain of sources of `error`.

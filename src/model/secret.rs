@@ -10,6 +10,7 @@ use std::sync::{Arc, PoisonError, RwLock};
 use aho_corasick::AhoCorasick;
 use zeroize::Zeroizing;
 
+use super::digest::hex;
 use crate::harmless;
 
 /// What is shown in place of a secret.
@@ -94,11 +95,14 @@ impl Known {
     }
 }
 
-/// A shorter secret would turn ordinary text into masks, and hides nothing that is worth hiding.
-const SHORTEST: usize = 4;
+/// A shorter secret, in bytes, would turn ordinary text into masks, and hides nothing that is worth hiding.
+const SHORTEST: usize = 3;
+
+/// The same for a line of a secret of several, which may be as common as `end`, and for its forms.
+const SHORTEST_PART: usize = 4;
 
 impl Redactor {
-    /// Learns a secret. Values, and lines of it, of fewer than 4 bytes are not redacted.
+    /// Learns a secret. Values of fewer than 3 bytes, and lines of it of fewer than 4, are not redacted.
     pub fn add(&self, secret: &Secret) {
         self.learn(secret, forms);
     }
@@ -110,7 +114,9 @@ impl Redactor {
 
     fn learn(&self, secret: &Secret, forms: fn(&str) -> Vec<String>) {
         let whole = secret.expose().trim();
-        let lines = whole.split(['\n', '\r']).map(str::trim);
+        let echoed = echoed(whole);
+        let lines = [whole, &echoed].into_iter().flat_map(|text| text.split(['\n', '\r'])).map(str::trim);
+        let lines = lines.filter(|line| line.len() >= SHORTEST_PART);
         let mut known = self.known.write().unwrap_or_else(PoisonError::into_inner);
         for value in std::iter::once(whole).chain(lines).filter(|v| v.len() >= SHORTEST) {
             if !known.needles.contains(value) {
@@ -200,6 +206,12 @@ fn masked(text: &str, mut places: Vec<Range<usize>>) -> String {
     out
 }
 
+/// What `echo` of dash, or `printf %b`, prints of it.
+fn echoed(value: &str) -> String {
+    let escapes = [("\\n", "\n"), ("\\r", "\r"), ("\\t", "\t"), ("\\\\", "\\")];
+    escapes.iter().fold(value.to_owned(), |text, (escape, meaning)| text.replace(escape, meaning))
+}
+
 /// The forms in which a value may stand in what programs print.
 fn forms(value: &str) -> Vec<String> {
     let mut forms = vec![
@@ -215,8 +227,8 @@ fn forms(value: &str) -> Vec<String> {
         url_quoted(value, true),
         url_quoted(value, false).replace("%20", "+"),
         html_escaped(value),
-        value.bytes().fold(String::new(), |hex, byte| format!("{hex}{byte:02x}")),
-        value.bytes().fold(String::new(), |hex, byte| format!("{hex}{byte:02X}")),
+        hex(value.as_bytes()),
+        hex(value.as_bytes()).to_uppercase(),
     ];
     forms.extend(base64_forms(value));
     forms
@@ -276,7 +288,7 @@ fn base64_forms(value: &str) -> Vec<String> {
             }
         }
     }
-    forms.retain(|form| form.len() > SHORTEST);
+    forms.retain(|form| form.len() > SHORTEST_PART);
     forms
 }
 

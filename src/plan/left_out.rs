@@ -28,6 +28,19 @@ pub struct LeftOut {
     stops_all: bool,
 }
 
+impl LeftOut {
+    /// A host that is not as it was when it was agreed what to do there: how, by step.
+    pub fn moved(moved: Vec<(StepRef, String)>) -> Self {
+        let more = moved.len().saturating_sub(REASONS);
+        let steps = moved.iter().map(|(at, _)| at.clone()).collect();
+        let mut reasons: Vec<_> = moved.into_iter().take(REASONS).map(|(_, how)| how).collect();
+        if more > 0 {
+            reasons.push(format!("{more} more"));
+        }
+        Self { reasons, steps, ..Self::default() }
+    }
+}
+
 /// A step for which its host has to be left out.
 #[derive(Debug, Clone)]
 pub(super) struct Trouble {

@@ -3,6 +3,7 @@
 //!
 //! Pure. The engine fills in [`HostSteps`], and asks for a plan as often as more becomes known.
 
+mod agreed;
 mod left_out;
 mod planner;
 mod providers;
@@ -10,13 +11,14 @@ mod providers;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use crate::event::Forecast;
-use crate::model::{Failure, Host, HostIndex, OnFailure, PlayIndex, ResultOf, StepId, StepResult};
+use crate::event::{Forecast, StepRef};
+use crate::model::{Failure, Host, HostIndex, HostName, OnFailure, PlayIndex, ResultOf, StepId, StepResult};
 use crate::probe::Answers;
 use crate::run::StepSource;
 use crate::step::Change;
 use crate::step::Instance;
 
+pub use agreed::Agreed;
 pub use left_out::{LeftOut, blocked};
 pub use planner::{Options, disruption, plan};
 
@@ -68,6 +70,11 @@ impl Slot {
             SlotState::Ready(instance) => &instance.id,
             _ => self.source.id(),
         }
+    }
+
+    /// Which step it is, on this host.
+    pub fn at(&self, host: &HostName) -> StepRef {
+        StepRef { play: self.play, step: self.id().clone(), host: host.clone() }
     }
 
     /// Its name: rendered, if it is known.
@@ -130,13 +137,14 @@ pub fn failure_of(error: &crate::probe::CheckError) -> Failure {
     use crate::probe::CheckError;
     match error {
         CheckError::Refused { message, hint } => {
-            Failure { hint: hint.clone(), ..Failure::new(message.clone()) }
+            Failure { hint: hint.clone(), ..Failure::new(message.clone()) }.denied_if_said()
         }
         CheckError::Unreadable { question, why, answer } => Failure {
             program: Some(question.clone()),
             output: answer.clone(),
             ..Failure::new(format!("cannot understand the host's answer: {why}"))
-        },
+        }
+        .denied_if_said(),
         CheckError::NotAsked(_) => Failure::new(error.to_string()),
     }
 }

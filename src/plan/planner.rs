@@ -11,6 +11,7 @@ use crate::model::{
     Failure, HostIndex, HostName, Hosts, Kind, OnFailure, PlayIndex, Resource, Scope, SlotIndex, State,
     StepId, StepResult,
 };
+use crate::run::Play;
 use crate::step::{Change, Checked, Instance, Origin, Verdict};
 
 /// What the user allows.
@@ -20,23 +21,36 @@ pub struct Options {
     pub allow_disruptive: bool,
     /// Nothing is applied when a host is left out.
     pub all_or_nothing: bool,
+    /// A step that cannot work is told, and its host is judged nevertheless: nothing is to be applied.
+    pub only_looks: bool,
 }
 
-/// Makes the plan. What planned changes will leave is put into the hosts' readings on the way, and taken
+/// Makes the plan, without the hosts that are `refused`. What planned changes will leave is put into the hosts' readings on the way, and taken
 /// out again at the end.
 ///
 /// A host that is left out brings nothing. So the walk is made again without those that must be, until no more are
 /// found: each one leaves out at least one host, and mostly the first finds none.
-pub fn plan(hosts: &mut [HostSteps], options: Options) -> Plan {
+pub fn plan(
+    hosts: &mut [HostSteps],
+    plays: &[Play],
+    refused: BTreeMap<HostIndex, LeftOut>,
+    options: Options,
+) -> Plan {
     let names = Hosts::new(hosts.iter().map(|h| Arc::clone(&h.host)).collect());
-    let order = order(hosts);
-    let mut left_out: BTreeMap<HostIndex, LeftOut> = BTreeMap::new();
+    let order = order(hosts, plays);
+    let mut left_out = refused;
     // What a host that is left out says of its steps is what the walk said that left it out.
     let mut kept: BTreeMap<HostIndex, Vec<Planned>> = BTreeMap::new();
     // What all hosts would bring if none were left out.
     let mut well: Vec<Vec<Planned>> = Vec::new();
+    if !left_out.is_empty() {
+        well = walk(hosts, &order, &names, options, &BTreeMap::new(), &well).0;
+    }
     loop {
         let (mut planned, troubles) = walk(hosts, &order, &names, options, &left_out, &well);
+        if options.only_looks {
+            return Plan { hosts: planned, left_out };
+        }
         let chosen = choose(&troubles, &mut left_out);
         if chosen.is_empty() {
             for (host, slots) in kept {
@@ -113,18 +127,23 @@ fn skipped(why: String) -> Judged {
     Judged { planned, used: Vec::new(), need: None }
 }
 
-/// All slots in the order in which their effects come about: by playbook, its handlers last, then by step,
-/// then by host.
-fn order(hosts: &[HostSteps]) -> Vec<(HostIndex, SlotIndex)> {
+/// All slots in the order in which their effects come about: by playbook, then by batch, its handlers last, then by
+/// step, then by host.
+fn order(hosts: &[HostSteps], plays: &[Play]) -> Vec<(HostIndex, SlotIndex)> {
+    let batches: Vec<_> = plays.iter().map(Play::batches).collect();
+    let batch_of = |play: PlayIndex, host: HostIndex| {
+        batches[play.position()].iter().position(|batch| batch.binary_search(&host).is_ok())
+    };
     let mut order = Vec::with_capacity(hosts.iter().map(|h| h.slots.len()).sum());
     for (host, steps) in hosts.iter().enumerate() {
         for (n, slot) in steps.slots.iter().enumerate() {
             let (host, n) = (HostIndex::new(host), SlotIndex::new(n));
-            order.push((slot.play, slot.source.is_handler(), slot.index, host, n));
+            let batch = batch_of(slot.play, host);
+            order.push((slot.play, batch, slot.source.is_handler(), slot.index, host, n));
         }
     }
     order.sort_unstable();
-    order.into_iter().map(|(_, _, _, host, slot)| (host, slot)).collect()
+    order.into_iter().map(|(.., host, slot)| (host, slot)).collect()
 }
 
 struct Walk<'a> {
@@ -218,8 +237,13 @@ impl Walk<'_> {
         };
         let slot = slot.clone();
         let planned = self.settle(&slot, &this, judged);
-        if let (Some(change), SlotState::Ready(instance)) = (&planned.change, &slot.state) {
-            self.effects(hosts, &this, instance, change);
+        match (&planned.change, &planned.forecast, &slot.state) {
+            (Some(change), _, SlotState::Ready(instance)) => self.effects(hosts, &this, instance, change),
+            // It may bring what it is there for: who needs that has to wait for it.
+            (None, Forecast::Unknown { .. }, SlotState::Ready(instance)) => {
+                provide(&mut self.providers, instance, host, self.names, &this);
+            }
+            _ => {}
         }
         planned
     }

@@ -1,7 +1,11 @@
 //! What hosts answered to one question: each line with its host's name, or equal answers told once.
 
+use std::collections::HashMap;
+
+use super::log::{Line, Looks, Stream};
 use super::style::{Detail, Look, Tone};
 use super::{change, text};
+use crate::event::{Body, Mode};
 use crate::harmless;
 use crate::model::{Failure, HostName};
 
@@ -37,6 +41,11 @@ pub struct Streams {
 /// For pipes: `HOST | LINE`, in the order of the hosts; what came on standard error goes there again.
 pub fn lines(replies: &[Reply], look: Look) -> Streams {
     let names = replies.iter().map(|r| text::width(r.host.as_str())).max().unwrap_or(0);
+    lines_padded(replies, names, look)
+}
+
+/// With so many columns for the names of hosts.
+fn lines_padded(replies: &[Reply], names: usize, look: Look) -> Streams {
     let mut streams = Streams::default();
     let put = |to: &mut String, host: &HostName, words: &str| {
         for line in words.lines() {
@@ -104,6 +113,112 @@ pub fn blocks(replies: &[Reply], look: Look, detail: Detail) -> String {
         }
     }
     if out.is_empty() { String::new() } else { out.join("\n") + "\n" }
+}
+
+/// Answers as they come. For people, several hosts are told of at the end, equal ones together; else lines are passed on
+/// while the command runs.
+#[derive(Debug, Default)]
+pub(super) struct Answers {
+    /// For people.
+    blocks: bool,
+    mode: Option<Mode>,
+    /// In the order of the inventory.
+    hosts: Vec<HostName>,
+    /// Columns of their names.
+    names: usize,
+    replies: Vec<Reply>,
+    /// How many lines of each stream have been passed on.
+    passed: HashMap<HostName, [usize; 2]>,
+}
+
+impl Answers {
+    /// Tells of them in blocks, where there are several.
+    pub(super) fn in_blocks(&mut self) {
+        self.blocks = true;
+    }
+
+    /// The lines that an event gives.
+    pub(super) fn lines(&mut self, body: &Body, looks: Looks, detail: Detail) -> Vec<Line> {
+        match body {
+            Body::RunStarted { mode, hosts, .. } => {
+                self.mode = Some(*mode);
+                self.hosts.clone_from(hosts);
+                self.names = hosts.iter().map(|h| text::width(h.as_str())).max().unwrap_or(0);
+                Vec::new()
+            }
+            // One that was lost on its way is told of with the answer, and all behind it.
+            Body::Said { host, stderr, number, line } if self.passes_on() => {
+                let passed = &mut self.passed.entry(host.clone()).or_default()[usize::from(*stderr)];
+                if *passed != *number {
+                    return Vec::new();
+                }
+                *passed += 1;
+                vec![self.line(host, *stderr, line)]
+            }
+            Body::Answered { host, code, stdout, stderr } => {
+                let said = Said { code: *code, stdout: stdout.clone(), stderr: stderr.clone() };
+                self.answered(Reply { host: host.clone(), said: Ok(said) })
+            }
+            Body::NotAnswered { host, failure } | Body::HostUnreachable { host, failure }
+                if matches!(self.mode, Some(Mode::Run | Mode::Facts)) =>
+            {
+                self.answered(Reply { host: host.clone(), said: Err(failure.clone()) })
+            }
+            Body::RunFinished { .. } => self.finished(looks, detail),
+            _ => Vec::new(),
+        }
+    }
+
+    /// Whether lines are passed on while the command runs.
+    fn passes_on(&self) -> bool {
+        self.mode == Some(Mode::Run) && (!self.blocks || self.hosts.len() == 1)
+    }
+
+    fn line(&self, host: &HostName, stderr: bool, line: &str) -> Line {
+        let to = if stderr { Stream::Err } else { Stream::Out };
+        if self.blocks {
+            return Line { to, text: text::clean(line).into_owned() };
+        }
+        // Tabs stay: the lines are data for other programs.
+        Line { to, text: format!("{} | {}", text::pad(host.as_str(), self.names), harmless::text(line)) }
+    }
+
+    /// The rest of an answer that has been passed on so far.
+    fn answered(&mut self, reply: Reply) -> Vec<Line> {
+        let mut out = Vec::new();
+        if let (true, Ok(said)) = (self.passes_on(), &reply.said) {
+            let passed = self.passed.remove(&reply.host).unwrap_or_default();
+            for (stderr, printed, passed) in
+                [(false, &said.stdout, passed[0]), (true, &said.stderr, passed[1])]
+            {
+                let rest = printed.lines().skip(passed);
+                out.extend(rest.map(|line| self.line(&reply.host, stderr, line)));
+            }
+            if said.code != 0 {
+                out.push(self.line(&reply.host, true, &format!("exit code {}", said.code)));
+            }
+        } else {
+            self.replies.push(reply);
+        }
+        out
+    }
+
+    /// All answers that have not been told of yet, hosts in the order of the inventory.
+    fn finished(&mut self, looks: Looks, detail: Detail) -> Vec<Line> {
+        let mut replies = std::mem::take(&mut self.replies);
+        let order: HashMap<_, _> = self.hosts.iter().enumerate().map(|(n, host)| (host, n)).collect();
+        replies.sort_by_key(|reply| order.get(&reply.host));
+        let lines = |to: Stream, text: &str| -> Vec<Line> {
+            text.lines().map(|line| Line { to, text: line.to_owned() }).collect()
+        };
+        if self.blocks {
+            return lines(Stream::Out, &blocks(&replies, looks.out, detail));
+        }
+        let streams = lines_padded(&replies, self.names, looks.err);
+        let mut out = lines(Stream::Err, &streams.err);
+        out.extend(lines(Stream::Out, &streams.out));
+        out
+    }
 }
 
 #[cfg(test)]

@@ -39,8 +39,18 @@ pub(crate) fn details(change: &ChangeView, indent: usize, look: Look, detail: De
         out.extend(one(field, &blank, names, look, detail));
     }
     if detail.verbose > 0 {
-        for action in &change.actions {
-            out.extend(painted(Tone::Dim, look, action, &format!("{blank}> "), &format!("{blank}  ")));
+        for (n, action) in change.actions.iter().enumerate() {
+            out.extend(painted(
+                Tone::Dim,
+                look,
+                &one_line(action),
+                &format!("{blank}> "),
+                &format!("{blank}  "),
+            ));
+            if let Some(program) = change.programs.get(n).filter(|_| detail.verbose > 1) {
+                let (first, rest) = (format!("{blank}  $ "), format!("{blank}    "));
+                out.extend(painted(Tone::Dim, look, program, &first, &rest));
+            }
         }
     }
     if let Some(whom) = &change.disrupts {
@@ -61,6 +71,11 @@ fn column(fields: &[Field]) -> usize {
 fn painted(tone: Tone, look: Look, words: &str, first: &str, rest: &str) -> Vec<String> {
     let words = words.lines().map(text::clean).collect::<Vec<_>>().join("\n");
     text::wrap(&words, look.width, first, rest).into_iter().map(|l| look.paint(tone, &l)).collect()
+}
+
+/// A label may have a path in it, and a path may have a line break.
+fn one_line(label: &str) -> String {
+    label.replace('\n', "\\n")
 }
 
 fn one(field: &Field, blank: &str, names: usize, look: Look, detail: Detail) -> Vec<String> {
@@ -157,7 +172,6 @@ pub(crate) fn failure(failure: &Failure, indent: usize, look: Look, detail: Deta
     }
     if let Some(code) = failure.code {
         let meaning = match code {
-            124 => " (timed out)",
             126 => " (cannot be run)",
             127 => " (command not found)",
             137 => " (killed)",

@@ -74,6 +74,12 @@ impl Diff {
             .filter(|(_, n)| *n > 0)
             .map(|(sign, n)| format!("{sign}{n}"))
             .collect();
+        if parts.is_empty() {
+            return format!(
+                "no lines{}",
+                self.remark.as_ref().map(|r| format!(" ({r})")).unwrap_or_default()
+            );
+        }
         let word = if self.added + self.removed == 1 { "line" } else { "lines" };
         let remark = self.remark.as_ref().map(|r| format!(" ({r})")).unwrap_or_default();
         format!("{} {word}{remark}", parts.join(" "))
@@ -158,6 +164,11 @@ mod tests {
         let diff = Diff::new(before, after);
         let lines: Vec<_> = diff.lines.iter().map(|(_, line)| line.as_str()).collect();
         format!("{}: {}", diff.counts(), lines.join("|"))
+    }
+
+    #[test]
+    fn an_empty_file_has_no_lines() {
+        assert_eq!(shown("", ""), "no lines: ");
     }
 
     #[test]

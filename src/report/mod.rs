@@ -6,6 +6,7 @@ mod answers;
 mod bars;
 mod change;
 mod diff;
+mod folds;
 mod json;
 mod log;
 mod plain;
@@ -19,8 +20,9 @@ mod text;
 
 pub use answers::{Reply, Said, Streams, blocks, lines};
 pub use bars::{Bars, Screen};
+pub(crate) use change::{details as change_lines, failure as failure_lines};
 pub use json::Json;
-pub use plain::Plain;
+pub use plain::{Plain, Sink};
 pub use plan::PlanText;
 pub use reporter::{All, Driver, Reporter, Tally};
 pub use style::{Detail, Look};

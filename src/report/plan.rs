@@ -216,6 +216,9 @@ impl Plan {
             group.hosts.sort_unstable();
         }
         self.groups.sort_by_key(|g| (g.play, g.place.line, g.position, g.hosts[0]));
+        if detail.summary {
+            self.join();
+        }
         self.unreachable.sort_by_key(|(host, _)| *host);
         let mut out = Vec::new();
         if !detail.quiet {
@@ -268,6 +271,27 @@ impl Plan {
         let mut text = out.join("\n");
         text.push('\n');
         text
+    }
+
+    /// Makes one of the groups of a step that are told in the same words but for what changes.
+    fn join(&mut self) {
+        let error = |group: &Group| matches!(group.forecast, Forecast::Error { .. });
+        let mut joined: Vec<Group> = Vec::new();
+        for group in std::mem::take(&mut self.groups) {
+            let alike = |known: &&mut Group| {
+                (known.play, &known.step, &known.name) == (group.play, &group.step, &group.name)
+                    && mark(&known.forecast).0 == mark(&group.forecast).0
+                    && !error(known)
+            };
+            match joined.iter_mut().find(alike).filter(|_| !error(&group)) {
+                Some(known) => {
+                    known.hosts.extend(group.hosts);
+                    known.hosts.sort_unstable();
+                }
+                None => joined.push(group),
+            }
+        }
+        self.groups = joined;
     }
 
     /// What the signs mean, of those in use.
@@ -328,6 +352,9 @@ impl Plan {
         }
         if matches!(group.forecast, Forecast::Unchanged { .. } | Forecast::Skipped { .. }) {
             out.extend(text::shown(shown, 6));
+            return out;
+        }
+        if detail.summary && !matches!(group.forecast, Forecast::Error { .. }) {
             return out;
         }
         let what = if group.handler { format!("{}, when notified", group.kind) } else { group.kind.clone() };

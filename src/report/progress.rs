@@ -15,6 +15,12 @@ const WIDE: usize = 120;
 /// Lines of the terminal left to what scrolls above.
 const ABOVE: usize = 6;
 
+/// What has begun later than that is not told of where nothing moves.
+const WHILE_MS: u64 = 10_000;
+/// So many things that go on are told of there, each with so many parts of a list of hosts.
+const STILL: usize = 4;
+const HOSTS: usize = 6;
+
 /// The state of all hosts, folded from events.
 #[derive(Debug, Default)]
 pub(crate) struct Progress {
@@ -68,8 +74,18 @@ impl Progress {
                 self.plays.clone_from(plays);
                 self.expected = plays.iter().map(|p| p.steps * p.hosts.len()).sum();
             }
-            Body::HostConnecting { host } => self.busy(host, "connecting", event.at_ms),
+            Body::HostConnecting { host } => {
+                let what = match self.mode {
+                    Some(Mode::Run) => "running the command",
+                    Some(Mode::Facts) => "asking",
+                    _ => "connecting",
+                };
+                self.busy(host, what, event.at_ms);
+            }
             Body::HostConnected { host } | Body::HostUnreachable { host, .. } => {
+                if matches!(self.mode, Some(Mode::Run | Mode::Facts)) {
+                    self.done += 1;
+                }
                 self.settle(host);
                 if let Some(host) = self.host(host) {
                     host.busy = None;
@@ -100,7 +116,7 @@ impl Progress {
                 self.still = false;
                 self.busy(&at.host, name, event.at_ms);
             }
-            Body::ActionStarted { at, label } => {
+            Body::ActionStarted { at, label, .. } => {
                 self.aside(&at.host, label);
                 self.heard(&at.host, event.at_ms);
             }
@@ -118,14 +134,18 @@ impl Progress {
             }
             Body::StepRetried { at, failure, .. } => self.aside(&at.host, &failure.message),
             Body::StepFinished(finished) => {
-                if finished.outcome != Outcome::Unreachable {
+                if !matches!(finished.outcome, Outcome::Unreachable | Outcome::LeftOut) {
                     self.done += 1;
                 }
                 if let Some(host) = self.host(&finished.at.host) {
                     host.busy = None;
                 }
             }
-            Body::Answered { host, .. } => {
+            Body::Said { host, line, .. } => {
+                self.aside(host, line);
+                self.heard(host, event.at_ms);
+            }
+            Body::Answered { host, .. } | Body::NotAnswered { host, .. } => {
                 self.done += 1;
                 if let Some(host) = self.host(host) {
                     host.busy = None;
@@ -207,19 +227,70 @@ impl Progress {
         out
     }
 
-    /// `NFS server  ━━━━━━━━━───────────  12/40 done  8 changed  1 failed  0:42`
-    fn overall(&self, columns: usize, look: Look, now_ms: u64) -> String {
-        let summary: &Summary = &self.tally.summary;
-        let asking = self.done == 0 && self.play.is_none();
-        let (title, done, all, unit) = if asking {
+    /// What has been going on for a while, where nothing moves: a line that may be wrapped, or nothing.
+    pub(crate) fn still(&self, look: Look, now_ms: u64) -> Vec<String> {
+        if self.still {
+            return Vec::new();
+        }
+        // By what they do, those that have done it for longest first.
+        let mut groups: Vec<(&str, Vec<&HostName>, u64, u64)> = Vec::new();
+        for (name, host) in self.names.iter().zip(&self.hosts) {
+            let Some(busy) = &host.busy else { continue };
+            let since = now_ms.saturating_sub(busy.since_ms);
+            if since < WHILE_MS {
+                continue;
+            }
+            let silent = busy.heard_ms.map_or(0, |heard| now_ms.saturating_sub(heard));
+            match groups.iter_mut().find(|(what, ..)| *what == busy.what) {
+                Some((_, hosts, longest, quietest)) => {
+                    hosts.push(name);
+                    (*longest, *quietest) = ((*longest).max(since), (*quietest).max(silent));
+                }
+                None => groups.push((&busy.what, vec![name], since, silent)),
+            }
+        }
+        if groups.is_empty() {
+            return Vec::new();
+        }
+        groups.sort_by_key(|(_, _, longest, _)| std::cmp::Reverse(*longest));
+        let more = groups.len().saturating_sub(STILL);
+        let told = groups.iter().take(STILL).map(|(what, hosts, longest, silent)| {
+            let silent = if *silent < SILENCE_MS {
+                String::new()
+            } else {
+                format!(", no output for {}", text::duration(*silent))
+            };
+            format!("{what} on {} ({}{silent})", text::hosts(hosts, HOSTS), text::duration(*longest))
+        });
+        let mut told: Vec<_> = told.collect();
+        if more > 0 {
+            told.push(format!("and {more} more"));
+        }
+        let (_, done, all, unit) = self.counts();
+        let words = format!("{} ({done}/{all} {unit})", told.join("; "));
+        let lines = text::wrap(&words, look.width, "still running: ", "  ");
+        lines.iter().map(|line| look.paint(Tone::Dim, line)).collect()
+    }
+
+    /// `NFS server`, `12`, `40`, `done`: what is under way, and how much of it is over.
+    fn counts(&self) -> (String, usize, usize, &'static str) {
+        let planned = matches!(self.mode, Some(Mode::Apply | Mode::Plan | Mode::Audit));
+        if planned && self.done == 0 && self.play.is_none() {
             ("asking".to_owned(), self.answered, self.names.len(), "hosts")
-        } else if self.mode == Some(Mode::Apply) || self.mode == Some(Mode::Plan) {
+        } else if planned {
             let title =
                 self.play.and_then(|n| self.plays.get(n.position())).map_or("planning", |p| p.title.as_str());
             (text::clean(title).into_owned(), self.done, self.expected.max(self.done), "done")
         } else {
-            ("asking".to_owned(), self.done, self.names.len(), "hosts")
-        };
+            let title = if self.mode == Some(Mode::Run) { "running" } else { "asking" };
+            (title.to_owned(), self.done, self.names.len(), "hosts")
+        }
+    }
+
+    /// `NFS server  ━━━━━━━━━───────────  12/40 done  8 changed  1 failed  0:42`
+    fn overall(&self, columns: usize, look: Look, now_ms: u64) -> String {
+        let summary: &Summary = &self.tally.summary;
+        let (title, done, all, unit) = self.counts();
         let total = summary.total;
         let mut tail = vec![(Tone::Normal, format!("{done}/{all} {unit}"))];
         for (n, word, tone) in [

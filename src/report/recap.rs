@@ -21,7 +21,10 @@ const HOSTS: usize = 6;
 #[derive(Debug, Default)]
 pub(crate) struct Recap {
     hosts: Vec<HostName>,
-    failures: Vec<Finished>,
+    /// Each with the hosts on which the same step failed in the same way.
+    failures: Vec<(Finished, Vec<HostName>)>,
+    /// Failed steps that are in `failures`, and all.
+    told: usize,
     failed: usize,
     /// The steps that failed, and those that are as described, on whatever number of hosts.
     failed_steps: HashSet<(PlayIndex, StepId)>,
@@ -54,8 +57,16 @@ impl Recap {
             }
             Body::StepFinished(finished) if finished.outcome == Outcome::Failed => {
                 self.failed += 1;
-                if self.failures.len() < FAILURES {
-                    self.failures.push(finished.clone());
+                let at = &finished.at;
+                let alike = |f: &Finished| {
+                    f.at.play == at.play && f.at.step == at.step && f.failure == finished.failure
+                };
+                if let Some(known) = self.failures.iter().position(|(f, _)| alike(f)) {
+                    self.failures[known].1.push(at.host.clone());
+                    self.told += 1;
+                } else if self.failures.len() < FAILURES {
+                    self.failures.push((finished.clone(), vec![at.host.clone()]));
+                    self.told += 1;
                 }
             }
             _ => {}
@@ -161,8 +172,10 @@ impl Recap {
         // In inventory order, as everywhere; each host's own in the order in which they happened.
         let order: HashMap<_, _> = self.hosts.iter().enumerate().map(|(n, h)| (h, n)).collect();
         let mut failures: Vec<_> = self.failures.iter().collect();
-        failures.sort_by_key(|f| order.get(&f.at.host));
-        for f in failures {
+        failures.sort_by_key(|(_, hosts)| hosts.iter().map(|host| order.get(host)).min());
+        for (f, hosts) in failures {
+            let mut hosts: Vec<_> = hosts.iter().collect();
+            hosts.sort_by_key(|host| order.get(host));
             let why = f.failure.as_ref().map_or_else(String::new, |w| {
                 let code = w.code.map_or_else(String::new, |code| format!(", exit code {code}"));
                 let fields: Vec<_> = w.differs.iter().map(|field| text::clean(&field.name)).collect();
@@ -170,11 +183,12 @@ impl Recap {
                     if fields.is_empty() { String::new() } else { format!(" ({})", fields.join(", ")) };
                 format!(": {}{code}{fields}", text::clean(&w.message))
             });
-            let words = format!("{}  {} ({}){why}", f.at.host, text::clean(&f.name), f.place);
+            let hosts = text::hosts(&hosts, HOSTS);
+            let words = format!("{hosts}  {} ({}){why}", text::clean(&f.name), f.place);
             out.extend(text::wrap(&words, look.width, "  ", "      "));
         }
-        if self.failed > self.failures.len() {
-            out.push(format!("  and {} more", self.failed - self.failures.len()));
+        if self.failed > self.told {
+            out.push(format!("  and {} more", self.failed - self.told));
         }
     }
 

@@ -25,11 +25,13 @@ pub struct Detail {
     pub verbose: u8,
     /// Only failures and the final count.
     pub quiet: bool,
+    /// A line for each step, however many hosts it is on, and nothing of what it changes.
+    pub summary: bool,
 }
 
 impl Default for Detail {
     fn default() -> Self {
-        Self { diff: true, verbose: 0, quiet: false }
+        Self { diff: true, verbose: 0, quiet: false, summary: false }
     }
 }
 

@@ -4,7 +4,7 @@ use serde::Deserialize;
 use serde::de::{Deserializer, Error as _, SeqAccess, Visitor};
 
 use super::family::guards::{self, Guards};
-use super::{Change, Context, Invalid, Step, Validate, Verdict};
+use super::{Change, Context, Invalid, Inverse, Step, Validate, Verdict};
 use crate::model::value::one_or_many;
 use crate::probe::{CheckError, Probe, Readings};
 use crate::program::Programs;
@@ -123,6 +123,10 @@ impl Step for Assert {
             1 => "holds".to_owned(),
             n => format!("all {n} conditions hold"),
         }))
+    }
+
+    fn inverse(&self, _: &Change) -> Inverse {
+        Inverse::nothing()
     }
 
     fn opaque(&self) -> bool {

@@ -8,7 +8,7 @@ use serde::Deserialize;
 use serde::de::{Deserializer, SeqAccess, Visitor};
 
 use super::family::guards::{self, Guards, Occasion};
-use super::{Action, Change, Context, Invalid, Payload, Role, Step, Validate, Value, Verdict};
+use super::{Action, Change, Context, Invalid, Inverse, Payload, Role, Step, Validate, Value, Verdict};
 use crate::model::value::one_or_many;
 use crate::model::{Kind, Resource};
 use crate::probe::{CheckError, Probe, Readings};
@@ -18,7 +18,7 @@ use crate::shell::quote;
 
 program! {
     /// Runs it.
-    RunCommand in "command/run_command.sh" uses [guards::GUARDED] {
+    RunCommand in "command/run_command.sh" runs users uses [guards::GUARDED] {
         run: Word, stdin: Flag, environment: List, folder: Word, ok_codes: Word, only_if: Word
     }
 }
@@ -117,6 +117,10 @@ impl Step for Command {
 
     fn check(&self, readings: &Readings) -> Result<Verdict, CheckError> {
         self.guards.check(readings, self.change(Occasion::Judged))
+    }
+
+    fn inverse(&self, _: &Change) -> Inverse {
+        Inverse::none("what a command did has no way back")
     }
 
     fn provides(&self) -> Vec<Resource> {

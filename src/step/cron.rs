@@ -11,7 +11,7 @@ use super::family::attributes::Attributes;
 use super::family::existence::Existence;
 use super::family::path::{self, CONTENT_LIMIT, Depth};
 use super::family::put::{self, Backup, Put, Remove, same, show};
-use super::{Action, Change, Context, Invalid, Step, Validate, Value, Verdict};
+use super::{Action, Change, Context, Invalid, Inverse, Step, Validate, Value, Verdict};
 use crate::model::{FileContent, FileKind, FileState, Kind, Resource, State};
 use crate::probe::{CheckError, Probe, Readings};
 use crate::program;
@@ -25,7 +25,7 @@ program! {
 }
 
 /// What runs on hosts for this kind.
-pub(super) const PROGRAMS: Programs = &[&[AskCron::program], path::PROGRAMS, put::PROGRAMS];
+pub(super) const PROGRAMS: Programs = &[&[AskCron::program], path::PROGRAMS, put::CONTENT];
 
 /// A command that runs at set times.
 #[derive(Debug, Clone, Deserialize)]
@@ -117,7 +117,7 @@ impl Step for Cron {
             return Ok(Verdict::Drift(
                 Change::new(label.clone())
                     .field("file", show(&now.content), Value::Absent)
-                    .action(Action::new(label, put::remove(&file, Remove::File(Backup::No))))
+                    .action(Action::new(label, put::remove(&file, Remove::File(Backup::Run))))
                     .expect(here, State::Absent),
             ));
         }
@@ -169,6 +169,10 @@ impl Step for Cron {
             then: (!right).then_some(change),
             otherwise: "cron is not installed, so that nobody would run this".to_owned(),
         })
+    }
+
+    fn inverse(&self, change: &Change) -> Inverse {
+        Inverse::files(change)
     }
 
     fn provides(&self) -> Vec<Resource> {
@@ -224,11 +228,10 @@ impl Cron {
         text
     }
 
-    /// No backup beside it: cron would run that, too.
     fn put(&self, file: &str, now: &FileState, content: &Arc<[u8]>) -> Change {
         let label = format!("write {file}");
         let attributes = Attributes::new(Some("0644"), Some("root"), Some("root"));
-        let put = Put { backup: Backup::No, make_folders: true, ..Put::new(file, content, &attributes) };
+        let put = Put { make_folders: true, ..Put::new(file, content, &attributes) };
         let before = if now.kind == FileKind::Absent { Value::Absent } else { show(&now.content) };
         let mut change = Change::new(format!("run {} at set times", self.name));
         if !same(&now.content, content) {

@@ -2,17 +2,17 @@
 
 use serde::Deserialize;
 
-use super::family::attributes::Attributes;
+use super::family::attributes::{self, Attributes};
 use super::family::existence::Existence;
 use super::family::path::{self, Depth, Found, Query};
 use super::family::put::{self, Remove};
-use super::{Action, Change, Context, Invalid, Step, Validate, Value, Verdict};
+use super::{Action, Change, Context, Invalid, Inverse, Step, Validate, Value, Verdict};
 use crate::model::{FileKind, FileState, Kind, Resource, State};
 use crate::probe::{CheckError, Probe, Readings};
 
 /// What runs on hosts for this kind.
 pub(super) const PROGRAMS: crate::program::Programs =
-    &[super::family::path::PROGRAMS, super::family::put::PROGRAMS];
+    &[super::family::path::PROGRAMS, super::family::put::DIRECTORIES, super::family::put::ATTRIBUTES];
 
 /// A directory.
 #[derive(Debug, Clone, Deserialize)]
@@ -91,6 +91,20 @@ impl Step for Directory {
                 },
             )),
         }
+    }
+
+    fn inverse(&self, change: &Change) -> Inverse {
+        if self.purge {
+            return Inverse::none(format!("what was in {} is lost", self.path));
+        }
+        if self.state == Existence::Absent {
+            return Inverse::of("directory", [("path", self.path.as_str().into())])
+                .stays(format!("mode and owner of {} were not kept", self.path));
+        }
+        if change.was_absent("state") {
+            return Inverse::removal("directory", "path", &self.path);
+        }
+        attributes::inverse("directory", &self.path, self.follow, change)
     }
 
     fn provides(&self) -> Vec<Resource> {

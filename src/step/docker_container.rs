@@ -16,7 +16,7 @@ use super::family::docker::spec::{
     self, BYTES, Differ, Effect, FLAG, Form, LIST, NANOS, NUMBER, PATH, SET, SIGNAL, TEXT,
 };
 use super::family::docker::{Existence, good_name, subnet};
-use super::{Action, Change, Context, Invalid, Role, Step, Validate, Value, Verdict};
+use super::{Action, Change, Context, Invalid, Inverse, Role, Step, Validate, Value, Verdict};
 use crate::model::value::{duration, optional_duration};
 use crate::model::{Kind, Resource, State};
 use crate::probe::{CheckError, Probe, Readings};
@@ -175,6 +175,16 @@ impl Step for DockerContainer {
             None => Ok(Verdict::Drift(self.creation(image.is_some()))),
             Some(live) => self.compare(&live, image.as_ref()),
         }
+    }
+
+    fn inverse(&self, change: &Change) -> Inverse {
+        if change.was_absent("container") || change.was_absent("state") {
+            return Inverse::removal("docker_container", "name", &self.name);
+        }
+        if change.fields.iter().any(|field| field.after == Value::from("restarted")) {
+            return Inverse::nothing();
+        }
+        Inverse::none(format!("what the container {} was before was not kept", self.name))
     }
 
     fn provides(&self) -> Vec<Resource> {

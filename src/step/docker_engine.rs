@@ -16,7 +16,7 @@ use super::family::path::{self, CONTENT_LIMIT, Depth};
 use super::family::put::{self, Backup, PUT, Put};
 use super::family::systemd;
 use super::family::text;
-use super::{Action, Change, Context, Invalid, Step, Validate, Value, Verdict};
+use super::{Action, Change, Context, Invalid, Inverse, Step, Validate, Value, Verdict};
 use crate::model::{FileContent, FileKind, FileState, Kind, Resource, State};
 use crate::probe::{CheckError, Probe, Readings};
 use crate::program;
@@ -47,7 +47,7 @@ pub(super) const PROGRAMS: Programs = &[
     api::PROGRAMS,
     install::PROGRAMS,
     path::PROGRAMS,
-    put::PROGRAMS,
+    put::CONTENT,
     &[RemoveConflicting::program, InstallDocker::program, FetchDockerKey::program, StartDocker::program],
 ];
 
@@ -270,6 +270,10 @@ impl Step for DockerEngine {
         }
         change.summary = format!("Docker engine: {}", words.join(", "));
         Ok(Verdict::Drift(self.expects(change, &host)))
+    }
+
+    fn inverse(&self, _: &Change) -> Inverse {
+        Inverse::none("Docker stays as it is: an engine is changed back or taken away by hand")
     }
 
     fn provides(&self) -> Vec<Resource> {

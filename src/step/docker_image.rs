@@ -11,7 +11,7 @@ use super::family::docker::image::Reference;
 use super::family::docker::json::null_is_default;
 use super::family::docker::objects::{self, Used};
 use super::family::docker::opening::Thing;
-use super::{Action, Change, Context, Invalid, Step, Validate, Value, Verdict};
+use super::{Action, Change, Context, Invalid, Inverse, Step, Validate, Value, Verdict};
 use crate::model::{Kind, Resource, State};
 use crate::probe::{CheckError, Probe, Readings};
 use crate::sh;
@@ -97,6 +97,16 @@ impl Step for DockerImage {
         })
     }
 
+    /// A service on another host may still run of it when its turn comes; an image harms nobody.
+    fn inverse(&self, change: &Change) -> Inverse {
+        let name = &self.name;
+        Inverse::none(if change.was_absent("image") {
+            format!("the image {name} stays: `docker image rm {name}` removes it")
+        } else {
+            format!("the image {name} is pulled again when it is needed")
+        })
+    }
+
     fn provides(&self) -> Vec<Resource> {
         match self.state {
             Existence::Present => vec![self.resource()],
@@ -123,8 +133,9 @@ impl DockerImage {
 
     fn pull(&self) -> Change {
         let reference = self.reference();
-        let platform: Vec<_> = self.platform.iter().flat_map(|p| ["--platform", p]).collect();
-        let script = sh!("docker pull {} {}", platform, self.name);
+        let platform = self.platform.iter().flat_map(|p| ["--platform", p]);
+        let words: Vec<_> = platform.chain([self.name.as_str()]).collect();
+        let script = sh!("docker pull {}", words);
         let mut change = Change::new(format!("pull image {}", self.name))
             .field("image", Value::Absent, self.name.as_str())
             .action(Action::new(format!("pull {}", self.name), script).timeout(PULL).lasting())

@@ -11,7 +11,7 @@ use super::family::docker::objects::{self, Used};
 use super::family::docker::opening::Thing;
 use super::family::docker::swarm::{self, LocalState, Own};
 use super::family::docker::{Existence, good_name, subnet};
-use super::{Action, Change, Context, Invalid, Step, Validate, Value, Verdict};
+use super::{Action, Change, Context, Invalid, Inverse, Step, Validate, Value, Verdict};
 use crate::model::{Kind, Resource, Scope, State};
 use crate::probe::{CheckError, Probe, Readings};
 
@@ -166,6 +166,13 @@ impl Step for DockerNetwork {
                 }),
             )),
         }
+    }
+
+    fn inverse(&self, change: &Change) -> Inverse {
+        if change.was_absent("state") {
+            return Inverse::removal("docker_network", "name", &self.name);
+        }
+        Inverse::none(format!("what the network {} was before was not kept", self.name))
     }
 
     fn provides(&self) -> Vec<Resource> {

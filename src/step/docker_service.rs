@@ -11,7 +11,7 @@ use super::family::docker::spec::{DEFAULT_MONITOR, Differ, Effect, nanos};
 use super::family::docker::swarm::{self, Info, LocalState};
 use super::family::docker::versioned::{self, Family, Object};
 use super::family::docker::{Existence, image::Reference};
-use super::{Action, Change, Context, Invalid, Role, Step, Validate, Value, Verdict};
+use super::{Action, Change, Context, Invalid, Inverse, Role, Step, Validate, Value, Verdict};
 use crate::model::{Kind, Resource, State};
 use crate::probe::{CheckError, Probe, Readings};
 
@@ -125,6 +125,20 @@ impl Step for DockerService {
                 Verdict::Unknown { until, then, otherwise }
             }
         })
+    }
+
+    fn inverse(&self, change: &Change) -> Inverse {
+        if change.was_absent("mode") {
+            return Inverse::removal("docker_service", "name", &self.name);
+        }
+        // A restart, or a wait for what comes about by itself.
+        if change.fields.iter().all(|f| matches!(f.name.as_str(), "forced updates" | "running" | "update")) {
+            return Inverse::nothing();
+        }
+        let name = &self.name;
+        Inverse::none(format!(
+            "the service {name} stays as it is: `docker service rollback {name}` goes back by one update"
+        ))
     }
 
     fn provides(&self) -> Vec<Resource> {

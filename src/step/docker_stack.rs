@@ -11,8 +11,9 @@ use serde::Deserialize;
 use super::family::RUN;
 use super::family::docker::swarm::{self, LocalState, Own};
 use super::family::docker::{Existence, api, good_name};
-use super::family::put::{Sources, sha256};
-use super::{Action, Change, Context, Invalid, Payload, Step, Validate, Value, Verdict};
+use super::family::put::Sources;
+use super::{Action, Change, Context, Invalid, Inverse, Payload, Step, Validate, Value, Verdict};
+use crate::model::digest::sha256;
 use crate::model::value::duration;
 use crate::model::{Kind, Resource, State};
 use crate::probe::{CheckError, Probe, Readings};
@@ -205,6 +206,14 @@ impl Step for DockerStack {
                         .lasting(),
                 ),
         ))
+    }
+
+    fn inverse(&self, change: &Change) -> Inverse {
+        if change.was_absent("compose file") {
+            return Inverse::removal("docker_stack", "name", &self.name)
+                .stays(format!("volumes of the stack {} stay", self.name));
+        }
+        Inverse::none(format!("what the stack {} was before was not kept", self.name))
     }
 
     fn provides(&self) -> Vec<Resource> {

@@ -10,7 +10,7 @@ use super::family::docker::json::null_is_default;
 use super::family::docker::objects::{self, Used};
 use super::family::docker::opening::Thing;
 use super::family::docker::{Existence, good_name};
-use super::{Action, Change, Context, Invalid, Step, Validate, Value, Verdict};
+use super::{Action, Change, Context, Invalid, Inverse, Step, Validate, Value, Verdict};
 use crate::model::{Kind, Resource, State};
 use crate::probe::{CheckError, Probe, Readings};
 
@@ -168,6 +168,14 @@ impl Step for DockerVolume {
             (Existence::Present, None) => Ok(Verdict::Drift(self.create())),
             (Existence::Present, Some(volume)) => self.compare(volume),
         }
+    }
+
+    fn inverse(&self, change: &Change) -> Inverse {
+        Inverse::none(if change.was_absent("state") {
+            format!("the volume {} stays: it may hold data", self.name)
+        } else {
+            format!("what the volume {} was before is lost", self.name)
+        })
     }
 
     fn provides(&self) -> Vec<Resource> {

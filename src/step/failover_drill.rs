@@ -13,7 +13,7 @@ use super::family::docker::api::{self, Engine};
 use super::family::docker::good_name;
 use super::family::docker::json::at;
 use super::family::docker::swarm::{self, Availability, Info, ManagerHost, Node, without_port};
-use super::{Change, Context, Invalid, Step, Validate, Verdict};
+use super::{Change, Context, Invalid, Inverse, Step, Validate, Verdict};
 use crate::model::value::{duration, one_or_many};
 use crate::model::{HostName, Kind, Resource};
 use crate::probe::{CheckError, Probe, Readings};
@@ -186,6 +186,10 @@ impl Step for FailoverDrill {
         let nodes: Vec<Node> = nodes.json(&probe, readings)?;
         let found = self.find(&service, &tasks, &nodes)?;
         Ok(Verdict::Drift(self.change(&found)))
+    }
+
+    fn inverse(&self, _: &Change) -> Inverse {
+        Inverse::nothing()
     }
 
     fn needs(&self) -> Vec<Resource> {

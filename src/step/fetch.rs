@@ -8,13 +8,14 @@ use serde::Deserialize;
 
 use super::family::path::{self, Depth, Query};
 use super::family::put;
-use super::{Action, Change, Context, Invalid, Step, Then, Validate, Value, Verdict};
+use super::{Action, Change, Context, Invalid, Inverse, Step, Then, Validate, Value, Verdict};
+use crate::model::digest::sha256;
 use crate::model::{FileContent, FileKind, Kind, Resource};
 use crate::probe::{CheckError, Probe, Readings};
 
 /// What runs on hosts for this kind.
 pub(super) const PROGRAMS: crate::program::Programs =
-    &[super::family::path::PROGRAMS, super::family::put::PROGRAMS];
+    &[super::family::path::PROGRAMS, super::family::put::SENDS];
 
 /// A file that is fetched.
 #[derive(Debug, Clone, Deserialize)]
@@ -79,8 +80,7 @@ impl Step for Fetch {
         let path = &self.path;
         let (dest, local) = &self.local;
         let shown = dest.display();
-        let before =
-            local.as_ref().map_or(Value::Absent, |bytes| digest(&put::sha256(bytes), bytes.len() as u64));
+        let before = local.as_ref().map_or(Value::Absent, |bytes| digest(&sha256(bytes), bytes.len() as u64));
         let change = |after| {
             // What was read on the controller before cannot tell whether it holds now: it is not asked again.
             let mut change =
@@ -104,7 +104,7 @@ impl Step for Fetch {
                 Ok(Verdict::Drift(change(digest(sum, *size))))
             }
             (FileKind::File, FileContent::Bytes(bytes)) => {
-                Ok(Verdict::Drift(change(digest(&put::sha256(bytes), bytes.len() as u64))))
+                Ok(Verdict::Drift(change(digest(&sha256(bytes), bytes.len() as u64))))
             }
             (FileKind::Absent, _) if self.optional => Ok(Verdict::satisfied(format!("there is no {path}"))),
             (FileKind::Absent, _) | (FileKind::File, FileContent::Unread) => Ok(Verdict::Unknown {
@@ -116,6 +116,10 @@ impl Step for Fetch {
                 Err(CheckError::refused(format!("{path} is not a file but a {}", path::word(other)), None))
             }
         }
+    }
+
+    fn inverse(&self, _: &Change) -> Inverse {
+        Inverse::none("the copy on the controller stays")
     }
 
     fn needs(&self) -> Vec<Resource> {

@@ -4,17 +4,18 @@ use std::sync::Arc;
 
 use serde::Deserialize;
 
-use super::family::attributes::Attributes;
+use super::family::attributes::{self, Attributes};
 use super::family::existence::Existence;
 use super::family::path::{self, Depth, Found, Query};
 use super::family::put::{self, Put, Remove};
-use super::{Action, Change, Context, Field, Invalid, Step, Validate, Value, Verdict};
+use super::{Action, Change, Context, Field, Invalid, Inverse, Step, Validate, Value, Verdict};
+use crate::model::digest::sha256;
 use crate::model::{FileContent, FileKind, FileState, Kind, Resource, State};
 use crate::probe::{CheckError, Probe, Readings};
 
 /// What runs on hosts for this kind.
 pub(super) const PROGRAMS: crate::program::Programs =
-    &[super::family::path::PROGRAMS, super::family::put::PROGRAMS];
+    &[super::family::path::PROGRAMS, super::family::put::CONTENT, super::family::put::ATTRIBUTES];
 
 /// A file.
 #[derive(Debug, Clone, Deserialize)]
@@ -131,6 +132,10 @@ impl Step for File {
         Ok(self.present(&found, None))
     }
 
+    fn inverse(&self, change: &Change) -> Inverse {
+        Inverse::files(change).and(attributes::inverse("file", &self.path, self.follow, change))
+    }
+
     fn provides(&self) -> Vec<Resource> {
         if self.state == Existence::Absent {
             return Vec::new();
@@ -147,7 +152,7 @@ impl File {
     fn query(&self) -> Query<'_> {
         let depth = match (&self.bytes, self.diff) {
             (None, _) => Depth::Attributes,
-            (Some(bytes), true) => Depth::Differing(put::sha256(bytes), bytes.len() as u64),
+            (Some(bytes), true) => Depth::Differing(sha256(bytes), bytes.len() as u64),
             (Some(bytes), false) => Depth::Digest(bytes.len() as u64),
         };
         let depth = if self.state == Existence::Absent { Depth::Attributes } else { depth };
@@ -187,7 +192,8 @@ impl File {
         fields.extend(wanted.difference(&mut after, fresh));
         if fields.is_empty() {
             let reason = match &now.content {
-                FileContent::Digest(sum, size) if self.diff => format!(
+                // Of a short secret that would tell enough to guess it.
+                FileContent::Digest(sum, size) if self.diff && !self.holds_secret => format!(
                     "{size} bytes, sha256 {}, {} {}:{}",
                     &sum[..12],
                     path::octal(now.mode),
@@ -233,7 +239,7 @@ impl File {
             }
             other => path::word(other).to_owned(),
         };
-        let script = put::remove(&self.path, Remove::File((self.backup == Some(true)).into()));
+        let script = put::remove(&self.path, Remove::File(self.backup.unwrap_or(true).into()));
         Ok(Verdict::Drift(
             Change::new(format!("remove {}", self.path))
                 .field("state", before, Value::Absent)

@@ -6,7 +6,7 @@ use serde::Deserialize;
 
 use super::family::existence::Existence;
 use super::family::firewalld::{self, Found, Item, Listing, Opened, Place, Rules, Side};
-use super::{Action, Change, Context, Invalid, Step, Validate, Value, Verdict};
+use super::{Action, Change, Context, Invalid, Inverse, Step, Validate, Value, Verdict};
 use crate::diagnostic::nearest;
 use crate::model::{Kind, Resource, State};
 use crate::probe::{CheckError, Probe, Readings};
@@ -146,6 +146,25 @@ impl Step for Firewall {
         };
         let then = if let Verdict::Drift(change) = then { Some(change) } else { None };
         Ok(Verdict::Unknown { until, then, otherwise: word.to_owned() })
+    }
+
+    fn inverse(&self, change: &Change) -> Inverse {
+        let before: Vec<&str> = [Side::Runtime, Side::Permanent, Side::Offline]
+            .iter()
+            .filter_map(|side| change.before(side.word()))
+            .flat_map(|items| items.split(", "))
+            .collect();
+        let was_open = |item: &&Item| before.contains(&item.to_string().as_str());
+        // What was let in before stays so, and what was closed is let in again if it was listed word by word.
+        let (open, closed): (Vec<&Item>, Vec<&Item>) = self.items.iter().partition(was_open);
+        let (back, state) = if self.wanted() { (closed, "absent") } else { (open, "present") };
+        if back.is_empty() {
+            return Inverse::none("what was closed was a part of something wider");
+        }
+        let mut keys = vec![("state", state.into())];
+        keys.extend(self.zone.as_deref().map(|zone| ("zone", zone.into())));
+        keys.extend(firewalld::keys(&back));
+        Inverse::of("firewall", keys)
     }
 
     fn provides(&self) -> Vec<Resource> {

@@ -5,7 +5,7 @@ use serde::Deserialize;
 use super::family::RUN;
 use super::family::accounts::{self, ENTRIES};
 use super::family::existence::Existence;
-use super::{Action, Change, Context, Invalid, Step, Validate, Value, Verdict};
+use super::{Action, Change, Context, Invalid, Inverse, Step, Validate, Value, Verdict};
 use crate::model::{Kind, Resource, State};
 use crate::probe::{CheckError, Probe, Readings};
 use crate::program;
@@ -131,6 +131,17 @@ impl Step for Group {
                 }
                 Ok(Verdict::Drift(change))
             }
+        }
+    }
+
+    fn inverse(&self, change: &Change) -> Inverse {
+        let name = || ("name", self.name.as_str().into());
+        if change.was_absent("state") {
+            return Inverse::removal("group", "name", &self.name);
+        }
+        match change.before("gid").and_then(|gid| gid.parse::<i64>().ok()) {
+            Some(gid) => Inverse::of("group", [name(), ("gid", gid.into())]),
+            None => Inverse::none(format!("what the group {} was before was not kept", self.name)),
         }
     }
 

@@ -5,8 +5,8 @@ use std::sync::Arc;
 use serde::Deserialize;
 
 use super::family::attributes::Attributes;
-use super::family::put::{self, Backup, Put};
-use super::{Action, Change, Context, Invalid, Step, Validate, Value, Verdict};
+use super::family::put::{self, Put};
+use super::{Action, Change, Context, Invalid, Inverse, Step, Validate, Value, Verdict};
 use crate::probe::{CheckError, Probe, Readings};
 use crate::program;
 use crate::program::Programs;
@@ -21,7 +21,7 @@ program! {
 }
 
 /// What runs on hosts for this kind.
-pub(super) const PROGRAMS: Programs = &[&[AskHostname::program, SetHostname::program], put::PROGRAMS];
+pub(super) const PROGRAMS: Programs = &[&[AskHostname::program, SetHostname::program], put::CONTENT];
 
 /// The name of a host.
 #[derive(Debug, Clone, Deserialize)]
@@ -83,12 +83,18 @@ impl Step for Hostname {
         if boot != self.name {
             let content: Arc<[u8]> = format!("{}\n", self.name).into_bytes().into();
             let attributes = Attributes::default();
-            let put =
-                Put { backup: Backup::No, follow: true, ..Put::new("/etc/hostname", &content, &attributes) };
+            let put = Put { follow: true, ..Put::new("/etc/hostname", &content, &attributes) };
             change = change.action(put.action("write /etc/hostname"));
         }
         let set = SetHostname { name: &self.name };
         Ok(Verdict::Drift(change.action(Action::new(format!("call the host {}", self.name), set.script()))))
+    }
+
+    fn inverse(&self, change: &Change) -> Inverse {
+        match change.before("at boot").or_else(|| change.before("now")) {
+            Some(before) => Inverse::of("hostname", [("name", before.into())]),
+            None => Inverse::none("the host had no name before"),
+        }
     }
 }
 

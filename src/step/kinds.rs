@@ -277,6 +277,7 @@ kinds! {
         line => Line,
         block => Block,
         link => Link,
+        restore => Restore,
         user => User ("name"),
         group => Group ("name"),
         sysctl => Sysctl,

@@ -5,13 +5,13 @@ use serde::Deserialize;
 use super::family::existence::Existence;
 use super::family::path::{self, Depth, Query};
 use super::family::put::{self, Remove};
-use super::{Action, Change, Context, Invalid, Step, Validate, Value, Verdict};
+use super::{Action, Change, Context, Invalid, Inverse, Step, Validate, Value, Verdict};
 use crate::model::{FileKind, FileState, Kind, Resource, State};
 use crate::probe::{CheckError, Probe, Readings};
 
 /// What runs on hosts for this kind.
 pub(super) const PROGRAMS: crate::program::Programs =
-    &[super::family::path::PROGRAMS, super::family::put::PROGRAMS];
+    &[super::family::path::PROGRAMS, super::family::put::LINKS];
 
 /// A symbolic link.
 #[derive(Debug, Clone, Deserialize)]
@@ -81,6 +81,10 @@ impl Step for Link {
             .action(Action::new(format!("link {path}"), script))
             .expect(here, State::File(file));
         Ok(found.drift(path, change, false))
+    }
+
+    fn inverse(&self, change: &Change) -> Inverse {
+        Inverse::files(change)
     }
 
     fn provides(&self) -> Vec<Resource> {

@@ -14,6 +14,7 @@ use crate::shell::Script;
 
 pub mod family;
 mod instance;
+mod inverse;
 mod kinds;
 mod veil;
 
@@ -45,6 +46,7 @@ pub mod package;
 pub mod query;
 pub mod reboot;
 pub mod repository;
+pub mod restore;
 pub mod script;
 pub mod selinux_boolean;
 pub mod service;
@@ -56,6 +58,7 @@ pub mod user;
 pub mod wait;
 
 pub use instance::{Checked, Condition, Instance};
+pub use inverse::Inverse;
 pub use kinds::{Context, Fault, Invalid, KINDS, KindInfo, Parse, Problem, ReadFile, Role, Validate, kind};
 pub use veil::Veil;
 
@@ -69,6 +72,10 @@ pub trait Step: Any + fmt::Debug + Send + Sync {
 
     /// Returns the verdict on the answers.
     fn check(&self, readings: &Readings) -> Result<Verdict, CheckError>;
+
+    /// Returns the way back from a change that [`Step::check`] or [`Step::on_notify`] has returned. It is told what was
+    /// before by the fields of the change.
+    fn inverse(&self, change: &Change) -> Inverse;
 
     /// Returns what exists once this step holds. Others may need it; what is in it is asked again after
     /// this step acted.

@@ -8,7 +8,7 @@ use super::family::path::{self, CONTENT_LIMIT, Depth};
 use super::family::put;
 use super::family::sources::{TAGS, address, normal_source, same_server, split_remote};
 use super::family::systemd;
-use super::{Action, Change, Context, Invalid, Step, Validate, Value, Verdict};
+use super::{Action, Change, Context, Invalid, Inverse, Step, Validate, Value, Verdict};
 use crate::model::value::one_or_many;
 use crate::model::{Kind, Resource, State};
 use crate::probe::{CheckError, Probe, Readings};
@@ -26,7 +26,7 @@ use mounts::{Alive, Asked, Mounted, Seen};
 use options::{Cure, Facts, Judged};
 
 /// What runs on hosts for this kind.
-pub(super) const PROGRAMS: Programs = &[mounting::PROGRAMS, path::PROGRAMS, put::PROGRAMS, systemd::PROGRAMS];
+pub(super) const PROGRAMS: Programs = &[mounting::PROGRAMS, path::PROGRAMS, put::CONTENT, systemd::PROGRAMS];
 
 /// A mounted file system.
 #[derive(Debug, Clone, Deserialize)]
@@ -232,6 +232,18 @@ impl Step for Mount {
             Some((top, why)) => self.not_answering(top, &why, verdict),
             None => verdict,
         }
+    }
+
+    fn inverse(&self, change: &Change) -> Inverse {
+        if change.was_absent("mounted") {
+            return Inverse::removal("mount", "path", &self.path);
+        }
+        let files = Inverse::files(change);
+        if change.fields.iter().any(|f| f.name == "mounted" || f.name == "options") {
+            return files
+                .stays(format!("what was mounted on {} is mounted again by hand, or at boot", self.path));
+        }
+        files
     }
 
     fn provides(&self) -> Vec<Resource> {

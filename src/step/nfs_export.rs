@@ -11,7 +11,7 @@ use super::family::export_options::{self, Options};
 use super::family::exports::{self, Entry, Tables};
 use super::family::path::{self, CONTENT_LIMIT, Depth};
 use super::family::put;
-use super::{Action, Change, Context, Invalid, Step, Validate, Value, Verdict};
+use super::{Action, Change, Context, Invalid, Inverse, Step, Validate, Value, Verdict};
 use crate::model::value::one_or_many;
 use crate::model::{FileContent, FileKind, FileState, Kind, Resource, State};
 use crate::probe::{CheckError, Probe, Readings};
@@ -29,7 +29,7 @@ program! {
 
 /// What runs on hosts for this kind.
 pub(super) const PROGRAMS: Programs =
-    &[&[AskExports::program, ReloadExports::program], path::PROGRAMS, put::PROGRAMS];
+    &[&[AskExports::program, ReloadExports::program], path::PROGRAMS, put::CONTENT];
 
 /// A directory exported over NFS.
 #[derive(Debug, Clone, Deserialize)]
@@ -220,6 +220,18 @@ impl Step for NfsExport {
             Existence::Absent => self.check_absent(&now),
             Existence::Present => self.check_present(readings, &now),
         }
+    }
+
+    fn inverse(&self, change: &Change) -> Inverse {
+        let made = |field: &crate::model::field::Field| field.before == Value::Absent;
+        if self.state == Existence::Present && change.fields.iter().all(made) {
+            let file = self.file.as_deref().map(|file| ("file", file.into()));
+            let keys = [("path", self.path.as_str().into()), ("state", "absent".into())];
+            return Inverse::of("nfs_export", keys.into_iter().chain(file));
+        }
+        // What of a file is not new has its way back with it.
+        let order = "if command -v exportfs >/dev/null; then exportfs -ra; fi";
+        Inverse::files(change).step("command", [("run", order.into()), ("always", true.into())])
     }
 
     fn provides(&self) -> Vec<Resource> {

@@ -7,7 +7,7 @@ use serde::Deserialize;
 use super::family::RUN;
 use super::family::existence::Existence;
 use super::family::packages::{self, PackageManager, Packages, Standing, Wanted};
-use super::{Action, Change, Context, Field, Invalid, Step, Validate, Value, Verdict};
+use super::{Action, Change, Context, Field, Invalid, Inverse, Step, Validate, Value, Verdict};
 use crate::model::value::one_or_many;
 use crate::model::{Kind, Resource, State};
 use crate::probe::{CheckError, Probe, Readings};
@@ -40,6 +40,9 @@ pub(super) const PROGRAMS: Programs =
 
 /// What a package manager that was cut off has left, on a host.
 const CUT_OFF: &str = "(cut-off)";
+
+/// And the field that tells it.
+const CUT_OFF_FIELD: &str = "package manager";
 
 /// A download of some hundred megabytes over a slow line, and a busy lock before it.
 const INSTALL_TIMEOUT: Duration = Duration::from_mins(30);
@@ -98,6 +101,31 @@ impl Step for Package {
             Existence::Absent => self.absent(readings, &found, manager)?,
         };
         Ok(completed(readings, &found, manager, verdict))
+    }
+
+    fn inverse(&self, change: &Change) -> Inverse {
+        let fields = change.fields.iter().filter(|field| field.name != CUT_OFF_FIELD);
+        let (mut made, mut gone, mut stays) = (Vec::new(), Vec::new(), Inverse::nothing());
+        for field in fields {
+            let name = field.name.as_str();
+            match (&field.before, &field.after) {
+                (Value::Absent, _) => made.push(name),
+                (_, Value::Absent) => gone.push(name),
+                (Value::Text(before), _) => {
+                    stays =
+                        stays.stays(format!("{name} was {before} before: an older version is not put back"));
+                }
+                _ => stays = stays.stays(format!("what {name} was before is not known")),
+            }
+        }
+        let mut back = Inverse::nothing();
+        if !made.is_empty() {
+            back = back.step("package", [("names", made.into()), ("state", "absent".into())]);
+        }
+        if !gone.is_empty() {
+            back = back.step("package", [("names", gone.into())]);
+        }
+        back.and(stays)
     }
 
     fn provides(&self) -> Vec<Resource> {
@@ -263,7 +291,7 @@ fn completed(readings: &Readings, found: &Packages, manager: PackageManager, ver
     let complete = CompletePackages { manager: manager.word(), again: &found.cut_off.again };
     change.actions.insert(0, Action::new(label, complete.script()).timeout(INSTALL_TIMEOUT).lasting());
     let field = Field {
-        name: "package manager".into(),
+        name: CUT_OFF_FIELD.into(),
         before: format!("cut off: {}", what.join(", ")).into(),
         after: "complete".into(),
     };

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde::Deserialize;
 
-use super::{Action, Change, Context, Invalid, Role, Step, Then, Validate, Value, Verdict};
+use super::{Action, Change, Context, Invalid, Inverse, Role, Step, Then, Validate, Value, Verdict};
 use crate::model::value;
 use crate::probe::{CheckError, Probe, Readings};
 use crate::program;
@@ -92,6 +92,10 @@ impl Step for Reboot {
             return Ok(Verdict::satisfied("not needed"));
         }
         Ok(Verdict::Drift(self.change(&reasons.join("; "))))
+    }
+
+    fn inverse(&self, _: &Change) -> Inverse {
+        Inverse::nothing()
     }
 
     /// A kernel or library that a step brings changes the answer, and no step says so.

@@ -11,9 +11,9 @@ use super::family::centos_vault::{self, NoAddress, Release};
 use super::family::config_file;
 use super::family::existence::Existence;
 use super::family::path::{self, CONTENT_LIMIT, Depth};
-use super::family::put::{self, Backup, PUT};
+use super::family::put::{self, PUT};
 use super::family::text;
-use super::{Action, Change, Context, Invalid, Step, Validate, Value, Verdict};
+use super::{Action, Change, Context, Invalid, Inverse, Step, Validate, Value, Verdict};
 use crate::model::value::one_or_many;
 use crate::model::{FileContent, FileKind, FileState, Kind, Resource, State};
 use crate::probe::{CheckError, Probe, Readings};
@@ -35,7 +35,7 @@ program! {
 program! {
     /// Fetches the lists of packages of a repository, or takes its file back.
     FetchPackageLists in "repository/fetch_package_lists.sh" uses [PUT] {
-        manager: Word, repositories: List, path: Word, temporary: Word, base: Word
+        manager: Word, repositories: List, path: Word, temporary: Word
     }
 }
 program! {
@@ -53,7 +53,7 @@ pub(super) const PROGRAMS: Programs = &[
         RefreshPackageLists::program,
     ],
     path::PROGRAMS,
-    put::PROGRAMS,
+    put::CONTENT,
 ];
 
 /// The name of the [`Kind::Repository`] that stands for "the archive was chosen".
@@ -404,6 +404,11 @@ impl Step for Repository {
         Ok(Verdict::Drift(change.expect(here, State::Present)))
     }
 
+    fn inverse(&self, change: &Change) -> Inverse {
+        let files = Inverse::files(change);
+        if change.was_absent("key") { files.stays("the key that was imported stays trusted") } else { files }
+    }
+
     fn provides(&self) -> Vec<Resource> {
         match (self.centos_vault, self.state) {
             (true, _) => vec![Resource::here(Kind::Repository, VAULT)],
@@ -449,7 +454,6 @@ impl Repository {
             repositories: if self.content.is_some() { &[] } else { std::slice::from_ref(&self.id) },
             path,
             temporary: &put::temporary(path),
-            base: &put::backup_base(path, false, Backup::Run),
         };
         Action::new("fetch its lists of packages", fetch.script()).timeout(FETCH_TIMEOUT).lasting()
     }

@@ -8,8 +8,9 @@ use serde::Deserialize;
 
 use super::family::guards::{self, Guards, Occasion};
 use super::family::put;
-use super::{Action, Change, Context, Invalid, Payload, Role, Step, Validate, Value, Verdict};
+use super::{Action, Change, Context, Invalid, Inverse, Payload, Role, Step, Validate, Value, Verdict};
 use crate::model::Resource;
+use crate::model::digest::sha256;
 use crate::model::value::one_or_many;
 use crate::probe::{CheckError, Probe, Readings};
 use crate::program;
@@ -18,7 +19,7 @@ use crate::shell::quote;
 
 program! {
     /// Runs it.
-    RunScript in "script/run_script.sh" uses [guards::GUARDED] {
+    RunScript in "script/run_script.sh" runs users uses [guards::GUARDED] {
         interpreter: List, arguments: List, sum: Word, environment: List, folder: Word, ok_codes: Word, only_if: Word
     }
 }
@@ -107,6 +108,10 @@ impl Step for Script {
         self.guards.check(readings, self.change(Occasion::Judged))
     }
 
+    fn inverse(&self, _: &Change) -> Inverse {
+        Inverse::none("what a script did has no way back")
+    }
+
     fn provides(&self) -> Vec<Resource> {
         self.guards.provides()
     }
@@ -138,7 +143,7 @@ impl Script {
         let program = RunScript {
             interpreter: &self.interpreter,
             arguments: &self.args,
-            sum: &put::sha256(&bytes),
+            sum: &sha256(&bytes),
             environment: &self.guards.environment(),
             folder: self.guards.folder(),
             ok_codes: &guards::ok_codes(&self.ok_codes),

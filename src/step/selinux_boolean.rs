@@ -5,7 +5,7 @@ use std::time::Duration;
 use serde::Deserialize;
 
 use super::family::RUN;
-use super::{Action, Change, Context, Invalid, Step, Validate, Value, Verdict};
+use super::{Action, Change, Context, Invalid, Inverse, Step, Validate, Value, Verdict};
 use crate::model::{Kind, Resource, State};
 use crate::probe::{CheckError, Probe, Readings};
 use crate::program;
@@ -95,6 +95,16 @@ impl Step for SelinuxBoolean {
             change = change.field("at boot", before, word(self.on));
         }
         Ok(Verdict::Drift(change))
+    }
+
+    fn inverse(&self, change: &Change) -> Inverse {
+        match change.before("at boot").or_else(|| change.before("now")) {
+            Some(before @ ("on" | "off")) => Inverse::of(
+                "selinux_boolean",
+                [("name", self.name.as_str().into()), ("on", (before == "on").into())],
+            ),
+            _ => Inverse::none(format!("what {} was before is not known", self.name)),
+        }
     }
 
     fn provides(&self) -> Vec<Resource> {

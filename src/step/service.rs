@@ -3,7 +3,7 @@
 use serde::Deserialize;
 
 use super::family::systemd::{self, Boot, UnitFiles, UnitState, unit_name};
-use super::{Action, Change, Context, Invalid, Role, Step, Validate, Value, Verdict};
+use super::{Action, Change, Context, Invalid, Inverse, Role, Step, Validate, Value, Verdict};
 use crate::model::{Kind, Resource, State};
 use crate::probe::{CheckError, Probe, Readings};
 
@@ -121,6 +121,23 @@ impl Step for Service {
             return Ok(Verdict::satisfied(self.with_name(&now, now.words())));
         }
         Ok(Verdict::Drift(change))
+    }
+
+    fn inverse(&self, change: &Change) -> Inverse {
+        let name = || ("name", self.name.as_str().into());
+        if change.always {
+            // What is restarted for a change is restarted for the way back.
+            let state = if self.state == Some(Once::Reloaded) { "reloaded" } else { "restarted" };
+            return Inverse::of("service", [name(), ("state", state.into())]);
+        }
+        let running = change.before("running").map(|before| ("running", before.starts_with("active").into()));
+        let enabled =
+            change.before("enabled").map(|before| ("enabled", before.starts_with("enabled").into()));
+        let back: Vec<_> = running.into_iter().chain(enabled).collect();
+        if back.is_empty() {
+            return Inverse::none(format!("how {} was before is not known", self.name));
+        }
+        Inverse::of("service", [name()].into_iter().chain(back))
     }
 
     fn provides(&self) -> Vec<Resource> {
@@ -305,6 +322,8 @@ impl Service {
             (true, Boot::Enabled | Boot::Others(true)) | (false, Boot::Disabled | Boot::Others(false)) => {
                 return Ok(UnitFiles::Unknown);
             }
+            // Its file has gone, and systemd has not looked since: there is nothing that could start at boot.
+            (false, Boot::Others(_)) if now.file == "bad" && now.stale => return Ok(UnitFiles::Unknown),
             (_, Boot::Others(_)) if !now.passes_on() => return Err(self.not_to_be_switched(now, wanted)),
             _ => {}
         }

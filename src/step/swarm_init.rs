@@ -6,7 +6,7 @@ use serde::Deserialize;
 
 use super::family::docker::swarm::{self, Availability, LocalState, NodeState, Own, Role};
 use super::family::docker::{Existence, api, subnet};
-use super::{Action, Change, Context, Invalid, Step, Validate, Value, Verdict};
+use super::{Action, Change, Context, Invalid, Inverse, Step, Validate, Value, Verdict};
 use crate::model::{HostName, Kind, Resource, State};
 use crate::probe::{CheckError, Probe, Readings};
 use crate::program;
@@ -137,6 +137,10 @@ impl Step for SwarmInit {
                 "run `docker swarm unlock` on it, with the key from `docker swarm unlock-key`".to_owned(),
             )),
         }
+    }
+
+    fn inverse(&self, _: &Change) -> Inverse {
+        Inverse::none("the swarm stays: `swarm_init = { state = \"absent\" }` ends it")
     }
 
     fn provides(&self) -> Vec<Resource> {

@@ -8,7 +8,7 @@ use super::family::docker::api;
 use super::family::docker::swarm::{
     self, Availability, Info, LocalState, Manager, ManagerHost, Node, NodeState, Own, Role,
 };
-use super::{Action, Borrowed, Change, Context, Invalid, Origin, Step, Validate, Value, Verdict};
+use super::{Action, Borrowed, Change, Context, Invalid, Inverse, Origin, Step, Validate, Value, Verdict};
 use crate::model::{HostName, Kind, Resource};
 use crate::probe::{CheckError, Probe, Readings};
 use crate::program;
@@ -120,6 +120,10 @@ impl Step for SwarmJoin {
             }
             (verdict, _) => verdict,
         })
+    }
+
+    fn inverse(&self, _: &Change) -> Inverse {
+        Inverse::none("the node stays in its swarm: `swarm_node = { state = \"absent\" }` takes it out")
     }
 
     fn provides(&self) -> Vec<Resource> {

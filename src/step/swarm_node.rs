@@ -9,7 +9,7 @@ use super::family::docker::swarm::{
     self, Availability, LocalState, Manager, ManagerHost, Node, NodeSpec, NodeState, Own, Role,
 };
 use super::family::docker::{Existence, api};
-use super::{Action, Change, Context, Invalid, Step, Validate, Value, Verdict};
+use super::{Action, Change, Context, Invalid, Inverse, Step, Validate, Value, Verdict};
 use crate::model::{HostName, Kind, Resource, State};
 use crate::probe::{CheckError, Probe, Readings};
 use crate::program;
@@ -125,6 +125,32 @@ impl Step for SwarmNode {
             Existence::Present => self.present(readings, &own, &manager),
             Existence::Absent => self.absent(readings, &own, &manager),
         }
+    }
+
+    fn inverse(&self, change: &Change) -> Inverse {
+        let text = |key: &'static str| change.before(key).map(|before| (key, before.into()));
+        let label = |field: &crate::model::field::Field| field.name.strip_prefix("label ").map(str::to_owned);
+        let (mut labels, mut gone) = (toml::Table::new(), Vec::new());
+        for field in &change.fields {
+            match (label(field), &field.before) {
+                (Some(key), Value::Text(before)) => {
+                    labels.insert(key, before.as_str().into());
+                }
+                (Some(key), Value::Absent) => gone.push(key),
+                _ => {}
+            }
+        }
+        if change.fields.iter().all(|field| field.before == Value::Unknown) {
+            return Inverse::none("the node had just joined: what it was is not known");
+        }
+        let mut back: Vec<_> = text("role").into_iter().chain(text("availability")).collect();
+        back.extend((!labels.is_empty()).then(|| ("labels", labels.into())));
+        back.extend((!gone.is_empty()).then(|| ("labels_absent", gone.into())));
+        if back.is_empty() {
+            return Inverse::none("a node that has left its swarm joins again by `swarm_join`");
+        }
+        let manager = self.manager.as_deref().map(|manager| ("manager", manager.into()));
+        Inverse::of("swarm_node", manager.into_iter().chain(back))
     }
 
     fn provides(&self) -> Vec<Resource> {

@@ -6,7 +6,7 @@ use super::family::config_file;
 use super::family::existence::Existence;
 use super::family::sysctl_d::{self, Boot, Setting};
 use super::family::{path, put};
-use super::{Action, Change, Context, Invalid, Step, Validate, Value, Verdict};
+use super::{Action, Change, Context, Invalid, Inverse, Step, Validate, Value, Verdict};
 use crate::model::{Kind, Resource, Secret, State};
 use crate::probe::{CheckError, Probe, Readings};
 use crate::program;
@@ -20,7 +20,7 @@ program! {
 
 /// What runs on hosts for this kind.
 pub(super) const PROGRAMS: Programs =
-    &[&[SetSysctl::program], sysctl_d::PROGRAMS, path::PROGRAMS, put::PROGRAMS];
+    &[&[SetSysctl::program], sysctl_d::PROGRAMS, path::PROGRAMS, put::CONTENT];
 
 /// A kernel parameter.
 #[derive(Debug, Clone, Deserialize)]
@@ -145,6 +145,16 @@ impl Step for Sysctl {
             Now::Is(shown) if shown != *wanted => format!("{} = {wanted}, shown as {shown}", self.name),
             _ => format!("{} = {wanted}", self.name),
         }))
+    }
+
+    fn inverse(&self, change: &Change) -> Inverse {
+        let files = Inverse::files(change);
+        let Some(before) = change.before("now") else { return files };
+        let key = self.key();
+        let order =
+            vec!["sysctl".to_owned(), "-w".to_owned(), format!("{}={before}", sysctl_d::dotted(&key))];
+        let unless = sh!("[ \"$(tr '\\t' ' ' <{})\" = {} ]", format!("/proc/sys/{key}"), before);
+        files.step("command", [("run", order.into()), ("unless", unless.to_string().into())])
     }
 
     fn provides(&self) -> Vec<Resource> {

@@ -6,7 +6,7 @@ use super::family::RUN;
 use super::family::accounts::{self, ENTRIES, GroupName};
 use super::family::existence::Existence;
 use super::family::path::{FAR, SHARED_NETWORK};
-use super::{Action, Change, Context, Invalid, Step, Validate, Value, Verdict};
+use super::{Action, Change, Context, Invalid, Inverse, Step, Validate, Value, Verdict};
 use crate::model::value::one_or_many;
 use crate::model::{Kind, Resource, State};
 use crate::probe::{CheckError, Probe, Readings};
@@ -201,6 +201,35 @@ impl Step for User {
             },
             None => Verdict::Drift(change),
         })
+    }
+
+    fn inverse(&self, change: &Change) -> Inverse {
+        let name = || ("name", self.name.as_str().into());
+        if change.was_absent("state") {
+            return Inverse::removal("user", "name", &self.name)
+                .stays(format!("a home that {} has got stays", self.name));
+        }
+        if self.state == Existence::Absent {
+            return Inverse::none(format!("what the user {} was before was not kept", self.name));
+        }
+        let text = |key: &'static str| change.before(key).map(|before| (key, before.into()));
+        let uid = change.before("uid").and_then(|uid| uid.parse::<i64>().ok()).map(|uid| ("uid", uid.into()));
+        let groups = change.before("groups").map(|before| {
+            let groups: Vec<&str> = before.split(',').filter(|group| !group.is_empty()).collect();
+            [("groups", groups.into()), ("exact_groups", true.into())]
+        });
+        let back: Vec<_> = [uid, text("group"), text("shell"), text("home"), text("comment")]
+            .into_iter()
+            .flatten()
+            .chain(groups.into_iter().flatten())
+            .collect();
+        let made_home = change.was_absent("create_home");
+        let inverse = if back.is_empty() {
+            Inverse::nothing()
+        } else {
+            Inverse::of("user", [name()].into_iter().chain(back))
+        };
+        if made_home { inverse.stays(format!("the home of {} stays", self.name)) } else { inverse }
     }
 
     fn provides(&self) -> Vec<Resource> {

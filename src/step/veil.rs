@@ -99,6 +99,11 @@ impl Veil {
         }
     }
 
+    /// Whether nothing of a secret is in a text.
+    pub(super) fn is_clear(&self, text: &str) -> bool {
+        self.text(text, None) == text
+    }
+
     /// Text without what secrets became in it, however short that is.
     fn cover(&self, text: &str) -> String {
         let mut text = self.redactor.redact(text);

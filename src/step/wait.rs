@@ -7,7 +7,7 @@ use serde::Deserialize;
 use super::family::existence::Existence;
 use super::family::guards;
 use super::family::path;
-use super::{Action, Change, Context, Invalid, Step, Validate, Value, Verdict};
+use super::{Action, Change, Context, Invalid, Inverse, Step, Validate, Value, Verdict};
 use crate::model::value;
 use crate::model::{Kind, Resource};
 use crate::probe::{CheckError, Probe, Readings};
@@ -175,6 +175,10 @@ impl Step for Wait {
                 otherwise: format!("cannot look whether {what}: none of {tools} is installed"),
             },
         })
+    }
+
+    fn inverse(&self, _: &Change) -> Inverse {
+        Inverse::nothing()
     }
 
     fn provides(&self) -> Vec<Resource> {

@@ -260,7 +260,7 @@ impl Channel {
                 _ = &mut write, if writing => writing = false,
                 read = read(stdout, &mut from_stdout), if open.0 => {
                     open.0 = read;
-                    decoder.feed(false, &from_stdout, &mut |part, line| output(Output { part, stderr: false, line }))?;
+                    decoder.feed(false, &from_stdout, output)?;
                     from_stdout.clear();
                     if !up {
                         let noise = decoder.noise(false);
@@ -275,7 +275,7 @@ impl Channel {
                 }
                 read = read(stderr, &mut from_stderr), if open.1 => {
                     open.1 = read;
-                    decoder.feed(true, &from_stderr, &mut |part, line| output(Output { part, stderr: true, line }))?;
+                    decoder.feed(true, &from_stderr, output)?;
                     from_stderr.clear();
                 }
                 () = &mut deadline => return Err(if up { Stopped::TimedOut } else { Stopped::Silent }),
@@ -362,7 +362,8 @@ impl Channel {
     }
 
     /// Closes standard input, upon which the shell ends, and waits a little for that. `last` is what it does before.
-    pub(super) async fn close(self, last: Option<&Script>) {
+    /// Returns whether it came to that.
+    pub(super) async fn close(self, last: Option<&Script>) -> bool {
         let Pipes { mut stdin, stdout, stderr, process } = self.pipes;
         if let (Some(script), Ok(nonce)) = (last, nonce()) {
             // When the connection has gone, nobody is there to do it.
@@ -370,8 +371,9 @@ impl Channel {
             let _ = stdin.flush().await;
         }
         drop(stdin);
-        let _ = tokio::time::timeout(Duration::from_secs(2), process.ended()).await;
+        let ended = tokio::time::timeout(Duration::from_secs(2), process.ended()).await;
         drop((stdout, stderr));
+        matches!(ended, Ok(End::Exited(Some(0))))
     }
 }
 

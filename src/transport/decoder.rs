@@ -4,7 +4,7 @@
 //! not a mark without an end, and nothing behind the end of the frame.
 
 use super::frames::{MARK, Nonce};
-use super::{Keep, Part};
+use super::{Keep, Output, Part};
 use crate::probe::Answer;
 
 /// More than this before the first mark is not a banner but a login shell that runs wild.
@@ -28,12 +28,19 @@ const TIMED_OUT: [i32; 2] = [124, 137];
 /// Reads the answers to one frame from both streams.
 pub(super) struct Decoder {
     mark: Vec<u8>,
-    /// Of each part, whether its lines are passed on, and what is kept of its standard output.
-    parts: Vec<(bool, Keep)>,
-    /// Of each part, whether it stops the frame when it fails.
-    stops: Vec<bool>,
+    parts: Vec<Expected>,
     stdout: Stream,
     stderr: Stream,
+}
+
+/// A part whose answer is to come.
+struct Expected {
+    /// Its lines are passed on.
+    stream: bool,
+    /// What is kept of its standard output.
+    keep: Keep,
+    /// It stops the frame when it fails.
+    stops: bool,
 }
 
 /// One of the two streams.
@@ -85,22 +92,27 @@ fn size(bytes: usize) -> String {
     if bytes < 1 << 20 { format!("{} KiB", bytes >> 10) } else { format!("{} MiB", bytes >> 20) }
 }
 
-/// Gets the complete lines: part and text.
-pub(super) type OnLine<'a> = dyn FnMut(usize, &str) + Send + 'a;
+/// Gets the complete lines, and which part begins.
+pub(super) type OnOutput<'a> = dyn FnMut(Output<'_>) + Send + 'a;
 
 impl Decoder {
     pub(super) fn new(nonce: &Nonce, parts: &[Part]) -> Self {
         let mark = [&[MARK], nonce.mark.as_bytes()].concat();
-        let stops = parts.iter().map(|part| part.stop_on_failure).collect();
-        let parts = parts.iter().map(|part| (part.stream, part.keep)).collect();
+        let expected =
+            |part: &Part| Expected { stream: part.stream, keep: part.keep, stops: part.stop_on_failure };
         let stderr = Stream { stderr: true, ..Stream::default() };
-        Self { mark, parts, stops, stdout: Stream::default(), stderr }
+        Self { mark, parts: parts.iter().map(expected).collect(), stdout: Stream::default(), stderr }
     }
 
     /// Takes bytes of standard output, or of standard error.
-    pub(super) fn feed(&mut self, stderr: bool, bytes: &[u8], line: &mut OnLine<'_>) -> Result<(), Garbled> {
+    pub(super) fn feed(
+        &mut self,
+        stderr: bool,
+        bytes: &[u8],
+        output: &mut OnOutput<'_>,
+    ) -> Result<(), Garbled> {
         let stream = if stderr { &mut self.stderr } else { &mut self.stdout };
-        stream.feed(bytes, &self.mark, &self.parts, line)
+        stream.feed(bytes, &self.mark, &self.parts, output)
     }
 
     /// Whether the frame is over on both streams.
@@ -138,8 +150,8 @@ impl Decoder {
     /// What it came to, once [`Self::is_complete`].
     pub(super) fn finish(mut self) -> Outcome {
         let (count, mut answers) = self.so_far();
-        let stopped = count > 0 && self.stops[count - 1] && answers[count - 1].code != 0;
-        if count == self.stops.len() || (stopped && self.stdout.cut.is_none()) {
+        let stopped = count > 0 && self.parts[count - 1].stops && answers[count - 1].code != 0;
+        if count == self.parts.len() || (stopped && self.stdout.cut.is_none()) {
             return Outcome::Answered(answers);
         }
         let cut = self.stdout.cut.as_ref().map(|(_, code)| *code);
@@ -149,7 +161,7 @@ impl Decoder {
         }
         let [stdout, stderr] = [&mut self.stdout, &mut self.stderr]
             .map(|s| s.cut.take().map_or_else(|| std::mem::take(&mut s.buffer), |(printed, _)| printed));
-        if count + 1 == self.stops.len() && self.stdout.noise.is_some() {
+        if count + 1 == self.parts.len() && self.stdout.noise.is_some() {
             // The last part took its shell with it (`kill $$`): it is its own answer.
             answers.push(Answer { code, stdout, stderr });
             return Outcome::Answered(answers);
@@ -163,8 +175,8 @@ impl Stream {
         &mut self,
         bytes: &[u8],
         mark: &[u8],
-        parts: &[(bool, Keep)],
-        line: &mut OnLine<'_>,
+        parts: &[Expected],
+        output: &mut OnOutput<'_>,
     ) -> Result<(), Garbled> {
         if self.end.is_some() {
             // Nobody asked for what comes now.
@@ -174,26 +186,32 @@ impl Stream {
         while self.end.is_none() {
             let Some((at, after)) = self.next_mark(mark)? else { break };
             let words = String::from_utf8_lossy(&self.buffer[at + mark.len()..after]).trim().to_owned();
-            self.pass(at, true, parts, line);
+            self.pass(at, true, parts, output);
+            let before = self.done.len();
             self.take_mark(at, after, &words, parts)?;
+            let part = self.done.len();
+            let goes_on = |code: i32| code == 0 || !parts[before].stops;
+            if !self.stderr && before < part && part < parts.len() && goes_on(self.done[before].1) {
+                output(Output::Began { part });
+            }
         }
         if self.end.is_none() {
-            self.pass(self.scanned, false, parts, line);
+            self.pass(self.scanned, false, parts, output);
             self.bound(parts)?;
         }
         Ok(())
     }
 
     /// What may be kept of what is being printed now.
-    fn keep(&self, parts: &[(bool, Keep)]) -> Keep {
+    fn keep(&self, parts: &[Expected]) -> Keep {
         match parts.get(self.done.len()) {
-            Some((_, keep)) if !self.stderr && self.noise.is_some() && self.cut.is_none() => *keep,
+            Some(part) if !self.stderr && self.noise.is_some() && self.cut.is_none() => part.keep,
             _ => Keep::End(STDERR_LIMIT),
         }
     }
 
     /// Lets go of what is beyond the bound, or refuses it.
-    fn bound(&mut self, parts: &[(bool, Keep)]) -> Result<(), Garbled> {
+    fn bound(&mut self, parts: &[Expected]) -> Result<(), Garbled> {
         if self.noise.is_none() {
             return if self.buffer.len() > NOISE_LIMIT { Err(Garbled::Noise) } else { Ok(()) };
         }
@@ -210,7 +228,7 @@ impl Stream {
             }
             _ => {}
         }
-        let single = parts.iter().map(|(_, keep)| keep.limit()).max().unwrap_or_default();
+        let single = parts.iter().map(|part| part.keep.limit()).max().unwrap_or_default();
         let limit = if self.stderr { FRAME_STDERR_LIMIT } else { FRAME_LIMIT.max(single) };
         if self.kept + self.buffer.len() > limit { Err(Garbled::TooMuch(limit)) } else { Ok(()) }
     }
@@ -237,13 +255,7 @@ impl Stream {
         }
     }
 
-    fn take_mark(
-        &mut self,
-        at: usize,
-        after: usize,
-        words: &str,
-        parts: &[(bool, Keep)],
-    ) -> Result<(), Garbled> {
+    fn take_mark(&mut self, at: usize, after: usize, words: &str, parts: &[Expected]) -> Result<(), Garbled> {
         let (what, code) = words.split_once(' ').ok_or(Garbled::Order)?;
         let code: i32 = code.parse().map_err(|_| Garbled::Order)?;
         let printed = self.printed(at, parts)?;
@@ -274,7 +286,7 @@ impl Stream {
     }
 
     /// What the part that is over has printed, as far as it is kept.
-    fn printed(&self, at: usize, parts: &[(bool, Keep)]) -> Result<Vec<u8>, Garbled> {
+    fn printed(&self, at: usize, parts: &[Expected]) -> Result<Vec<u8>, Garbled> {
         let printed = &self.buffer[..at];
         if self.noise.is_none() {
             return if at > NOISE_LIMIT { Err(Garbled::Noise) } else { Ok(printed.to_vec()) };
@@ -295,12 +307,12 @@ impl Stream {
     }
 
     /// Passes on the lines in `buffer[..until]`; with `all`, what is left without a line break too.
-    fn pass(&mut self, until: usize, all: bool, parts: &[(bool, Keep)], line: &mut OnLine<'_>) {
+    fn pass(&mut self, until: usize, all: bool, parts: &[Expected], output: &mut OnOutput<'_>) {
         if self.noise.is_none() || self.end.is_some() || self.cut.is_some() {
             return;
         }
         let part = self.done.len();
-        if !parts.get(part).is_some_and(|(stream, _)| *stream) {
+        if !parts.get(part).is_some_and(|part| part.stream) {
             return;
         }
         while self.passed < until {
@@ -313,7 +325,8 @@ impl Stream {
                 None => break,
             };
             let text = String::from_utf8_lossy(&rest[..length]);
-            line(part, text.strip_suffix('\r').unwrap_or(&text));
+            let line = text.strip_suffix('\r').unwrap_or(&text);
+            output(Output::Line { part, stderr: self.stderr, line });
             self.passed += length + skip;
         }
     }

@@ -3,7 +3,6 @@
 //! Such a part is another one on its way to the host: a program that begins the action, or finds that it has begun, and
 //! follows it. So a frame that was lost with its connection is sent once more, as it is, and goes on where it was.
 
-use std::fmt::Write as _;
 use std::time::Duration;
 
 use sha2::{Digest as _, Sha256};
@@ -11,6 +10,7 @@ use sha2::{Digest as _, Sha256};
 use super::frames::seconds;
 use super::{Part, Runs};
 use crate::model::Secret;
+use crate::model::digest::hex;
 use crate::program;
 use crate::program::{Handle, Library, Value};
 use crate::shell::Script;
@@ -21,7 +21,7 @@ pub(super) static PLACES: Library = Library::new("detach/places.sh", include_str
 program! {
     /// Begins an action, or finds it, and follows it.
     StartAction in "detach/start_action.sh" uses [PLACES] {
-        run: Word, action: Word, step: Word, about: Word, bound: Word, once: Flag, since: Number, code: Hidden,
+        run: Word, action: Word, step: Word, about: Word, bound: Word, once: Word, since: Number, code: Hidden,
         runner: Word,
     }
 }
@@ -60,10 +60,31 @@ pub struct Apart {
     pub step: String,
     /// What it does, for people.
     pub about: String,
-    /// It must not run twice: if an earlier run began it and never took its result, that one counts.
-    pub once: bool,
+    /// Whether it may run twice.
+    pub once: Once,
     /// How long ago it was sent for the first time, if this is not the first.
     pub since: Option<Duration>,
+}
+
+/// Whether an action may run twice.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Once {
+    /// It may.
+    No,
+    /// If an earlier run began it and never took its result, that one counts.
+    Ever,
+    /// Only within this run: what an earlier one has left is out of date, for it came before a change that this one made.
+    InRun,
+}
+
+impl Once {
+    fn word(self) -> &'static str {
+        match self {
+            Self::No => "",
+            Self::Ever => "ever",
+            Self::InRun => "in_run",
+        }
+    }
 }
 
 /// What of a name can be a part of a path, of the name of a unit and of a line.
@@ -87,7 +108,7 @@ pub(super) fn on_its_way(part: Part, run: &str) -> Part {
         step: &format!("{} {}", line(&apart.step), digest(&code, &part)),
         about: &line(&apart.about),
         bound: &bound,
-        once: apart.once,
+        once: apart.once.word(),
         since: apart.since.map(|since| since.as_secs()),
         code: Value::Secret(Secret::new(code)),
         runner: &runner(),
@@ -105,12 +126,7 @@ fn digest(code: &str, part: &Part) -> String {
     if let Some(payload) = &part.payload {
         digest.update(&payload.0);
     }
-    let mut text = String::new();
-    for byte in digest.finalize().iter().take(16) {
-        // `write!` to a string cannot fail.
-        let _ = write!(text, "{byte:02x}");
-    }
-    text
+    hex(&digest.finalize()[..16])
 }
 
 /// The program that runs an action, with arguments for its variables: it is started by another program.

@@ -22,6 +22,7 @@ use std::time::Duration;
 use zeroize::Zeroizing;
 
 use super::{Frame, Part, Runs, lock};
+use crate::model::digest::hex;
 use crate::probe::Shared;
 use crate::program::Text;
 use crate::shell::Payload;
@@ -116,7 +117,6 @@ pub(super) struct Nonce {
 impl Nonce {
     /// From so many random bytes.
     pub(super) fn new(bytes: [u8; 24]) -> Self {
-        let hex = |bytes: &[u8]| bytes.iter().fold(String::new(), |text, b| format!("{text}{b:02x}"));
         Self { mark: hex(&bytes[..16]), seal: hex(&bytes[16..]) }
     }
 

@@ -130,7 +130,8 @@ async fn what_questions_share_is_found_out_once_and_anew_after_an_action() {
     let asks = |shared: Shared, show: &'static str| {
         let uses: &'static [&'static Library] = Box::leak(Box::new([shared.library]));
         let text = Text::new(show, show);
-        let program: &'static Program = Box::leak(Box::new(Program { text, variables: &[], uses }));
+        let program: &'static Program =
+            Box::leak(Box::new(Program { text, variables: &[], uses, runs_users: false }));
         Part::probe(&Probe::new(Script::call(program, Vec::new())).sharing(shared))
     };
     let known = || asks(known, "echo $hw_known; hw_known=changed");
@@ -163,6 +164,7 @@ async fn files_travel_once_and_work_in_every_part() {
         ),
         variables: &["word", "fails"],
         uses: &[&LIBRARY],
+        runs_users: false,
     };
     let say = |word: &str, fails: &str| {
         let values = [word, fails].map(|v| Value::Plain(v.to_owned())).into();
@@ -425,15 +427,25 @@ async fn lines_are_passed_on_while_it_runs() {
         Part { stream: true, ..part("echo one; sleep 0.3; printf 'two\\r\\nthree'; echo oops >&2") },
     ];
     let start = Instant::now();
-    let mut lines = Vec::new();
+    let (mut lines, mut began) = (Vec::new(), Vec::new());
     let answers = channel
-        .exchange(&frame(parts), &mut |line| {
-            let Output { part, stderr, line } = line;
-            lines.push((part, stderr, line.to_owned(), start.elapsed()));
+        .exchange(&frame(parts), &mut |heard| match heard {
+            Output::Began { part } => began.push((part, lines.len())),
+            Output::Line { part, stderr, line } => {
+                lines.push((part, stderr, line.to_owned(), start.elapsed()));
+            }
         })
         .await
         .unwrap();
     assert_eq!(answers[1].stdout, b"one\ntwo\r\nthree");
+    assert_eq!(began, [(1, 0)], "a part begins before its lines come");
+    let stops = || Part { stop_on_failure: true, ..part("false") };
+    let mut begins = Vec::new();
+    channel
+        .exchange(&frame(vec![part("false"), stops(), part("true")]), &mut |heard| begins.push(heard.part()))
+        .await
+        .unwrap();
+    assert_eq!(begins, [1], "behind a part that failed and stops, none begins");
     lines.sort_by_key(|line| line.1);
     let texts: Vec<_> = lines.iter().map(|(part, stderr, text, _)| (*part, *stderr, text.as_str())).collect();
     assert_eq!(texts, [(1, false, "one"), (1, false, "two"), (1, false, "three"), (1, true, "oops")]);
@@ -481,7 +493,7 @@ fn the_decoder_does_not_care_how_it_is_cut() {
         let mut decoder = Decoder::new(&nonce, &parts);
         for (stderr, text) in [(false, &out), (true, &err)] {
             for piece in text.as_bytes().chunks(size) {
-                decoder.feed(stderr, piece, &mut |_, _| {}).unwrap();
+                decoder.feed(stderr, piece, &mut |_| {}).unwrap();
             }
         }
         assert!(decoder.is_complete());
@@ -495,7 +507,7 @@ fn the_decoder_does_not_care_how_it_is_cut() {
 fn the_decoder_refuses_what_it_cannot_understand() {
     let nonce = Nonce::new([0xab; 24]);
     let mark = format!("\x1e{}", "ab".repeat(16));
-    let feed = |text: &str| Decoder::new(&nonce, &[part("a")]).feed(false, text.as_bytes(), &mut |_, _| {});
+    let feed = |text: &str| Decoder::new(&nonce, &[part("a")]).feed(false, text.as_bytes(), &mut |_| {});
     assert_eq!(feed(&format!("{mark} 3 0\n")), Err(Garbled::Order));
     assert_eq!(feed(&format!("{mark} what\n")), Err(Garbled::Order));
     assert_eq!(feed(&"x".repeat(NOISE_LIMIT + 1)), Err(Garbled::Noise));

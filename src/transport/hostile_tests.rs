@@ -8,7 +8,7 @@ use super::frames::Nonce;
 use super::frames::tests::{ask, open, part};
 use super::local::Here;
 use super::session::Launch as _;
-use super::{Keep, Part, TransportError};
+use super::{Keep, Output, Part, TransportError};
 use crate::model::Privilege;
 
 /// A shell that is this program: `$5` is the greeting that is expected of it, and what it reads begins with the line
@@ -94,7 +94,12 @@ async fn of_what_an_action_prints_the_end_is_kept() {
     ];
     let mut lines = 0u32;
     let frame = super::Frame { privilege: Privilege::Login, parts, timeout: Duration::from_mins(1) };
-    let answers = channel.exchange(&frame, &mut |line| lines += u32::from(!line.stderr)).await.unwrap();
+    let answers = channel
+        .exchange(&frame, &mut |heard| {
+            lines += u32::from(matches!(heard, Output::Line { stderr: false, .. }));
+        })
+        .await
+        .unwrap();
     assert_eq!((lines, answers[2].stdout.len(), answers[3].text().as_ref()), (3_000_000, 20_000_000, "on"));
     for answer in &answers[..2] {
         assert_eq!(answer.code, 3);
@@ -133,12 +138,12 @@ fn an_end_that_is_kept_does_not_depend_on_how_it_came() {
         for stderr in [false, true] {
             // What is kept of either is bounded.
             for piece in out.as_bytes().chunks(size) {
-                let mut line = |part: usize, text: &str| {
-                    if part == 0 && !stderr {
-                        passed.extend([text, "\n"]);
+                let mut output = |heard: Output<'_>| {
+                    if let Output::Line { part: 0, stderr: false, line } = heard {
+                        passed.extend([line, "\n"]);
                     }
                 };
-                decoder.feed(stderr, piece, &mut line).unwrap();
+                decoder.feed(stderr, piece, &mut output).unwrap();
             }
         }
         assert_eq!(passed.trim_end(), body, "{size}");
@@ -157,7 +162,7 @@ fn many_small_answers_have_a_bound_together() {
     let parts = vec![part("a"); 100];
     for (stderr, wanted) in [(false, 32), (true, 8)] {
         let mut decoder = Decoder::new(&nonce, &parts);
-        let mut feed = |text: &str| decoder.feed(stderr, text.as_bytes(), &mut |_, _| {});
+        let mut feed = |text: &str| decoder.feed(stderr, text.as_bytes(), &mut |_| {});
         feed(&format!("{mark} b 0\n")).unwrap();
         let sent = (0..100).find_map(|n| {
             feed(&"x".repeat(1 << 20)).and_then(|()| feed(&format!("{mark} {n} 0\n"))).err().map(|e| (n, e))
@@ -167,7 +172,7 @@ fn many_small_answers_have_a_bound_together() {
         assert!(n >= 31, "{n}");
     }
     let mut decoder = Decoder::new(&nonce, &parts);
-    assert_eq!(decoder.feed(true, &vec![0; NOISE_LIMIT + 1], &mut |_, _| {}), Err(Garbled::Noise));
+    assert_eq!(decoder.feed(true, &vec![0; NOISE_LIMIT + 1], &mut |_| {}), Err(Garbled::Noise));
 }
 
 /// What a host may send of a frame: text, and marks that are right, wrong, cut off or out of order.
@@ -213,7 +218,7 @@ proptest::proptest! {
             for (stderr, bytes) in &pieces {
                 for bytes in bytes.chunks(size.min(bytes.len().max(1))) {
                     if error.is_none() {
-                        error = decoder.feed(*stderr, bytes, &mut |n, _| assert!(n < parts.len())).err();
+                        error = decoder.feed(*stderr, bytes, &mut |heard| assert!(heard.part() < parts.len())).err();
                     }
                 }
             }

@@ -25,11 +25,8 @@ impl Local {
 }
 
 impl Connector for Local {
-    fn connect<'a>(
-        &'a self,
-        _host: &'a Arc<Host>,
-    ) -> BoxFuture<'a, Result<Box<dyn Session>, TransportError>> {
-        let session = Shells::new(Here { shell: "/bin/sh".into() }, self.settings.clone());
+    fn connect<'a>(&'a self, host: &'a Arc<Host>) -> BoxFuture<'a, Result<Box<dyn Session>, TransportError>> {
+        let session = Shells::new(Here { shell: "/bin/sh".into() }, self.settings.clone(), &host.name);
         Box::pin(std::future::ready(Ok(Box::new(session) as Box<dyn Session>)))
     }
 }

@@ -24,6 +24,7 @@ pub mod local;
 mod lock;
 #[cfg(test)]
 mod login_tests;
+mod owed;
 mod refused;
 pub mod scan;
 pub mod scripted;
@@ -36,6 +37,7 @@ mod together;
 
 pub use detach::Apart;
 pub use lock::{Holder, Locking};
+pub use owed::Owed;
 pub use system::System;
 
 /// The programs by which sessions keep their hold on hosts.
@@ -48,6 +50,11 @@ pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
 pub trait Connector: Send + Sync + std::fmt::Debug {
     /// Connects to `host`.
     fn connect<'a>(&'a self, host: &'a Arc<Host>) -> BoxFuture<'a, Result<Box<dyn Session>, TransportError>>;
+
+    /// Whether something is still to be cleared away on `host`, because a connection broke too early.
+    fn owes(&self, _host: &Host) -> bool {
+        false
+    }
 }
 
 /// An open connection to one host. Shells for the privileges in use are started when first needed.
@@ -73,6 +80,11 @@ pub trait Session: Send + std::fmt::Debug {
 
     /// The number of exchanges so far, over all privileges: each is one round trip.
     fn exchanges(&self) -> u64;
+
+    /// Clears away what earlier sessions of the run could not.
+    fn settle(&mut self) -> BoxFuture<'_, ()> {
+        Box::pin(std::future::ready(()))
+    }
 
     /// Ends the session. What still runs on the host is stopped.
     fn close(self: Box<Self>) -> BoxFuture<'static, ()>;
@@ -183,15 +195,40 @@ impl Part {
     }
 }
 
-/// A line that a part printed.
+/// What is heard of a part, by its position in the frame, before its answer is there.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Output<'a> {
-    /// The part, by its position in the frame.
-    pub part: usize,
-    /// Whether it came on standard error.
-    pub stderr: bool,
-    /// The line, lossily decoded, without its line break.
-    pub line: &'a str,
+pub enum Output<'a> {
+    /// The one before it is over, and it begins.
+    Began {
+        /// Which.
+        part: usize,
+    },
+    /// It printed a line.
+    Line {
+        /// Which.
+        part: usize,
+        /// Whether it came on standard error.
+        stderr: bool,
+        /// The line, lossily decoded, without its line break.
+        line: &'a str,
+    },
+}
+
+impl<'a> Output<'a> {
+    /// The line, if it is one.
+    pub fn line(&self) -> Option<&'a str> {
+        match *self {
+            Self::Began { .. } => None,
+            Self::Line { line, .. } => Some(line),
+        }
+    }
+
+    /// Of which part it is.
+    pub fn part(&self) -> usize {
+        match *self {
+            Self::Began { part } | Self::Line { part, .. } => part,
+        }
+    }
 }
 
 /// Why a host could not be talked to.
@@ -250,6 +287,13 @@ pub enum TransportError {
     },
 }
 
+impl TransportError {
+    /// The user did not want to wait for the answer.
+    pub fn interrupted() -> Self {
+        Self::Unreachable { message: "interrupted".into(), hint: None, lost: false }
+    }
+}
+
 /// What all connections of a run share.
 #[derive(Debug, Clone, Default)]
 pub struct Settings {
@@ -263,6 +307,8 @@ pub struct Settings {
     pub run_id: String,
     /// What becomes of the locks of hosts.
     pub locking: Locking,
+    /// What the run has still to clear away on hosts.
+    pub owed: Owed,
 }
 
 /// Bound of logging in, and of the start of a shell, when none is given: some hosts ask a slow directory first.

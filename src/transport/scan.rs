@@ -201,7 +201,7 @@ async fn knock(
     let timeout = settings.connect_timeout.unwrap_or(CONNECT_TIMEOUT);
     let mut ssh = Command::new("ssh");
     ssh.arg("-T");
-    let folder = control_folder().map_err(|e| unasked(&e))?;
+    let (folder, _claim) = control_folder().map_err(|e| unasked(&e))?;
     // The `ssh` to a jump host does not know of `BatchMode`, and must not ask at the terminal either.
     ssh.env("SSH_ASKPASS_REQUIRE", "force").env("SSH_ASKPASS", "false").env("LC_ALL", "C");
     let password = settings.login_password.as_ref();

@@ -370,6 +370,9 @@ impl Session for Connected {
             let mut left = frame.timeout;
             let mut answers = Vec::with_capacity(frame.parts.len());
             for (index, part) in frame.parts.iter().enumerate() {
+                if index > 0 {
+                    output(Output::Began { part: index });
+                }
                 let bound = part.timeout.map_or(left, |own| own.min(left));
                 let (takes, answer) = match self.ask(part, &frame.privilege, number) {
                     Some(Reply::Answer(answer)) => (Duration::ZERO, answer),
@@ -388,7 +391,7 @@ impl Session for Connected {
                 if part.stream {
                     for (stderr, bytes) in [(false, &answer.stdout), (true, &answer.stderr)] {
                         for line in String::from_utf8_lossy(bytes).lines() {
-                            output(Output { part: index, stderr, line });
+                            output(Output::Line { part: index, stderr, line });
                         }
                     }
                 }

@@ -91,7 +91,7 @@ async fn faults_come_when_they_are_told_to() {
     let mut streamed = frame(&["quick"]);
     streamed.parts[0].stream = true;
     let mut lines = Vec::new();
-    session.exchange(streamed, &mut |out| lines.push(out.line.to_owned())).await.unwrap();
+    session.exchange(streamed, &mut |heard| lines.extend(heard.line().map(str::to_owned))).await.unwrap();
     assert_eq!(lines, ["1", "2"]);
 }
 

@@ -5,10 +5,12 @@ use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::channel::{Channel, Opening, Pipes, seconds};
+use super::owed::OwedThere;
 use super::shell::Shell;
-use super::{BoxFuture, Frame, Holder, Output, Session, Settings, TransportError, together};
-use crate::model::Privilege;
+use super::{BoxFuture, Frame, Holder, Output, Part, Session, Settings, TransportError, together};
+use crate::model::{HostName, Privilege};
 use crate::probe::Answer;
+use crate::shell::Script;
 
 /// Something on which shells can be started: an ssh connection, or the controller itself.
 pub(super) trait Launch: Clone + Send + Sync + fmt::Debug {
@@ -32,12 +34,15 @@ pub(super) struct Shells<L> {
     /// Who holds the lock of the host.
     held: Option<Holder>,
     exchanges: u64,
+    /// What is still to be cleared away on the host.
+    owed: OwedThere,
 }
 
 impl<L: Launch> Shells<L> {
-    pub(super) fn new(launch: L, settings: Settings) -> Self {
+    pub(super) fn new(launch: L, settings: Settings, host: &HostName) -> Self {
         let (open, refused) = (BTreeMap::new(), Arc::default());
-        Self { launch, settings, open, login_user: None, refused, held: None, exchanges: 0 }
+        let owed = settings.owed.on(host);
+        Self { launch, settings, open, login_user: None, refused, held: None, exchanges: 0, owed }
     }
 
     fn key(&self, privilege: &Privilege) -> Option<String> {
@@ -76,7 +81,7 @@ impl<L: Launch> Shells<L> {
             lost: false,
         })??;
         let channel = Channel::open(pipes, opening, password, &self.settings.run_id, bound).await?;
-        Ok(Shell::new(channel))
+        Ok(Shell::new(channel, self.key(privilege), self.owed.clone()))
     }
 }
 
@@ -121,8 +126,16 @@ impl<L: Launch + 'static> Session for Shells<L> {
     }
 
     fn fork(&self) -> Box<dyn Session> {
-        let fork = Self::new(self.launch.clone(), self.settings.clone());
-        Box::new(Self { login_user: self.login_user.clone(), refused: Arc::clone(&self.refused), ..fork })
+        Box::new(Self {
+            launch: self.launch.clone(),
+            settings: self.settings.clone(),
+            open: BTreeMap::new(),
+            login_user: self.login_user.clone(),
+            refused: Arc::clone(&self.refused),
+            held: None,
+            exchanges: 0,
+            owed: self.owed.clone(),
+        })
     }
 
     fn held(&self) -> Option<&Holder> {
@@ -131,6 +144,19 @@ impl<L: Launch + 'static> Session for Shells<L> {
 
     fn exchanges(&self) -> u64 {
         self.exchanges
+    }
+
+    fn settle(&mut self) -> BoxFuture<'_, ()> {
+        Box::pin(async move {
+            for user in self.owed.users() {
+                let privilege =
+                    user.as_deref().map_or(Privilege::Login, |user| Privilege::Become(user.into()));
+                let parts = vec![Part::question(Script::new().raw(":"))];
+                let frame = Frame { privilege, parts, timeout: self.settings.ready() };
+                // What a shell owes goes with its first frame.
+                let _ = self.exchange(frame, &mut |_| {}).await;
+            }
+        })
     }
 
     fn close(self: Box<Self>) -> BoxFuture<'static, ()> {
@@ -160,8 +186,6 @@ mod tests {
 
     use super::*;
     use crate::model::Secret;
-    use crate::shell::Script;
-    use crate::transport::Part;
     use crate::transport::local::Here;
 
     /// A host whose `sudo` does not like the password.
@@ -187,7 +211,7 @@ mod tests {
     async fn a_wrong_password_is_tried_once() {
         let launched = Arc::new(AtomicUsize::new(0));
         let settings = Settings { become_password: Some(Secret::new("wrong".into())), ..Settings::default() };
-        let mut own = Shells::new(Strict(Arc::clone(&launched)), settings);
+        let mut own = Shells::new(Strict(Arc::clone(&launched)), settings, &HostName::new("web-01").unwrap());
         let mut guest = own.fork();
         let frame = |user: &str| Frame {
             privilege: Privilege::Become(user.into()),

@@ -6,11 +6,10 @@
 
 use std::ffi::OsString;
 use std::io::{self, Read as _, Seek as _};
-use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{ExitStatus, Stdio};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, Once, PoisonError};
 use std::time::Duration;
 
 use tempfile::TempDir;
@@ -21,6 +20,7 @@ use super::channel::{End, Pipes, Process, seconds, shell_error};
 use super::session::{Launch, Shells};
 use super::{BoxFuture, Connector, Session, Settings, TransportError, frames, refused};
 use crate::model::{Host, Login};
+use crate::private_folder::{self, Claim};
 
 /// Bound of connecting when none is given, until the host has shown its key. A host that is not there should not
 /// cost as much as one whose login is slow.
@@ -74,7 +74,7 @@ impl Ssh {
                 "set XDG_RUNTIME_DIR or TMPDIR to a directory that can be written to",
             )
         };
-        let folder = control_folder().map_err(cannot)?;
+        let (folder, claim) = control_folder().map_err(cannot)?;
         let log = folder.path().join("log");
         // `-E` keeps what ssh says later on, in the background; what it says before it has read its options, and
         // what the ssh of a jump host says, comes on standard error.
@@ -127,6 +127,7 @@ impl Ssh {
                     master: Arc::new(Master {
                         socket: folder.path().join("master"),
                         unruly: AtomicBool::new(false),
+                        _claim: claim,
                     }),
                     session: Arc::new(openssh::Session::new_native_mux(folder)),
                     log: log.into(),
@@ -230,9 +231,8 @@ impl Connector for Ssh {
             loop {
                 match self.connect_once(&host.login, persist).await {
                     Ok(connection) => {
-                        return Ok(
-                            Box::new(Shells::new(connection, self.settings.clone())) as Box<dyn Session>
-                        );
+                        let shells = Shells::new(connection, self.settings.clone(), &host.name);
+                        return Ok(Box::new(shells) as Box<dyn Session>);
                     }
                     Err(refused) => match pauses.next() {
                         Some(pause) if refused.again => {
@@ -256,15 +256,21 @@ impl Connector for Ssh {
 
 /// A private directory for one control socket, where the path stays well below the 104 to 108 bytes that a socket's
 /// path may have; `ssh` adds 17 while it makes the socket.
-pub(super) fn control_folder() -> io::Result<TempDir> {
+pub(super) fn control_folder() -> io::Result<(TempDir, Claim)> {
+    static CLEARED: Once = Once::new();
+    let base = base_of_control_folders();
+    CLEARED.call_once(|| private_folder::clear(&base, CONTROL, |folder| exit_master(&folder.join("master"))));
+    private_folder::make(&base, CONTROL)
+}
+
+/// How the name of a control folder begins.
+const CONTROL: &str = "hw.";
+
+fn base_of_control_folders() -> PathBuf {
     const LONGEST: usize = 60;
     let short = |path: &PathBuf| path.is_absolute() && path.as_os_str().len() <= LONGEST && path.is_dir();
     let base = std::env::var_os("XDG_RUNTIME_DIR").map(PathBuf::from).filter(short);
-    let base = base.or_else(|| Some(std::env::temp_dir()).filter(short)).unwrap_or_else(|| "/tmp".into());
-    tempfile::Builder::new()
-        .prefix("hw.")
-        .permissions(std::fs::Permissions::from_mode(0o700))
-        .tempdir_in(base)
+    base.or_else(|| Some(std::env::temp_dir()).filter(short)).unwrap_or_else(|| "/tmp".into())
 }
 
 /// The arguments of the control master. Of an option given twice, the first counts (`ssh_config(5)`): first comes what
@@ -365,22 +371,23 @@ fn read_log(log: &Path) -> String {
 struct Master {
     socket: PathBuf,
     unruly: AtomicBool,
+    _claim: Claim,
 }
 
 impl Drop for Master {
     fn drop(&mut self) {
         if *self.unruly.get_mut() {
-            // When it is gone already, all is well.
-            let _ = std::process::Command::new("ssh")
-                .args(["-F", "none", "-O", "exit", "-S"])
-                .arg(&self.socket)
-                .arg("host")
-                .stdin(Stdio::null())
-                .stdout(Stdio::null())
-                .stderr(Stdio::null())
-                .status();
+            exit_master(&self.socket);
         }
     }
+}
+
+/// Lets a control master exit at once. When it is gone already, all is well. Without a configuration, which could name
+/// another one.
+fn exit_master(socket: &Path) {
+    let mut ssh = std::process::Command::new("ssh");
+    ssh.args(["-F", "none", "-O", "exit", "-S"]).arg(socket).arg("host");
+    let _ = ssh.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).status();
 }
 
 /// A shell of which nobody knows that it has ended.
@@ -509,6 +516,8 @@ impl Process for Remote {
 
 #[cfg(test)]
 mod tests {
+    use std::os::unix::fs::PermissionsExt as _;
+
     use super::*;
 
     #[test]
@@ -535,7 +544,7 @@ mod tests {
 
     #[test]
     fn the_control_folder_is_private() {
-        let folder = control_folder().unwrap();
+        let (folder, _claim) = control_folder().unwrap();
         assert_eq!(folder.path().metadata().unwrap().permissions().mode() & 0o7777, 0o700);
         assert!(folder.path().join("master").as_os_str().len() + 17 < 104);
     }

@@ -1,10 +1,13 @@
 //! The chapters, each from fresh hosts.
 
+mod cuts;
 mod docker;
 mod examples;
 mod nfs;
+mod nightly;
 mod recipe;
 mod swarm;
+mod undo;
 
 use crate::Book;
 
@@ -18,4 +21,8 @@ pub const ALL: &[(&str, Chapter)] = &[
     ("swarm", swarm::chapter),
     ("recipe", recipe::chapter),
     ("examples", examples::chapter),
+    ("undo", undo::chapter),
+    ("nightly", nightly::chapter),
+    ("cuts", cuts::chapter),
+    ("kills", cuts::kills),
 ];

@@ -1,8 +1,8 @@
 //! The lab and the binary under test, as a user drives them.
 
-use std::io::Write as _;
+use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, ChildStdout, Command, Stdio};
 
 use serde_json::Value;
 
@@ -59,6 +59,14 @@ pub fn lab(args: &[&str]) -> String {
 /// Runs a shell command on a host by plain ssh, as a user checks what was done.
 pub fn on(host: &str, command: &str) -> String {
     lab(&["ssh", host, command]).trim_end().to_owned()
+}
+
+/// Brings a program to a host.
+pub fn bring(host: &str, program: &str, path: &str) {
+    let file = std::fs::File::open(program).unwrap();
+    let command = format!("cat >{path} && chmod 755 {path}");
+    let status = Command::new(script()).args(["ssh", host, &command]).stdin(file).status().unwrap();
+    assert!(status.success(), "cannot bring {program} to {host}");
 }
 
 /// What a run of the binary came to.
@@ -179,8 +187,18 @@ pub fn with_ssh_config(config: &str, inventory: &str, args: &[&str]) -> Ran {
     started(config, inventory, args).ended()
 }
 
+/// Runs the binary inside the lab's network, with these words alone.
+pub fn alone(args: &[&str]) -> Ran {
+    running(Command::new(script()).args(["exec", env!("CARGO_BIN_EXE_hostwright")]).args(args)).ended()
+}
+
 /// A run of the binary that goes on.
-pub struct Running(Child);
+pub struct Running {
+    child: Child,
+    stdout: BufReader<ChildStdout>,
+    /// What it has printed so far.
+    seen: String,
+}
 
 /// Starts what [`with_inventory`] runs.
 pub fn start(inventory: &str, args: &[&str]) -> Running {
@@ -193,27 +211,60 @@ fn started(config: &str, inventory: &str, args: &[&str]) -> Running {
     if args[0] != "check" {
         command.args(["--ssh-config", config]);
     }
+    running(&mut command)
+}
+
+fn running(command: &mut Command) -> Running {
     command.env("REDIS_PASSWORD", PASSWORD).env("PORTAINER_PASSWORD", format!("staple-{PASSWORD}"));
     command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
-    Running(command.current_dir(root()).spawn().unwrap())
+    let mut child = command.current_dir(root()).spawn().unwrap();
+    let stdout = BufReader::new(child.stdout.take().unwrap());
+    Running { child, stdout, seen: String::new() }
 }
 
 impl Running {
     /// Presses Ctrl-C, and gives the program time to see it before the next.
     pub fn interrupt(&self) {
         // `lab exec` becomes the program, so that it has the id of the child.
-        let status = Command::new("kill").args(["-INT", &self.0.id().to_string()]).status().unwrap();
+        let status = Command::new("kill").args(["-INT", &self.child.id().to_string()]).status().unwrap();
         assert!(status.success());
         std::thread::sleep(std::time::Duration::from_secs(1));
     }
 
+    /// Reads its events until one is as wanted; `false` if it ends before.
+    pub fn reaches(&mut self, wanted: impl Fn(&Value) -> bool) -> bool {
+        loop {
+            let start = self.seen.len();
+            if self.stdout.read_line(&mut self.seen).unwrap() == 0 {
+                return false;
+            }
+            if wanted(&serde_json::from_str(&self.seen[start..]).unwrap()) {
+                return true;
+            }
+        }
+    }
+
+    /// Kills it, so that it can do nothing any more.
+    pub fn kill(mut self) {
+        self.child.kill().unwrap();
+        self.child.wait().unwrap();
+    }
+
     /// Waits for its end.
-    pub fn ended(self) -> Ran {
-        let out = self.0.wait_with_output().unwrap();
+    pub fn ended(mut self) -> Ran {
+        let mut stderr = self.child.stderr.take().unwrap();
+        // Both at the same time: either may be more than a pipe holds.
+        let errors = std::thread::spawn(move || {
+            let mut text = Vec::new();
+            stderr.read_to_end(&mut text).unwrap();
+            String::from_utf8_lossy(&text).into_owned()
+        });
+        let mut rest = Vec::new();
+        self.stdout.read_to_end(&mut rest).unwrap();
         Ran {
-            code: out.status.code().unwrap_or(-1),
-            stdout: String::from_utf8_lossy(&out.stdout).into_owned(),
-            stderr: String::from_utf8_lossy(&out.stderr).into_owned(),
+            code: self.child.wait().unwrap().code().unwrap_or(-1),
+            stdout: self.seen + &String::from_utf8_lossy(&rest),
+            stderr: errors.join().unwrap(),
         }
     }
 }

@@ -45,12 +45,17 @@ impl Sandbox {
         self.0.path()
     }
 
+    /// What this machine keeps as a host.
+    pub(super) fn host_state(&self) -> std::path::PathBuf {
+        self.path().join(".host")
+    }
+
     pub(super) fn write(&self, name: &str, text: &str) {
         std::fs::write(self.path().join(name), text).unwrap();
     }
 
     pub(super) fn command(&self, line: &[&str]) -> Command {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_hostwright"));
+        let mut command = machine::hostwright(&self.host_state());
         command.args(line).current_dir(self.path()).stdin(Stdio::null());
         command.env_remove("HOSTWRIGHT_INVENTORY").env("XDG_STATE_HOME", self.path().join(".state"));
         command
@@ -100,8 +105,8 @@ fn from_the_first_plan_to_nothing_to_do() {
         out.ends_with("\n\nNothing to do: 2 steps are as described on 1 host.\n"),
         "planned again: {out}"
     );
-    assert!(err.contains("here  changed    Data"), "{err}");
-    assert!(err.contains("Done: 2 changed on 1 host (TIME).\n"), "{err}");
+    assert!(out.contains("here  changed    Data"), "{out}");
+    assert!(out.contains("Done: 2 changed on 1 host (TIME).\n"), "{out}");
     assert_eq!(std::fs::read_to_string(sandbox.path().join("data/hello")).unwrap(), "hello\nworld\n");
 
     let (code, out, err) = sandbox.run(&[&["apply", "site.toml", "--yes"], &here[..]].concat());
@@ -214,7 +219,7 @@ fn what_failed_is_said_once_and_our_shell_is_not_shown() {
         "title = \"x\"\nhosts = \"here\"\n[[step]]\nname = \"Report\"\n\
         command = { run = \"echo one; echo two >&2; exit 3\", always = true }\nsilence = { always-runs = \"a test\" }\n",
     );
-    let (code, _, err) = sandbox.run(&["apply", "fails.toml", "--yes"]);
+    let (code, out, _) = sandbox.run(&["apply", "fails.toml", "--yes"]);
     let wanted = "
 x (fails)
 here  failed     Report  (TIME)
@@ -226,9 +231,9 @@ here  failed     Report  (TIME)
       at fails.toml:4
 ";
     assert_eq!(code, 1);
-    assert!(err.starts_with(wanted), "{err}");
-    let (_, _, err) = sandbox.run(&["apply", "fails.toml", "--yes", "-vv"]);
-    assert!(err.contains("      program: run_command.sh run="), "{err}");
+    assert!(out.contains(wanted), "{out}");
+    let (_, out, _) = sandbox.run(&["apply", "fails.toml", "--yes", "-vv"]);
+    assert!(out.contains("      program: run_command.sh run="), "{out}");
 }
 
 #[test]
@@ -246,11 +251,11 @@ fn a_step_that_cannot_be_rendered_lets_its_host_go_on_if_it_says_so() {
     let (code, _, err) = sandbox.run(&["apply", "site.toml", "--yes"]);
     assert_eq!((code, err.as_str()), (1, "Nothing was changed: no host is left.\n"));
     sandbox.write("site.toml", &playbook("on_failure = \"continue\"\n"));
-    let (code, _, err) = sandbox.run(&["apply", "site.toml", "--yes"]);
+    let (code, out, _) = sandbox.run(&["apply", "site.toml", "--yes"]);
     assert_eq!(code, 1);
-    assert!(err.contains("here  failed     share  (TIME)\n"), "{err}");
-    assert!(err.contains("here  changed    next"), "{err}");
-    assert!(err.ends_with("Failed: 1 step on 1 host; 1 changed on 1 host (TIME).\n"), "{err}");
+    assert!(out.contains("here  failed     share  (TIME)\n"), "{out}");
+    assert!(out.contains("here  changed    next"), "{out}");
+    assert!(out.ends_with("Failed: 1 step on 1 host; 1 changed on 1 host (TIME).\n"), "{out}");
 }
 
 #[test]
@@ -289,11 +294,11 @@ fn one_bad_host_stops_no_other() {
     );
     assert!(!there("node-01") && !there("node-02") && !there("node-03"));
 
-    let (code, _, err) = sandbox.run(&["apply", "site.toml", "--yes"]);
+    let (code, out, err) = sandbox.run(&["apply", "site.toml", "--yes"]);
     assert_eq!(code, 1, "{err}");
     assert!(there("node-01") && !there("node-02") && there("node-03"));
-    assert!(err.contains("node-02  left out: `enough` cannot work: too small\n"), "{err}");
-    assert!(err.ends_with("Done: 2 changed on 2 hosts, 2 unchanged (TIME). 1 host left out.\n"), "{err}");
+    assert!(out.contains("node-02  left out: `enough` cannot work: too small\n"), "{out}");
+    assert!(out.ends_with("Done: 2 changed on 2 hosts, 2 unchanged (TIME). 1 host left out.\n"), "{out}");
     let (code, _, err) = sandbox.run(&["apply", "site.toml", "--yes"]);
     assert_eq!(
         (code, err.as_str()),

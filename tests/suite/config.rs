@@ -18,9 +18,9 @@ use hostwright::run::{Resolved, Run};
 
 /// Files and variables in memory. Commands: `echo WORDS` prints its words, everything else fails.
 #[derive(Debug, Default)]
-struct Memory {
-    files: BTreeMap<String, Vec<u8>>,
-    variables: BTreeMap<String, String>,
+pub(crate) struct Memory {
+    pub(crate) files: BTreeMap<String, Vec<u8>>,
+    pub(crate) variables: BTreeMap<String, String>,
 }
 
 impl Environment for Memory {

@@ -8,32 +8,39 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use hostwright::config::document;
-use hostwright::model::Privilege;
+use hostwright::config::{Environment, Options, document, load};
+use hostwright::diagnostic::Severity;
 use hostwright::model::value::Value as TomlValue;
+use hostwright::model::{Known, Privilege};
 use hostwright::probe::{Answer, Answers};
 use hostwright::step::Step;
 
+use super::config::Memory;
 use super::steps::{cases, expect, in_order, parse_step, role, said};
 
 /// xorshift64*: the same numbers for the same seed, everywhere.
-struct Random(u64);
+pub(crate) struct Random(pub(crate) u64);
 
 impl Random {
-    fn next(&mut self) -> u64 {
+    pub(crate) fn next(&mut self) -> u64 {
         self.0 ^= self.0 >> 12;
         self.0 ^= self.0 << 25;
         self.0 ^= self.0 >> 27;
         self.0.wrapping_mul(0x2545_F491_4F6C_DD1D)
     }
 
-    fn below(&mut self, n: usize) -> usize {
+    pub(crate) fn below(&mut self, n: usize) -> usize {
         usize::try_from(self.next() % u64::try_from(n.max(1)).unwrap()).unwrap()
     }
 
     fn pick<'a, T>(&mut self, from: &'a [T]) -> &'a T {
         &from[self.below(from.len())]
     }
+}
+
+/// A number in the environment.
+pub(crate) fn number(name: &str) -> Option<u64> {
+    std::env::var(name).ok().and_then(|n| n.parse().ok())
 }
 
 /// Pieces on which parsers stumble.
@@ -151,7 +158,6 @@ fn said_of(seed: &mut Seed, answers: &[Answer]) -> [String; 2] {
 
 #[test]
 fn no_answer_of_a_host_makes_a_kind_panic() {
-    let number = |name: &str| std::env::var(name).ok().and_then(|n| n.parse::<u64>().ok());
     let mut seeds = seeds();
     assert!(seeds.len() > 500, "{} cases with answers", seeds.len());
     let texts: Vec<Vec<u8>> = seeds.iter().flat_map(|s| &s.given).map(|a| a.stdout.clone()).collect();
@@ -180,5 +186,80 @@ fn no_answer_of_a_host_makes_a_kind_panic() {
             checks += 1;
         }
     }
-    println!("{checks} answers of {} cases", seeds.len());
+    crate::figures::tell(&format!("{checks} answers of {} cases", seeds.len()));
+}
+
+/// The bundled playbooks and the inventory of the lab, by name.
+fn bundled() -> Memory {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let mut memory = Memory::default();
+    for folder in ["playbooks", "playbooks/ops", "playbooks/variants"] {
+        for entry in std::fs::read_dir(root.join(folder)).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_file() {
+                let name = path.strip_prefix(root).unwrap().to_str().unwrap().to_owned();
+                memory.files.insert(name, std::fs::read(&path).unwrap());
+            }
+        }
+    }
+    for name in ["REDIS_PASSWORD", "PORTAINER_PASSWORD"] {
+        memory.variables.insert(name.into(), "a long enough secret".into());
+    }
+    let inventory = std::fs::read(root.join("tests/lab/inventory.toml")).unwrap();
+    memory.files.insert("inventory.toml".into(), inventory);
+    memory
+}
+
+/// Reads a fleet and its playbooks, renders each step for each host, and says what was wrong.
+fn loaded(memory: Memory) -> (usize, Vec<String>) {
+    let playbooks = memory.files.keys().filter(|name| name.starts_with("playbooks/"));
+    let options = Options {
+        inventory: "inventory.toml".into(),
+        playbooks: playbooks.map(Into::into).collect(),
+        ..Options::default()
+    };
+    let environment: Arc<dyn Environment> = Arc::new(memory);
+    let loaded = load(&options, &environment);
+    // What is no text at all has no place in it; then its file is named.
+    let wrong = loaded.diagnostics.iter().filter(|d| d.severity == Severity::Error && d.span.is_none());
+    let nowhere = wrong.map(|d| d.message.clone()).filter(|m| !m.contains(".toml")).collect();
+    let mut rendered = 0;
+    if let Some(run) = &loaded.run {
+        for play in &run.plays {
+            for (step, &host) in play.steps.iter().flat_map(|step| play.hosts.iter().map(move |h| (step, h)))
+            {
+                // Whether it can be rendered without facts is not the question.
+                let _ = step.resolve(&run.hosts[host], &Known::default());
+                rendered += 1;
+            }
+        }
+    }
+    (rendered, nowhere)
+}
+
+/// Files of a user that nobody should write: every mistake in them is an error with its place.
+#[test]
+fn no_file_of_a_user_makes_the_loader_panic() {
+    let until = number("FUZZ_SECONDS").map(|s| Instant::now() + Duration::from_secs(s));
+    let mut random = Random(number("FUZZ_SEED").unwrap_or(0x9E37_79B9_7F4A_7C15) | 1);
+    let names: Vec<String> = bundled().files.keys().cloned().collect();
+    let (whole, nowhere) = loaded(bundled());
+    assert!(whole > 50 && nowhere.is_empty(), "{whole} {nowhere:?}");
+    let (mut loads, mut runs) = (0, 0);
+    while loads < 60 || until.is_some_and(|until| Instant::now() < until) {
+        let state = random.0;
+        let mut memory = bundled();
+        let (name, other) = (random.pick(&names), random.pick(&names));
+        let text = garbled(&memory.files[name], &memory.files[other], &mut random);
+        let told = format!("FUZZ_SEED={state}, {name}:\n{}", String::from_utf8_lossy(&text));
+        memory.files.insert(name.clone(), text);
+        let outcome = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| loaded(memory)));
+        let (rendered, nowhere) = outcome.unwrap_or_else(|_| panic!("{told}"));
+        assert!(nowhere.is_empty(), "without a place: {nowhere:?}: {told}");
+        loads += 1;
+        runs += usize::from(rendered > 0);
+    }
+    crate::figures::tell(&format!(
+        "{loads} garbled inventories and playbooks, {runs} of them could be read: no panic, no error without a place"
+    ));
 }

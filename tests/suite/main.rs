@@ -3,14 +3,18 @@
 #![allow(clippy::unwrap_used, clippy::print_stderr, reason = "a test that cannot go on panics")]
 #![allow(unreachable_pub, missing_debug_implementations, reason = "nobody else uses a test")]
 
+mod audits;
+mod browser;
 mod cli;
 mod config;
 mod docs;
 mod edits;
 mod engine;
+mod figures;
 mod fuzz;
 mod lints;
 mod machine;
+mod pages;
 mod program_runs;
 mod programs;
 mod real_commands;
@@ -24,9 +28,11 @@ mod real_units;
 mod records;
 mod report;
 mod results;
+mod saved_plans;
 mod secret_files;
 mod secrets;
 mod sshd;
 mod steps;
 mod terminal;
 mod tidy;
+mod undo;

@@ -14,12 +14,13 @@ use super::real_files::{Bench, PATH};
 /// The shells that hosts have as `sh`.
 const SHELLS: [&str; 3] = ["dash", "bash", "busybox sh"];
 
-/// Answers as Redis does, with the one value that it is given, and once it is `lost` not at all.
-fn redis(lost: std::path::PathBuf) -> u16 {
+/// Answers as Redis does, with the one value that it is given, and once it is `lost` not at all: a silent one lets who
+/// asks wait.
+fn redis(lost: std::path::PathBuf, silent: bool) -> u16 {
     let listener = std::net::TcpListener::bind(("0.0.0.0", 0)).unwrap();
     let port = listener.local_addr().unwrap().port();
     std::thread::spawn(move || {
-        let mut value = String::new();
+        let (mut value, mut unanswered) = (String::new(), Vec::new());
         for stream in listener.incoming() {
             let mut stream = stream.unwrap();
             let mut lines = BufReader::new(stream.try_clone().unwrap()).lines().map_while(Result::ok);
@@ -27,6 +28,10 @@ fn redis(lost: std::path::PathBuf) -> u16 {
                 let count = count[1..].parse::<usize>().unwrap();
                 let words: Vec<String> = lines.by_ref().take(2 * count).skip(1).step_by(2).collect();
                 let said = match words[0].as_str() {
+                    _ if lost.exists() && silent => {
+                        unanswered.push(stream);
+                        break;
+                    }
                     _ if lost.exists() => break,
                     "AUTH" if words[1] == "hunter2hunter2" => "+OK\r\n".to_owned(),
                     "SET" => {
@@ -134,7 +139,7 @@ esac"#
 fn a_drained_node_is_put_right_when_the_run_is_stopped() {
     for shell in SHELLS {
         let host = Bench::new(shell);
-        let change = drill(&host, redis(host.at("lost")), r#"modes = ["drain"]"#);
+        let change = drill(&host, redis(host.at("lost"), false), r#"modes = ["drain"]"#);
         // The first try fails when nothing of the frame is left.
         let mends = format!("{SLOW}; [ -e tried ] || {{ : >tried; exit 1; }}; echo pause >mended");
         docker(&host, ": >lost", &mends);
@@ -147,8 +152,20 @@ fn a_drained_node_is_put_right_when_the_run_is_stopped() {
 fn a_node_is_put_right_when_the_run_is_stopped_while_it_is_drained() {
     for shell in SHELLS {
         let host = Bench::new(shell);
-        let change = drill(&host, redis(host.at("lost")), r#"modes = ["drain"]"#);
+        let change = drill(&host, redis(host.at("lost"), false), r#"modes = ["drain"]"#);
         docker(&host, &format!(": >lost; {SLOW}"), "echo pause >mended");
+        interrupt(shell, &host, &change, "hunter2hunter2\n");
+        until("the node is what it was", || host.at("mended").exists());
+    }
+}
+
+#[test]
+fn a_node_is_put_right_when_the_stage_has_to_be_killed() {
+    for shell in SHELLS {
+        let host = Bench::new(shell);
+        // To ask in vain takes longer than the stage is given to end.
+        let change = drill(&host, redis(host.at("lost"), true), r#"modes = ["drain"]"#);
+        docker(&host, ": >lost", "echo pause >mended");
         interrupt(shell, &host, &change, "hunter2hunter2\n");
         until("the node is what it was", || host.at("mended").exists());
     }
@@ -159,7 +176,7 @@ fn power_is_switched_on_again_when_the_run_is_stopped() {
     for shell in SHELLS {
         let host = Bench::new(shell);
         let keys = r#"modes = ["power"], power = { host = "worker-01", off = "switch off $NODE", on = "echo switching; switch on $NODE # s3cr3tw0rd" }"#;
-        let change = drill(&host, redis(host.at("lost")), keys);
+        let change = drill(&host, redis(host.at("lost"), false), keys);
         let on =
             format!(r#"grep -l -a '[s]3cr3tw0rd' /proc/[0-9]*/cmdline >seen; {SLOW}; echo "$*" >mended"#);
         tool(&host, "switch", &format!("case $1 in off) : >lost ;; on) {on} ;; esac"));

@@ -195,7 +195,7 @@ fn a_link_is_made_turned_and_removed() {
                 .contains("not a symbolic link")
         );
         host.apply(r#"link = { path = "@/one", target = "two", force = true }"#);
-        assert_eq!((host.read("one"), host.read("one.run1.bak")), ("2".into(), "1".into()));
+        assert_eq!((host.read("one"), host.kept("one")), ("2".into(), "1".into()));
         assert!(
             host.refused(&*host.step(r#"link = { path = "@/d", target = "two", force = true }"#))
                 .contains("directory")

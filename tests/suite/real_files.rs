@@ -6,6 +6,7 @@ use std::process::{Command, Stdio};
 use std::sync::Arc;
 
 use hostwright::config::document;
+use hostwright::model::digest::sha256;
 use hostwright::model::value::Value as TomlValue;
 use hostwright::model::{Host, HostName, Hosts, Login, Place, Privilege};
 use hostwright::probe::{Answer, Answers, CheckError};
@@ -139,6 +140,8 @@ impl Bench {
                 frame = format!("{name}() {{ /usr/bin/env {name} \"$@\"; }}\n{frame}");
             }
         }
+        // Backups of tests are not for this machine.
+        let frame = frame.replace("/var/lib/hostwright", self.state().to_str().unwrap());
         let shell = self.shell.split(' ');
         // What hangs is to fail.
         let out = Command::new("timeout")
@@ -148,11 +151,32 @@ impl Bench {
             .arg(frame)
             .env_clear()
             .env("LC_ALL", "C")
+            .env("XDG_STATE_HOME", self.folder.path())
             .env("PATH", search)
             .stdin(Stdio::null())
             .output()
             .unwrap();
         Answer { code: out.status.code().unwrap_or(-1), stdout: out.stdout, stderr: out.stderr }
+    }
+
+    /// Where the host keeps backups and the like.
+    pub(crate) fn state(&self) -> PathBuf {
+        self.folder.path().join("hostwright")
+    }
+
+    /// The backup of a file in the run.
+    pub(crate) fn backup(&self, name: &str) -> PathBuf {
+        self.backup_of(&self.at(name))
+    }
+
+    /// The content of that.
+    pub(crate) fn kept(&self, name: &str) -> String {
+        std::fs::read_to_string(self.backup(name)).unwrap()
+    }
+
+    fn backup_of(&self, path: &Path) -> PathBuf {
+        let sum = sha256(path.to_str().unwrap().as_bytes());
+        self.state().join("backups/run1").join(&sum[..16])
     }
 
     pub(crate) fn ask(&self, step: &dyn Step) -> Answers {
@@ -278,12 +302,12 @@ fn a_file_is_made_changed_and_removed() {
         let change = host.apply(r#"file = { path = "@/a b'c", content = "two\n" }"#);
         assert_eq!(change.fields[0].before, Value::Content("one\n".into()));
         assert_eq!(host.mode("a b'c"), 0o640, "keeps its mode");
-        assert_eq!(host.names(""), ["a b'c", "a b'c.run1.bak"]);
+        assert_eq!(host.names(""), ["a b'c"]);
         host.apply(r#"file = { path = "@/a b'c", content = "three\n" }"#);
-        assert_eq!(host.read("a b'c.run1.bak"), "one\n", "the state before the run");
+        assert_eq!(host.kept("a b'c"), "one\n", "the state before the run");
 
         host.apply(r#"file = { path = "@/a b'c", state = "absent" }"#);
-        assert_eq!(host.names(""), ["a b'c.run1.bak"]);
+        assert_eq!(host.names(""), [""; 0]);
     });
 }
 
@@ -479,9 +503,9 @@ fn in_place_keeps_the_inode() {
         host.apply(r#"file = { path = "@/f", content = "new\n", in_place = true, mode = "0600" }"#);
         assert_eq!(std::fs::metadata(host.at("f")).unwrap().ino(), inode);
         assert_eq!((host.read("f"), host.mode("f")), ("new\n".into(), 0o600));
-        assert_eq!(host.read("f.run1.bak"), "a longer old content\n");
+        assert_eq!(host.kept("f"), "a longer old content\n");
         host.apply(r#"file = { path = "@/f", content = "newer\n", in_place = true, backup = false }"#);
-        assert_eq!(host.names(""), ["f", "f.run1.bak"]);
+        assert_eq!(host.names(""), ["f"]);
     });
 }
 
@@ -515,18 +539,85 @@ fn a_hidden_file_left_over_or_planted_does_no_harm() {
 }
 
 #[test]
-fn a_backup_where_cron_looks_is_hidden() {
+fn a_run_says_what_was_there_before() {
+    each_shell(|host| {
+        host.apply(r#"file = { path = "@/a\nb\\c", content = "new" }"#);
+        host.apply(r#"link = { path = "@/l", target = "one" }"#);
+        host.apply(r#"link = { path = "@/l", target = "two" }"#);
+        host.apply(r#"link = { path = "@/l", state = "absent" }"#);
+        let manifest = std::fs::read_to_string(host.state().join("backups/run1/manifest")).unwrap();
+        let at = host.at("").display().to_string();
+        let said = manifest
+            .lines()
+            .map(|line| line.split_once('\t').unwrap().1.replace(at.trim_end_matches('/'), "@"));
+        let mut said: Vec<_> = said.collect();
+        // Each was applied twice.
+        said.dedup();
+        let new = "file 11507a0e2f5e69d5dfa40a62a1bd7b6ee57e6bcd85c67c9b8431b36fff21c437";
+        let wanted = [
+            format!("absent\t{new}\t@/a\\nb\\\\c"),
+            "absent\tlink one\t@/l".into(),
+            "link one\tlink one\t@/l".into(),
+            "link one\tlink two\t@/l".into(),
+            "link two\tlink two\t@/l".into(),
+            "link two\tabsent\t@/l".into(),
+        ];
+        assert_eq!(said, wanted, "{}", host.shell);
+        let mode = |path: &Path| std::fs::metadata(path).unwrap().mode() & 0o777;
+        assert_eq!((mode(&host.state()), mode(&host.state().join("backups/run1"))), (0o700, 0o700));
+    });
+}
+
+#[test]
+fn what_is_kept_of_a_run_has_no_digest_of_a_secret() {
+    each_shell(|host| {
+        host.write("f", "old");
+        for in_place in [false, true] {
+            let content = format!("s3cret {in_place}");
+            host.apply(&format!(
+                r#"file = {{ path = "@/f", content = "{content}", diff = false, in_place = {in_place} }}"#
+            ));
+            let sum = sha256(content.as_bytes());
+            let manifest = std::fs::read_to_string(host.state().join("backups/run1/manifest")).unwrap();
+            assert!(!manifest.contains(&sum), "{manifest}");
+            let now = std::fs::metadata(host.at("f")).unwrap();
+            let said = manifest.lines().last().unwrap().split('\t').nth(2).unwrap();
+            assert_eq!(said, format!("sealed {} {}", now.ino(), now.mtime()), "{manifest}");
+        }
+        assert_eq!(host.kept("f"), "old");
+    });
+}
+
+#[test]
+fn nothing_is_changed_where_no_backup_can_be_kept() {
+    each_shell(|host| {
+        std::fs::create_dir(host.at("elsewhere")).unwrap();
+        std::os::unix::fs::symlink(host.at("elsewhere"), host.state()).unwrap();
+        host.write("f", "old");
+        let change = host.drift(&*host.step(r#"file = { path = "@/f", content = "new" }"#));
+        let answer = host.act(&change);
+        assert!(answer.error_text().contains("cannot keep a backup of "), "{}", answer.error_text());
+        assert_eq!((host.read("f"), host.names("")), ("old".into(), vec!["elsewhere".into(), "f".into()]));
+    });
+}
+
+#[test]
+fn backups_of_old_runs_go() {
     let host = Bench::new("dash");
-    let step = host.step(r#"file = { path = "/etc/cron.d/hostwright-test", content = "x" }"#);
-    let script = host.drift(&*step).actions[0].script.to_string();
-    assert!(script.contains(" base=.hostwright-test backup=run"), "{script}");
+    for n in 0..60 {
+        std::fs::create_dir_all(host.state().join(format!("backups/old{n}"))).unwrap();
+    }
+    host.apply(r#"file = { path = "@/f", content = "new" }"#);
+    let left = std::fs::read_dir(host.state().join("backups")).unwrap().count();
+    assert!((50..=51).contains(&left) && host.state().join("backups/run1/manifest").exists(), "{left}");
 }
 
 /// Runs `test` for real on a file system that `mount` makes: the actions run in a private mount name space.
 pub(crate) fn on_mount(host: &Bench, mount: &str, change: &Change, after: &str) -> Answer {
     let action = &change.actions[0];
     let script = host.folder.path().join("script");
-    std::fs::write(&script, action.script.render()).unwrap();
+    let code = action.script.render().replace("/var/lib/hostwright", host.state().to_str().unwrap());
+    std::fs::write(&script, code).unwrap();
     let payload = action.payload.as_ref().map(|p| p.0.to_vec()).unwrap_or_default();
     std::fs::write(host.folder.path().join("payload"), payload).unwrap();
     let shell = host.shell;

@@ -113,9 +113,9 @@ fn a_run_whose_controller_was_killed_is_resumed() {
     assert_eq!(code, 3);
     assert!(err.contains("slow.toml has changed"), "{err}");
     sandbox.write("slow.toml", &playbook);
-    let (code, _, err) = sandbox.run_now(&["resume"]);
+    let (code, out, err) = sandbox.run_now(&["resume"]);
     assert_eq!(code, 0, "{err}");
-    assert!(err.contains("First") || err.contains("changed"), "{err}");
+    assert!(out.contains("First") || out.contains("changed"), "{out}");
     for file in ["one", "two", "three"] {
         assert!(sandbox.path().join(file).exists(), "{file}");
     }
@@ -183,6 +183,26 @@ fn no_secret_is_on_record() {
     let (code, _, err) = sandbox.run_now(&["resume", "last"]);
     assert_eq!(code, 3);
     assert!(err.contains("a secret was on its command line"), "{err}");
+}
+
+#[test]
+fn a_command_and_facts_are_on_record_too() {
+    let _machine = machine::alone();
+    let sandbox = Sandbox::new();
+    sandbox.write("pw", "s3cr3t-in-a-file\n");
+    let inventory = "[hosts.here]\nconnection = \"local\"\nvars = { pw = { file = \"pw\" } }\n";
+    sandbox.write("inventory.toml", inventory);
+    assert_eq!(sandbox.run_now(&["run", "here", "--", "echo hello; cat pw; exit 3"]).0, 1);
+    assert_eq!(sandbox.run_now(&["facts", "here"]).0, 0);
+    assert_eq!(column(&sandbox, &[], "what"), ["facts", "run"]);
+    assert_eq!(column(&sandbox, &[], "result"), ["ok", "failed"]);
+    let (code, out, _) = sandbox.run_now(&["show", "last"]);
+    assert!(code == 0 && out.contains("os.id"), "{out}");
+    let run = column(&sandbox, &["--state", "failed"], "run").remove(0);
+    let (_, out, _) = sandbox.run_now(&["show", &run]);
+    assert!(out.contains("command  hostwright run here -- echo hello"), "{out}");
+    assert!(out.contains("hello"), "{out}");
+    assert!(journals(&sandbox).iter().all(|text| !text.contains("s3cr3t-in-a-file")));
 }
 
 #[test]

@@ -1,13 +1,13 @@
 //! The displays, as text that a user reads: review the snapshots as such.
 
-mod stream;
+pub(crate) mod stream;
 
 use std::io::Write;
 use std::sync::{Arc, Mutex};
 
 use hostwright::event::{Body, Event, Forecast, Mode, Outcome};
 use hostwright::model::{Failure, PlayIndex};
-use hostwright::report::{Bars, Detail, Json, Look, Plain, PlanText, Reporter};
+use hostwright::report::{Bars, Detail, Json, Look, Plain, PlanText, Reporter, Sink};
 use indicatif::InMemoryTerm;
 use stream::{Stream, first_apply, first_plan, fleet, fleet_apply, host, one_of_each};
 
@@ -51,8 +51,14 @@ fn plan(mut stream: Stream, look: Look, detail: Detail) -> String {
     text
 }
 
+/// Both streams on one page.
+fn plain_on(page: &Page, look: Look, detail: Detail) -> Plain {
+    let sink = || Sink { to: Box::new(page.clone()), look };
+    Plain::new(sink(), sink(), detail)
+}
+
 fn plain(stream: &Stream, look: Look, detail: Detail) -> String {
-    let text = show(&stream.events, |page| Box::new(Plain::new(Box::new(page), look, detail)));
+    let text = show(&stream.events, |page| Box::new(plain_on(&page, look, detail)));
     assert_fits(&text, look);
     text
 }
@@ -67,9 +73,9 @@ fn assert_fits(text: &str, look: Look) {
     }
 }
 
-const VERBOSE: Detail = Detail { diff: true, verbose: 1, quiet: false };
-const BRIEF: Detail = Detail { diff: false, verbose: 0, quiet: false };
-const QUIET: Detail = Detail { diff: true, verbose: 0, quiet: true };
+const VERBOSE: Detail = Detail { diff: true, verbose: 1, quiet: false, summary: false };
+const BRIEF: Detail = Detail { diff: false, verbose: 0, quiet: false, summary: false };
+const QUIET: Detail = Detail { diff: true, verbose: 0, quiet: true, summary: false };
 
 macro_rules! snapshot {
     ($name:literal, $text:expr) => {
@@ -101,9 +107,7 @@ fn who_is_left_out_and_what_was_not_reached_is_told() {
     assert!(moving.ends_with("1/4 done  1 unreachable  4 left out  1 changed  5 s"), "{moving}");
     snapshot!("interrupted_80", plain(&cut, at_width(80), BRIEF));
     snapshot!("interrupted_40", plain(&cut, at_width(40), BRIEF));
-    let told = show(&cut.events, |page| {
-        Box::new(Plain::new(Box::new(page), at_width(80), BRIEF).plan_is_elsewhere())
-    });
+    let told = show(&cut.events, |page| Box::new(plain_on(&page, at_width(80), BRIEF).plan_is_elsewhere()));
     assert!(told.contains("nfs-01     left out   2 steps cannot work: sudo: joe may not run"), "{told}");
 }
 
@@ -143,6 +147,142 @@ fn plain_lines_read_well() {
     snapshot!("plain_fleet", plain(&fleet_apply(), at_width(80), BRIEF));
 }
 
+/// What came of steps is data; what goes on meanwhile, and what to know, is not.
+#[test]
+fn results_are_data_and_progress_is_not() {
+    let (out, err) = (Page::default(), Page::default());
+    let sink = |page: &Page| Sink { to: Box::new(page.clone()), look: Look::PLAIN };
+    let mut reporter = Box::new(Plain::new(sink(&out), sink(&err), Detail { verbose: 2, ..BRIEF }));
+    let stream = first_apply();
+    stream.events.iter().for_each(|event| reporter.event(event));
+    reporter.finish();
+    let (out, err) = (out.text(), err.text());
+    for (wanted, other, words) in [
+        (&out, &err, "  changed    "),
+        (&out, &err, "NFS server (10-nfs-server)"),
+        (&out, &err, "Failed: "),
+        (&err, &out, "  | Installing"),
+        (&err, &out, "  > install"),
+        (&err, &out, "  retry      "),
+    ] {
+        assert!(wanted.contains(words) && !other.contains(words), "{words}\n--- out\n{out}\n--- err\n{err}");
+    }
+    // With bars, what came of it goes where it is wanted, and the terminal shows what moves.
+    let (screen, page) = (InMemoryTerm::new(24, 80), Page::default());
+    let mut reporter = Box::new(Bars::new(screen.clone(), at_width(80), Some(sink(&page)), BRIEF));
+    stream.events.iter().for_each(|event| reporter.event(event));
+    assert!(!screen.contents().contains("  changed "), "{}", screen.contents());
+    reporter.finish();
+    assert!(page.text().contains("  changed    ") && !page.text().contains("retry"), "{}", page.text());
+}
+
+/// What `run` sends of two hosts: one line of the first is lost on its way.
+fn answers() -> Vec<Event> {
+    let hosts = stream::names(&["a", "web-01"]);
+    let mut s = Stream::new(Mode::Run, &hosts, &[]);
+    let said = |host: &str, number, line: &str| Body::Said {
+        host: stream::host(host),
+        stderr: false,
+        number,
+        line: line.into(),
+    };
+    s.push(said("web-01", 0, "one"));
+    s.push(said("a", 0, "x"));
+    s.push(said("web-01", 2, "three"));
+    let stdout = "one\ntwo\nthree\n".to_owned();
+    s.push(Body::Answered { host: host("web-01"), code: 3, stdout, stderr: "why\n".into() });
+    s.push(Body::NotAnswered { host: host("a"), failure: Failure::new("it broke").hint("look") });
+    s.run_finished();
+    s.events
+}
+
+#[test]
+fn answers_are_passed_on_as_they_come_and_none_is_lost() {
+    let (out, err) = (Page::default(), Page::default());
+    let sink = |page: &Page| Sink { to: Box::new(page.clone()), look: Look::PLAIN };
+    let mut reporter = Box::new(Plain::new(sink(&out), sink(&err), BRIEF));
+    let events = answers();
+    events[..4].iter().for_each(|event| reporter.event(event));
+    assert_eq!(out.text(), "web-01 | one\na      | x\n");
+    events[4..].iter().for_each(|event| reporter.event(event));
+    reporter.finish();
+    assert_eq!(out.text(), "web-01 | one\na      | x\nweb-01 | two\nweb-01 | three\n");
+    assert_eq!(err.text(), "web-01 | why\nweb-01 | exit code 3\na      | it broke\na      | hint: look\n");
+    // On a terminal equal answers are told together, when all are there.
+    let screen = InMemoryTerm::new(24, 80);
+    let mut reporter = Box::new(Bars::new(screen.clone(), at_width(80), None, BRIEF));
+    for event in &events {
+        reporter.event(event);
+    }
+    reporter.finish();
+    assert!(
+        screen.contents().starts_with("a\n  it broke\n  hint: look\n\nweb-01\n  one\n  two\n"),
+        "{}",
+        screen.contents()
+    );
+}
+
+/// The apply of a fleet, as far as the first end of a step: all events, how many have been told, and where.
+fn to_the_first_end() -> (Stream, usize, Page, Box<Plain>) {
+    let many = fleet_apply();
+    let first = until(&many, |b| matches!(b, Body::StepFinished(_)));
+    let page = Page::default();
+    let mut reporter = Box::new(plain_on(&page, at_width(80), BRIEF));
+    many.events[..first].iter().for_each(|event| reporter.event(event));
+    (many, first, page, reporter)
+}
+
+#[test]
+fn what_ends_alike_is_held_back_for_a_while() {
+    let (many, first, page, mut reporter) = to_the_first_end();
+    let at_ms = many.events[first - 1].at_ms;
+    let line = "worker-01     changed    Docker Engine  (12.3 s)\n";
+    reporter.tick(at_ms + 1_000);
+    assert!(!page.text().contains(line), "{}", page.text());
+    reporter.tick(at_ms + 16_000);
+    assert!(page.text().starts_with(&format!("\nDocker Engine (30-docker)\n{line}")), "{}", page.text());
+    // Whoever stops in between loses nothing.
+    let more = first
+        + many.events[first..]
+            .iter()
+            .position(|e| matches!(&e.body, Body::StepFinished(f) if f.outcome == Outcome::Changed))
+            .unwrap();
+    many.events[first..=more].iter().for_each(|event| reporter.event(event));
+    let line = "worker-02     changed    Docker Engine  (12.3 s)\n";
+    assert!(!page.text().contains(line), "{}", page.text());
+    reporter.finish();
+    assert!(page.text().ends_with(line), "{}", page.text());
+}
+
+#[test]
+fn without_a_terminal_it_is_told_what_still_runs() {
+    let (many, busy, page, mut reporter) = to_the_first_end();
+    let told = |reporter: &mut Plain, at_ms| {
+        let before = page.text().len();
+        reporter.tick(at_ms);
+        page.text().split_off(before)
+    };
+    let at_ms = many.events[busy - 1].at_ms;
+    let still = told(&mut reporter, at_ms + 30_000);
+    snapshot!("still_running", still.trim_start());
+    assert_eq!(told(&mut reporter, at_ms + 59_000), "");
+    assert!(told(&mut reporter, at_ms + 61_000).starts_with("still running: "));
+    // Nothing runs while the user reads the plan.
+    let (page, planned) = (Page::default(), until(&many, |b| matches!(b, Body::PlanFinished { .. })));
+    let mut reporter = Box::new(plain_on(&page, at_width(80), BRIEF));
+    many.events[..planned].iter().for_each(|event| reporter.event(event));
+    reporter.tick(600_000);
+    assert_eq!(page.text(), "");
+}
+
+#[test]
+fn a_summary_is_a_line_for_each_step() {
+    const SUMMARY: Detail = Detail { summary: true, ..BRIEF };
+    snapshot!("summary_plan", plan(first_plan(Mode::Plan), at_width(80), Detail { diff: true, ..SUMMARY }));
+    snapshot!("summary_plan_fleet", plan(fleet(Mode::Plan), at_width(80), SUMMARY));
+    snapshot!("summary_apply", plain(&first_apply(), at_width(80), SUMMARY));
+}
+
 #[test]
 fn what_a_step_is_there_to_show_is_shown() {
     let view = stream::view();
@@ -158,7 +298,7 @@ fn what_a_step_is_there_to_show_is_shown() {
 fn colour_adds_nothing_but_colour() {
     let colored = Look { color: true, ..at_width(80) };
     for stream in [first_apply(), fleet_apply()] {
-        let with = show(&stream.events, |page| Box::new(Plain::new(Box::new(page), colored, VERBOSE)));
+        let with = show(&stream.events, |page| Box::new(plain_on(&page, colored, VERBOSE)));
         assert!(with.contains("\x1b[31m"));
         assert_eq!(without_color(&with), plain(&stream, at_width(80), VERBOSE));
         let mut stream = stream;
@@ -219,7 +359,7 @@ fn poison(value: &mut serde_json::Value) {
 fn bars(events: &[Event], rows: u16, columns: u16, count: usize) -> String {
     let screen = InMemoryTerm::new(rows, columns);
     let look = Look { color: false, unicode: true, width: None };
-    let mut bars = Box::new(Bars::new(screen.clone(), look, BRIEF));
+    let mut bars = Box::new(Bars::new(screen.clone(), look, None, BRIEF));
     for event in &events[..count.min(events.len())] {
         bars.event(event);
     }

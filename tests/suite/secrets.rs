@@ -10,7 +10,7 @@ use super::cli::Sandbox;
 
 /// Secrets in awkward forms. In each stands a core that is nowhere else: where that is seen, the secret is.
 fn secrets() -> Vec<(String, String)> {
-    let forms: [fn(&str) -> String; 15] = [
+    let forms: [fn(&str) -> String; 28] = [
         |c| c.to_owned(),
         |c| format!("it's{c}'"),
         |c| format!("say \"{c}\" twice"),
@@ -26,15 +26,30 @@ fn secrets() -> Vec<(String, String)> {
         |c| format!("-n {c}"),
         |c| format!("{c}\r\n"),
         |c| format!("#{c};*?[a]!"),
+        |c| format!("{c}=="),
+        |c| format!("{}{c}", "A".repeat(40)),
+        |c| format!("\u{202e}{c}\u{2066}"),
+        |c| format!("\x1b[31m{c}\x1b[0m"),
+        |c| format!("\"{c}\"\\"),
+        |c| format!("{c} # no comment"),
+        |c| format!("a: {c}\n- {c}\n"),
+        |c| format!("%s{c}%%n"),
+        |c| format!("{c}\\n{c}"),
+        |c| format!("${{{c}}}"),
+        |c| format!("  {c}  "),
+        |c| format!("^{c}$|.*"),
+        |c| format!("<{c}&amp;>"),
     ];
-    forms
-        .into_iter()
-        .enumerate()
-        .map(|(n, form)| {
-            let core = format!("q{}z{}", (b'a' + u8::try_from(n).unwrap()) as char, "wk7Vx");
+    let mut secrets: Vec<_> = (forms.into_iter().zip(('a'..='z').chain('A'..='Z')))
+        .map(|(form, letter)| {
+            let core = format!("q{letter}zwk7Vx");
             (core.clone(), form(&core))
         })
-        .collect()
+        .collect();
+    // One that begins with another one, and a short one.
+    let longer = (String::from("q8zwk9Vy"), format!("{}q8zwk9Vy", secrets[0].1));
+    secrets.extend([longer, ("q~7".into(), "q~7".into())]);
+    secrets
 }
 
 /// The ways of a secret into a step, `V` for its variable, `N` for its number, `DIR` for a folder.
@@ -152,12 +167,22 @@ fn sandbox(rotated: bool) -> (Sandbox, Vec<(String, String)>) {
 
 /// Says which secrets can be seen in what was printed.
 fn seen(secrets: &[(String, String)], printed: &Output) -> Vec<String> {
-    let text = [&printed.stdout[..], &printed.stderr[..]].concat();
-    let text = String::from_utf8_lossy(&text).into_owned();
+    seen_in(secrets, &[&printed.stdout[..], &printed.stderr[..]].concat())
+}
+
+/// The same for any bytes.
+fn seen_in(secrets: &[(String, String)], bytes: &[u8]) -> Vec<String> {
+    let text = String::from_utf8_lossy(bytes).into_owned();
     // A terminal's width must not hide anything.
     let flat: String = text.split_whitespace().collect::<String>().to_lowercase();
     let mut found = Vec::new();
-    for (n, (core, _)) in secrets.iter().enumerate() {
+    for (n, (core, value)) in secrets.iter().enumerate() {
+        if core.len() < 6 {
+            // In other forms so few letters may stand anywhere.
+            let line = text.lines().find(|line| line.to_lowercase().contains(&core.to_lowercase()));
+            found.extend(line.map(|line| format!("secret {n}, {core:?}: {line:?}")));
+            continue;
+        }
         let reversed: String = core.chars().rev().collect();
         let hex = core.bytes().fold(String::new(), |hex, byte| format!("{hex}{byte:02x}"));
         let mut forms = vec![
@@ -173,6 +198,14 @@ fn seen(secrets: &[(String, String)], printed: &Output) -> Vec<String> {
             if text.contains(middle) {
                 found.push(format!("secret {n} in base64"));
             }
+        }
+        // Of a short one the digest is as good.
+        let value = value.trim_end_matches(['\n', '\r']);
+        for content in
+            [value.to_owned(), format!("x {value} y\n"), format!("port 1\npassword = {value}\nend\n")]
+        {
+            let digest = hostwright::model::digest::sha256(content.as_bytes());
+            forms.push(digest[..8].to_owned());
         }
         // Also a part of it: what was cut in the middle.
         forms.push(core[..6].to_lowercase());
@@ -195,7 +228,7 @@ fn no_command_shows_a_secret() {
             &["check", "secrets.toml"],
             &["plan", "secrets.toml"],
             &["plan", "-vv", "secrets.toml"],
-            &["plan", "--format", "json", "secrets.toml"],
+            &["plan", "--format", "json", "secrets.toml", "--out", "saved"],
             &["apply", "--yes", "-vv", "secrets.toml"],
             &["apply", "--yes", "--format", "json", "secrets.toml"],
             &["plan", "-vv", "secrets.toml"],
@@ -213,6 +246,20 @@ fn no_command_shows_a_secret() {
                 "rotated: {rotated}, {line:?}: {found:#?}\n{}",
                 &text[..text.len().min(3000)]
             );
+        }
+        // What was written down of all that, and what is told of it later.
+        let mut written = 0;
+        for file in std::fs::read_dir(sandbox.path().join(".state/hostwright/runs")).unwrap() {
+            let found = seen_in(&secrets, &std::fs::read(file.unwrap().path()).unwrap());
+            assert!(found.is_empty(), "rotated: {rotated}, in a journal: {found:#?}");
+            written += 1;
+        }
+        assert!(written > 5, "{written} journals");
+        let found = seen_in(&secrets, &std::fs::read(sandbox.path().join("saved")).unwrap());
+        assert!(found.is_empty(), "rotated: {rotated}, in the saved plan: {found:#?}");
+        for line in [&["history"][..], &["show", "last", "-vv"], &["show", "last", "--format", "json"]] {
+            let found = seen(&secrets, &sandbox.command(line).output().unwrap());
+            assert!(found.is_empty(), "rotated: {rotated}, {line:?}: {found:#?}");
         }
         let printed = sandbox.command(&["plan", "-q", "secrets.toml"]).output().unwrap();
         let text =
@@ -235,6 +282,45 @@ fn no_command_shows_a_secret() {
             );
         }
     }
+}
+
+/// While secrets go to a host, none is among the arguments of a process.
+#[test]
+fn no_process_has_a_secret_among_its_arguments() {
+    const QUIET: [&str; 7] = ["named", "filters", "template file", "rotated", "script", "line", "block"];
+    let (sandbox, secrets) = sandbox(true);
+    // The others hand it over as an argument themselves, as the user wrote it.
+    let playbook = std::fs::read_to_string(sandbox.path().join("secrets.toml")).unwrap();
+    let mut steps = playbook.split("[[step]]");
+    let head = steps.next().unwrap().to_owned();
+    let kept: Vec<_> = (steps.map(|step| step.replace(r#"args = ["{{"#, r#"# args = ["{{"#)))
+        .filter(|step| QUIET.iter().any(|name| step.contains(&format!("name = \"{name}"))))
+        .filter(|step| !step.contains("script = {"))
+        .collect();
+    sandbox.write("quiet.toml", &format!("{head}[[step]]{}", kept.join("[[step]]")));
+    let _machine = crate::machine::alone();
+    let mut apply = sandbox.command(&["apply", "--yes", "-q", "quiet.toml"]).spawn().unwrap();
+    let own = std::process::id().to_string();
+    let mut looked = 0;
+    while apply.try_wait().unwrap().is_none() {
+        for process in std::fs::read_dir("/proc").unwrap().flatten() {
+            if process.file_name().to_str() == Some(&own) {
+                continue;
+            }
+            let line = std::fs::read(process.path().join("cmdline")).unwrap_or_default();
+            let found: Vec<_> = secrets.iter().filter(|(core, _)| core.len() > 6).collect();
+            let text = String::from_utf8_lossy(&line);
+            let found = found.iter().find(|(core, _)| text.contains(&**core));
+            assert!(found.is_none(), "{text:?}");
+            looked += usize::from(!line.is_empty());
+        }
+    }
+    assert!(apply.wait().unwrap().success());
+    assert!(looked > 100, "{looked} processes seen");
+    crate::figures::tell(&format!(
+        "{} secrets, {looked} command lines looked at: none in them",
+        secrets.len()
+    ));
 }
 
 #[test]
@@ -267,7 +353,7 @@ fn what_is_shown_is_still_of_use() {
 }
 
 #[test]
-fn a_backup_beside_a_file_with_a_secret_is_for_its_owner_alone() {
+fn a_backup_of_a_file_with_a_secret_is_for_its_owner_alone() {
     use std::os::unix::fs::PermissionsExt as _;
     let sandbox = Sandbox::new();
     let dir = sandbox.path().display().to_string();
@@ -298,13 +384,13 @@ file = { path = "DIR/open", content = "no secret\n" }
     let (code, out, err) = sandbox.run(&["apply", "--yes", "site.toml"]);
     assert_eq!(code, 0, "{out}{err}");
     let mut backups = Vec::new();
-    for entry in std::fs::read_dir(sandbox.path().join("etc")).unwrap() {
-        let path = entry.unwrap().path();
-        let name = path.file_name().unwrap().to_str().unwrap().to_owned();
-        if path.extension().is_some_and(|end| end == "bak") {
-            let mode = path.metadata().unwrap().permissions().mode() & 0o7777;
-            backups.push((name.split('.').next().unwrap().to_owned(), mode));
-        }
+    let runs = sandbox.host_state().join("backups");
+    let folder = std::fs::read_dir(&runs).unwrap().next().unwrap().unwrap().path();
+    let manifest = std::fs::read_to_string(folder.join("manifest")).unwrap();
+    for line in manifest.lines() {
+        let (name, path) = (line.split('\t').next().unwrap(), line.rsplit('/').next().unwrap());
+        let mode = folder.join(name).metadata().unwrap().permissions().mode() & 0o7777;
+        backups.push((path.to_owned(), mode));
     }
     backups.sort();
     let wanted = [("block", 0o600), ("file", 0o600), ("line", 0o600), ("open", 0o644)];

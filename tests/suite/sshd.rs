@@ -7,6 +7,7 @@ mod locks;
 mod passwords;
 mod runs;
 mod scan;
+mod schedules;
 mod server;
 mod trust;
 

@@ -2,6 +2,7 @@
 //!
 //! `UPDATE_CASES=1 cargo test --test suite steps` writes the verdicts anew; read the diff before you commit it.
 
+use std::collections::BTreeSet;
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -43,6 +44,26 @@ fn every_case_has_its_verdict() {
     }
     assert!(count > 0, "no cases found");
     assert!(failures.is_empty(), "\n{failures}");
+}
+
+/// What `explain KIND --script` shows is what the actions of the kind run.
+#[test]
+fn a_kind_lists_the_programs_that_its_cases_run() {
+    let mut missing = BTreeSet::new();
+    for path in cases() {
+        let kind = path.parent().unwrap().file_name().unwrap().to_str().unwrap().to_owned();
+        let listed: Vec<_> = (step::kind(&kind).unwrap().programs.iter().copied().flatten())
+            .map(|handle| handle().text.name())
+            .collect();
+        let text = std::fs::read_to_string(&path).unwrap();
+        let verdict = text.split_once("\nverdict = '''\n").map_or("", |(_, verdict)| verdict);
+        let run = verdict.lines().filter_map(|line| line.trim().split(' ').next());
+        let known = crate::programs::programs();
+        for program in run.filter(|word| known.contains_key(word) && !listed.contains(word)) {
+            missing.insert(format!("{kind}: {program}"));
+        }
+    }
+    assert!(missing.is_empty(), "{missing:#?}");
 }
 
 #[test]
@@ -258,7 +279,7 @@ fn run(path: &Path, case: &Node) -> String {
         return match step.on_notify(&answers.seen_with(&Privilege::Login)) {
             Ok(Some(change)) => {
                 assert!(!change.fields.is_empty(), "{}: a change without a field", path.display());
-                format!("on notify: {}", show_change(&change))
+                format!("on notify: {}{}", show_change(&change), show_inverse(path, &step.inverse(&change)))
             }
             Ok(None) => "cannot be notified".into(),
             Err(error) => show_error(&error),
@@ -274,7 +295,7 @@ fn run(path: &Path, case: &Node) -> String {
                 "{}: a difference without a field",
                 path.display()
             );
-            format!("drift: {}", show_change(&change))
+            format!("drift: {}{}", show_change(&change), show_inverse(path, &step.inverse(&change)))
         }
         Ok(Verdict::Unknown { until, then, otherwise }) => {
             let then = then.map_or_else(|| "nothing to do".into(), |c| show_change(&c));
@@ -496,6 +517,31 @@ fn show_change(change: &Change) -> String {
             other => format!("{other:?}"),
         };
         write!(out, "\n  leaves {resource}: {state}").unwrap();
+    }
+    out
+}
+
+/// The way back, the steps of which a playbook can have.
+fn show_inverse(path: &Path, inverse: &step::Inverse) -> String {
+    let mut out = String::new();
+    for text in &inverse.steps {
+        // `undo` knows the run.
+        let whole = text.replacen("restore = {", "restore = { run = \"r1\",", 1);
+        let (node, malformed) = document::parse(&whole);
+        assert!(malformed.is_empty(), "{}: {text}: {malformed:?}", path.display());
+        let (kind, value) = text
+            .split_once(" = ")
+            .and_then(|(kind, _)| Some((kind, node.entry(kind)?.1)))
+            .unwrap_or_else(|| panic!("{}: {text} is no step", path.display()));
+        let role = if text.contains("state = \"re") { step::Role::Handler } else { step::Role::InOrder };
+        if let Err(problems) = parse_step(kind, value, path.parent().unwrap(), role) {
+            panic!("{}: {text}: {problems:?}", path.display());
+        }
+        // These quotes end the verdict.
+        write!(out, "\n  back {}", text.replace("'''", "\"\"\"")).unwrap();
+    }
+    for why in &inverse.stays {
+        write!(out, "\n  stays: {why}").unwrap();
     }
     out
 }

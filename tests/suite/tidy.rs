@@ -13,7 +13,8 @@ const MODULES: &[(&str, &[&str])] = &[
     ("program", &["model", "shell"]),
     ("probe", &["model", "program", "shell"]),
     ("facts", &["probe", "program", "shell"]),
-    ("transport", &["model", "probe", "program", "shell"]),
+    ("private_folder", &[]),
+    ("transport", &["model", "private_folder", "probe", "program", "shell"]),
     // What a host is to be, and what is missing.
     ("step", &["diagnostic", "model", "probe", "program", "shell"]),
     ("run", &["diagnostic", "model", "step"]),
@@ -42,23 +43,31 @@ const MODULES: &[(&str, &[&str])] = &[
     ),
     ("report", &["event", "harmless", "model"]),
     ("journal", &["event", "harmless", "model", "report"]),
+    ("whole_file", &[]),
+    ("saved_plan", &["event", "journal", "whole_file"]),
+    ("audit", &["event", "harmless", "journal", "model", "report", "whole_file"]),
     // What a user calls.
     ("manual", &["config", "diagnostic", "step"]),
     (
         "cli",
         &[
+            "audit",
             "config",
             "diagnostic",
             "engine",
             "event",
+            "facts",
             "harmless",
             "journal",
             "manual",
             "model",
+            "plan",
+            "private_folder",
             "probe",
             "program",
             "report",
             "run",
+            "saved_plan",
             "secret_file",
             "shell",
             "step",
@@ -188,9 +197,11 @@ const OF_ENGINE: &[(&str, &[&str])] = &[
     ("reboot", &["host", "link", "shared", "turn"]),
     ("piggyback", &["changes", "host", "questions", "shared"]),
     ("verifying", &["changes", "host", "piggyback", "turn"]),
+    ("failing", &[]),
     (
         "acting",
         &[
+            "failing",
             "handlers",
             "host",
             "link",
@@ -208,7 +219,7 @@ const OF_ENGINE: &[(&str, &[&str])] = &[
     ("gather", &["handlers", "link", "questions", "resolve"]),
     ("apply", &["host", "shared"]),
     ("locks", &["link"]),
-    ("adhoc", &["link", "questions"]),
+    ("adhoc", &["events", "link", "questions"]),
 ];
 
 /// Two files of one thing: a script may hold a call of a program, and a program is rendered to a script.

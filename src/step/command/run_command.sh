@@ -12,7 +12,7 @@
 # Prints: what the command prints.
 # Exit codes: 0; that of the command, or 1 for a 0 that is not good; 125 if it cannot go to the folder; 1 if `only_if`
 #   cannot be asked.
-# Relies on: timeout (coreutils), where `only_if` is given; bounded.sh, surroundings.sh, guarded.sh.
+# Relies on: timeout, date (coreutils), where `only_if` is given; bounded.sh, surroundings.sh, guarded.sh.
 
 hw_may_run
 (

@@ -1,17 +1,15 @@
 # What the stages of a drill have in common: each is one program on one host, so that one clock measures it and one trap
 # puts things right again, whatever ends it. Uses `service`, `key`, `seconds` of the program, and
 #
-# hw_mend  to be defined where something is to be put right, which it does through hw_outlive
-#
 # hw_prepare NODE...: reads the password, writes a new value through the first of these nodes, and reads it back through
-# all. From then on hw_mend runs at every exit, and the clock of the stage.
+# all. From then on runs the clock of the stage.
+#
+# hw_guard CODE WORD...: has CODE run as soon as the stage ends, and the stage waits for its end. It is a process of its
+# own session that waits for that, so that it also comes about when the stage is killed: whoever stops a run does so a few
+# seconds after asking. CODE comes to its shell on standard input, for it may hold secrets; the words are its arguments.
 #
 # hw_watch COMMAND...: runs it so that a signal does not have to wait for its end: it is told to stop instead. It may well
 # be in a process group of its own (timeout(1)), which the signal does not reach.
-#
-# hw_outlive CODE WORD...: runs CODE in a session of its own, and waits for it. Whoever stops a run kills the group of the
-# stage a few seconds later, but CODE goes on. It comes to its shell on standard input, for it may hold secrets; the words
-# are its arguments.
 #
 # hw_measure STAGE NODE...: waits until all of these nodes give the value back, tells how long that took since
 # hw_prepare, and notes it down in /run/hostwright-drill-SERVICE-STAGE for the report.
@@ -34,7 +32,9 @@ hw_insist() {
 hw_end_stage() {
   trap '' HUP INT TERM
   [ -z "$hw_child" ] || kill "$hw_child" 2>/dev/null
-  hw_mend
+  [ -n "$hw_guarded" ] || return 0
+  { echo >&6; } 2>/dev/null
+  wait "$hw_guarded"
 }
 
 hw_prepare() {
@@ -53,7 +53,7 @@ hw_prepare() {
       exit 1
     }
   done
-  hw_child=''
+  hw_child='' hw_guarded=''
   trap hw_end_stage EXIT
   trap 'exit 130' HUP INT TERM
   # Nobody may be there any more to read what is said.
@@ -61,23 +61,32 @@ hw_prepare() {
   hw_start=$(hw_clock)
 }
 
+hw_guard() {
+  hw_code=$1
+  shift
+  hw_pipe=$(mktemp -d) && mkfifo "$hw_pipe/end" || exit 1
+  # The end of this pipe is that of the stage: what it starts does not keep it open.
+  # shellcheck disable=SC2094 # its two ends
+  exec 7<>"$hw_pipe/end" 8<"$hw_pipe/end" 6>"$hw_pipe/end" 7<&-
+  rm -rf -- "$hw_pipe"
+  setsid sh -s "$@" 6>&- <<HW_END &
+trap '' HUP PIPE
+read -r hw_end <&8
+exec 8<&-
+{ $hw_code
+} </dev/null
+HW_END
+  hw_guarded=$!
+  exec 8<&-
+}
+
 hw_watch() {
-  "$@" &
+  "$@" 6>&- &
   hw_child=$!
   wait "$hw_child"
   set -- "$?"
   hw_child=''
   return "$1"
-}
-
-hw_outlive() {
-  hw_code=$1
-  shift
-  setsid sh -s "$@" <<HW_END &
-{ $hw_code
-} </dev/null
-HW_END
-  wait "$!"
 }
 
 hw_measure() {

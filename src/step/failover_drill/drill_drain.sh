@@ -11,20 +11,11 @@
 # Reads: the password of Redis, or an empty line.
 # Prints: how long it took, through each node and through all.
 # Exit codes: 0; another one if the value is not given back, before or after, or the node cannot be drained.
-# Relies on: docker, bash (/dev/tcp), setsid (util-linux), timeout, head (coreutils); redis.sh, drill.sh, run.sh.
+# Relies on: docker, bash (/dev/tcp), setsid (util-linux), timeout, mktemp, mkfifo, head (coreutils); redis.sh, drill.sh, run.sh.
 
 hw_task=$(timeout -k 2 20 docker service ps -q --no-trunc --filter desired-state=running "$service" | head -n 1)
 hw_id=$(hw_run timeout -k 2 20 docker inspect --type task --format '{{.NodeID}}' "$hw_task") || exit 1
 hw_was=$(hw_run timeout -k 2 20 docker node inspect --format '{{.Spec.Availability}}' "$hw_id") || exit 1
-
-hw_mend() {
-  # shellcheck disable=SC2016 # for the shell that outlives this one
-  hw_outlive 'for try in 1 2 3 4 5; do
-    timeout -k 2 30 docker node update --availability "$1" "$2" >/dev/null && exit 0
-    sleep 1
-  done
-  echo "the node could not be made $1 again: docker node update --availability $1 $2" >&2' "$hw_was" "$hw_id"
-}
 
 hw_is_there() {
   while IFS='|' read -r hw_name hw_state; do
@@ -45,6 +36,12 @@ hw_wait_gone() {
 }
 
 eval "hw_prepare $nodes"
+# shellcheck disable=SC2016 # for the shell of the guard
+hw_guard 'for try in 1 2 3 4 5; do
+  timeout -k 2 30 docker node update --availability "$1" "$2" >/dev/null && exit 0
+  sleep 1
+done
+echo "the node could not be made $1 again: docker node update --availability $1 $2" >&2' "$hw_was" "$hw_id"
 hw_watch timeout -k 2 30 docker node update --availability drain "$hw_id" >/dev/null || {
   echo "command: docker node update --availability drain $hw_id" >&2
   exit 1

@@ -14,7 +14,7 @@
 # Reads: the address of the node that runs the service; the password of Redis, or an empty line.
 # Prints: how long it took, through each node and through all.
 # Exit codes: 0; another one if the value is not given back, before or after, or the power cannot be cut.
-# Relies on: bash (/dev/tcp), setsid (util-linux), timeout, mktemp (coreutils); redis.sh, drill.sh, names.sh.
+# Relies on: bash (/dev/tcp), setsid (util-linux), timeout, mktemp, mkfifo (coreutils); redis.sh, drill.sh, names.sh.
 
 IFS= read -r ADDRESS <&3
 NODE=$(hw_name_of "$ADDRESS") || { echo "the node $ADDRESS is no host of the inventory" >&2; exit 1; }
@@ -29,16 +29,6 @@ hw_rest=''
 eval "set -- $nodes"
 for hw_one in "$@"; do [ "$hw_one" = "$ADDRESS" ] || hw_rest="$hw_rest $hw_one"; done
 
-# Nobody may be there any more to read what the command says: it says so to a file.
-hw_mend() {
-  echo "power: on for $NODE"
-  hw_outlive "(
-    $on
-    ) >\"\$1\" 2>&1 || echo \"the power of \$NODE could not be switched on again\" >>\"\$1\"
-    cat -- \"\$1\" >&2
-    rm -f -- \"\$1\"" "$hw_log"
-}
-
 hw_switch_off() {
   hw_code=$off
   unset service port key seconds nodes hosts off on
@@ -46,7 +36,14 @@ hw_switch_off() {
 }
 
 eval "hw_prepare $hw_rest"
+# Nobody may be there any more to read what the command says: it says so to a file.
 hw_log=$(mktemp) || exit 1
+hw_guard "echo \"power: on for \$NODE\"
+(
+$on
+) >\"\$1\" 2>&1 || echo \"the power of \$NODE could not be switched on again\" >>\"\$1\"
+cat -- \"\$1\" >&2
+rm -f -- \"\$1\"" "$hw_log"
 echo "power: off for $NODE"
 hw_watch hw_switch_off || exit 1
 eval "hw_measure power $hw_rest"

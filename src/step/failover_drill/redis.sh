@@ -16,5 +16,5 @@ case $line in \$-1) exit 3 ;; \$*) answer; echo "$line" ;; -*) echo "$line"; exi
 hw_ask() {
   hw_node=$1
   shift
-  printf '%s\n' "$hw_password" | timeout -k 1 3 bash -c "$hw_client" drill "$hw_node" "$port" "$@" 2>/dev/null
+  printf '%s\n' "$hw_password" | timeout -k 1 3 bash -c "$hw_client" drill "$hw_node" "$port" "$@" 2>/dev/null 6>&-
 }

@@ -3,7 +3,7 @@
 use crate::model::{FileKind, FileState};
 use crate::step::family::path::{octal, parse_mode};
 use crate::step::family::put;
-use crate::step::{Action, Field, Invalid, Value};
+use crate::step::{Action, Change, Field, Invalid, Inverse, Value};
 
 /// Mode, owner and group that are wanted; `None` leaves as it is.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -131,6 +131,17 @@ impl Attributes {
         let label = format!("set {} of {path}", join(&names));
         Some(Action::new(label, put::change(path, follow, after.kind == FileKind::Directory, &set, keep)))
     }
+}
+
+/// The way back of the attributes that a change names, by a step of that kind.
+pub fn inverse(kind: &str, path: &str, follow: bool, change: &Change) -> Inverse {
+    let keys = ["mode", "owner", "group"];
+    let back: Vec<_> = keys.iter().filter_map(|key| Some((*key, change.before(key)?.into()))).collect();
+    if back.is_empty() {
+        return Inverse::nothing();
+    }
+    let follow = follow.then(|| ("follow", true.into()));
+    Inverse::of(kind, [("path", path.into())].into_iter().chain(back).chain(follow))
 }
 
 /// `a`, `a and b`, `a, b and c`.

@@ -8,8 +8,8 @@ use crate::step::Action;
 
 /// Replaces the file at `path` with `content`, atomically; folders that are missing are made.
 ///
-/// Owner, mode and SELinux context are kept; a new file is `0644 root`. The old one stays beside it as
-/// `PATH.RUN.bak`: the ending keeps it out of what drop-in folders read (`*.exports`, `*.conf`).
+/// Owner, mode and SELinux context are kept; a new file is `0644 root`. The old one stays in
+/// the folder of the run, where nothing reads it.
 pub fn replace(path: &str, content: impl AsRef<[u8]>) -> Action {
     let content = Arc::from(content.as_ref());
     let attributes = Attributes::default();
@@ -18,7 +18,7 @@ pub fn replace(path: &str, content: impl AsRef<[u8]>) -> Action {
     put.action(format!("write {path}"))
 }
 
-/// Removes the file at `path`; it stays beside it as `PATH.RUN.bak`.
+/// Removes the file at `path`; it stays in the folder of the run.
 pub fn remove(path: &str) -> Action {
     Action::new(format!("remove {path}"), put::remove(path, Remove::File(Backup::Run)))
 }
@@ -32,8 +32,15 @@ mod tests {
         let payload = dir.join("payload");
         std::fs::write(&payload, action.payload.as_ref().map_or(&b""[..], |p| &p.0)).unwrap();
         let script = format!("exec 3<{}; {}", payload.display(), action.script.render());
-        let status =
-            std::process::Command::new("sh").env("HW_RUN_ID", "r1").arg("-c").arg(script).status().unwrap();
+        let state = dir.join("state");
+        let script = script.replace("/var/lib/hostwright", &format!("{}/hostwright", state.display()));
+        let status = std::process::Command::new("sh")
+            .env("HW_RUN_ID", "r1")
+            .env("XDG_STATE_HOME", &state)
+            .arg("-c")
+            .arg(script)
+            .status()
+            .unwrap();
         assert!(status.success());
         std::fs::remove_file(payload).unwrap();
     }
@@ -51,13 +58,13 @@ mod tests {
         run(&replace(path, "two\n"), dir.path());
         assert_eq!(at.metadata().unwrap().permissions().mode() & 0o7777, 0o600);
         assert_eq!(std::fs::read_to_string(&at).unwrap(), "two\n");
-        let backup = dir.path().join("sub/fs tab.r1.bak");
+        let backup = dir.path().join("state/hostwright/backups/r1").join(&put::temporary(path)[4..]);
         assert_eq!(std::fs::read_to_string(&backup).unwrap(), "one\n");
 
         run(&remove(path), dir.path());
         run(&remove(path), dir.path());
         assert!(!at.exists());
-        assert_eq!(std::fs::read_to_string(&backup).unwrap(), "two\n");
-        assert_eq!(std::fs::read_dir(dir.path().join("sub")).unwrap().count(), 1, "no rest stays");
+        assert_eq!(std::fs::read_to_string(&backup).unwrap(), "one\n", "the state before the run");
+        assert_eq!(std::fs::read_dir(dir.path().join("sub")).unwrap().count(), 0, "no rest stays");
     }
 }

@@ -18,7 +18,7 @@ use crate::program::Programs;
 use crate::step::{Change, Invalid, Value, Verdict};
 
 /// What runs on hosts for the kinds that edit a file.
-pub(in crate::step) const PROGRAMS: Programs = &[path::PROGRAMS, put::PROGRAMS];
+pub(in crate::step) const PROGRAMS: Programs = &[path::PROGRAMS, put::CONTENT, put::ATTRIBUTES];
 
 /// A kind that edits a text file: what is its own.
 pub trait Edits {
@@ -100,6 +100,10 @@ macro_rules! edits {
                 readings: &$crate::probe::Readings,
             ) -> Result<$crate::step::Verdict, $crate::probe::CheckError> {
                 self.edit().check(self, readings)
+            }
+
+            fn inverse(&self, change: &$crate::step::Change) -> $crate::step::Inverse {
+                $crate::step::Inverse::files(change)
             }
 
             fn provides(&self) -> Vec<$crate::model::Resource> {

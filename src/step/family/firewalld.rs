@@ -273,6 +273,19 @@ impl fmt::Display for Item {
     }
 }
 
+/// The keys of a `firewall` step with these items.
+pub fn keys(items: &[&Item]) -> impl Iterator<Item = (&'static str, toml::Value)> {
+    let of =
+        |pick: fn(&Item) -> Option<String>| -> Vec<String> { items.iter().filter_map(|i| pick(i)).collect() };
+    let lists = [
+        ("services", of(|item| if let Item::Service(name) = item { Some(name.clone()) } else { None })),
+        ("ports", of(|item| matches!(item, Item::Port(..)).then(|| item.to_string()))),
+        ("protocols", of(|item| if let Item::Protocol(name) = item { Some(name.clone()) } else { None })),
+        ("rich_rules", of(|item| if let Item::Rule(rule) = item { Some(rule.clone()) } else { None })),
+    ];
+    lists.into_iter().filter(|(_, list)| !list.is_empty()).map(|(key, list)| (key, list.into()))
+}
+
 impl Opened {
     /// Whether all of `item` is among it, in wider ranges of ports too.
     pub fn has(&self, item: &Item) -> bool {
@@ -493,7 +506,7 @@ fn refusal(code: i32, place: &Place<'_>, answer: &Answer) -> Option<CheckError> 
             "firewalld runs, but could not set up its rules".to_owned(),
             "see why with: journalctl -u firewalld",
         ),
-        (124 | 137, _) => (
+        _ if answer.is_cut_off() => (
             "firewalld does not answer within 60 s".to_owned(),
             "see what it does with: journalctl -u firewalld",
         ),

@@ -34,6 +34,9 @@ pub const PROGRAMS: &[Handle] = &[AskGuards::program];
 /// A guard that takes longer is stopped, and the check fails. The program bounds it.
 pub const GUARD_TIMEOUT: Duration = Duration::from_mins(1);
 
+/// What `ask_guards.sh` tells of a guard that did not end in that time: no exit code is it.
+const LATE: i32 = 256;
+
 /// What tells whether a command has to run, and where and with what it runs.
 #[derive(Debug, Clone, Default)]
 pub struct Guards {
@@ -165,6 +168,7 @@ impl Guards {
         for (guard, path) in self.paths() {
             let now = match codes.next() {
                 Some((name, code)) if name == guard && code < 2 => code == 0,
+                // No `test` ends so by itself.
                 Some((name, 124 | 137)) if name == guard => {
                     return Err(CheckError::refused(
                         format!("{path} does not answer: its file system hangs"),
@@ -200,7 +204,7 @@ impl Guards {
                     });
                 }
                 Some((name, rc)) if name == guard => match (guard, rc) {
-                    (_, 124 | 137) => {
+                    (_, LATE) => {
                         return Err(CheckError::refused(
                             format!("`{guard}` did not end within {} s", GUARD_TIMEOUT.as_secs()),
                             "make it quick: it is asked at every plan".to_owned(),

@@ -1,14 +1,12 @@
 //! The careful way to put things at a path, and to take them away: all of it or nothing, nothing of an old file lost
 //! but its content, of which a backup stays, and nothing done elsewhere, whatever others do to the path meanwhile.
 
-use std::fmt::Write as _;
 use std::sync::Arc;
-
-use sha2::{Digest as _, Sha256};
 
 use super::attributes::Attributes;
 use super::path::CONTENT_LIMIT;
 use super::text;
+use crate::model::digest::sha256;
 use crate::model::{FileContent, FileState, Secret};
 use crate::program;
 use crate::program::{Handle, Library};
@@ -25,7 +23,7 @@ program! {
     /// Puts content at a path.
     WriteFile in "put/write_file.sh" uses [PUT] {
         path: Word, follow: Flag, temporary: Word, sum: Hidden, expected: Word, mode: Word, owner: Word, bits: Word,
-        base: Word, backup: Word, mask: Word, force: Flag, in_place: Flag, make_folders: Flag, validate: Word,
+        backup: Word, mask: Word, force: Flag, in_place: Flag, make_folders: Flag, validate: Word,
         validator: Word
     }
 }
@@ -43,12 +41,12 @@ program! {
 }
 program! {
     /// Removes what is at a path.
-    RemovePath in "put/remove_path.sh" uses [PUT] { path: Word, temporary: Word, base: Word, backup: Word, what: Word }
+    RemovePath in "put/remove_path.sh" uses [PUT] { path: Word, temporary: Word, backup: Word, what: Word }
 }
 program! {
     /// Makes a path a symbolic link.
     MakeLink in "put/make_link.sh" uses [PUT] {
-        path: Word, temporary: Word, target: Word, base: Word, backup: Word, force: Flag
+        path: Word, temporary: Word, target: Word, backup: Word, force: Flag
     }
 }
 program! {
@@ -56,15 +54,16 @@ program! {
     SendFile in "put/send_file.sh" uses [PUT] { path: Word, limit: Number }
 }
 
-/// What puts things at paths.
-pub const PROGRAMS: &[Handle] = &[
-    WriteFile::program,
-    MakeDirectory::program,
-    SetAttributes::program,
-    RemovePath::program,
-    MakeLink::program,
-    SendFile::program,
-];
+/// What puts content at paths, and takes it away.
+pub const CONTENT: &[Handle] = &[WriteFile::program, RemovePath::program];
+/// What changes mode and owner.
+pub const ATTRIBUTES: &[Handle] = &[SetAttributes::program];
+/// What makes directories, and removes them.
+pub const DIRECTORIES: &[Handle] = &[MakeDirectory::program, RemovePath::program];
+/// What makes symbolic links, and removes them.
+pub const LINKS: &[Handle] = &[MakeLink::program, RemovePath::program];
+/// What sends the content of files.
+pub const SENDS: &[Handle] = &[SendFile::program];
 
 /// How content gets to its path.
 #[derive(Debug, Clone)]
@@ -102,7 +101,8 @@ pub struct Put<'a> {
 pub enum Backup {
     /// Nowhere.
     No,
-    /// As `PATH.RUN.bak`; of several changes in one run the state before the first.
+    /// In the folder of the run, `/var/lib/hostwright/backups/RUN`, where no program looks; of several changes in one run
+    /// the state before the first.
     Run,
     /// As `PATH.bak`, the state before the last change.
     Last,
@@ -110,7 +110,7 @@ pub enum Backup {
 
 impl Backup {
     /// As programs are told.
-    fn word(self) -> &'static str {
+    pub(in crate::step) fn word(self) -> &'static str {
         match self {
             Self::No => "",
             Self::Run => "run",
@@ -162,7 +162,6 @@ impl<'a> Put<'a> {
             mode: &mode.map(digits).unwrap_or_default(),
             owner: &self.attributes.owner_and_group(),
             bits: &self.attributes.bits(mode),
-            base: &backup_base(self.path, self.follow, self.backup),
             backup: self.backup.word(),
             mask: if self.secret { "0700" } else { "" },
             force: self.force,
@@ -226,53 +225,60 @@ pub enum Remove {
     All,
 }
 
+/// Where an action puts a file or a link, or removes one.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Placed<'a> {
+    /// The path.
+    pub path: &'a str,
+    /// What it points to is meant.
+    pub follow: bool,
+    /// The file stays the same inode.
+    pub in_place: bool,
+    /// What was there is kept in the folder of the run.
+    pub kept: bool,
+}
+
+impl<'a> Placed<'a> {
+    /// What a script puts or removes, if it is one of these programs.
+    pub fn by(script: &'a Script) -> Option<Self> {
+        let call = script.calls().last()?;
+        let removes = std::ptr::eq(call.program, RemovePath::program());
+        let ours = [WriteFile::program(), MakeLink::program(), super::super::restore::RestorePath::program()];
+        if !removes && !ours.iter().any(|program| std::ptr::eq(call.program, *program)) {
+            return None;
+        }
+        if removes && matches!(call.value("what"), "empty" | "all") {
+            return None;
+        }
+        Some(Self {
+            path: call.value("path"),
+            follow: !call.value("follow").is_empty(),
+            in_place: !call.value("in_place").is_empty(),
+            kept: call.value("backup") == "run",
+        })
+    }
+}
+
 /// Removes what is at the path; where nothing is, nothing is done.
 pub fn remove(path: &str, what: Remove) -> Script {
     let (what, backup) = match what {
         Remove::File(backup) => ("file", backup),
-        Remove::Link => ("link", Backup::No),
+        Remove::Link => ("link", Backup::Run),
         Remove::Empty => ("empty", Backup::No),
         Remove::All => ("all", Backup::No),
     };
-    let base = &backup_base(path, false, backup);
-    RemovePath { path, temporary: &temporary(path), base, backup: backup.word(), what }.script()
+    RemovePath { path, temporary: &temporary(path), backup: backup.word(), what }.script()
 }
 
 /// Makes the path a symbolic link; with `force` in place of a file, which is kept.
 pub fn link(path: &str, target: &str, force: bool) -> Script {
-    let backup = Backup::from(force);
-    let base = &backup_base(path, false, backup);
-    MakeLink { path, temporary: &temporary(path), target, base, backup: backup.word(), force }.script()
+    let backup = Backup::Run;
+    MakeLink { path, temporary: &temporary(path), target, backup: backup.word(), force }.script()
 }
 
 /// Prints the file at the path, or at what that points to, if it has at most so many bytes.
 pub fn send(path: &str, limit: u64) -> Script {
     SendFile { path, limit: Some(limit) }.script()
-}
-
-/// How the backup is named, without its end: empty for the name of what is there in the end, where links are followed.
-pub(in crate::step) fn backup_base(path: &str, follow: bool, backup: Backup) -> String {
-    if follow || backup == Backup::No {
-        return String::new();
-    }
-    let name = path.rsplit('/').next().unwrap_or_default();
-    // A name has at most 255 bytes (NAME_MAX), and the run's id needs some.
-    let base = if name.len() > 180 {
-        let end = (0..=150).rev().find(|n| name.is_char_boundary(*n)).unwrap_or(0);
-        format!("{}~{}", &name[..end], &sha256(name.as_bytes())[..8])
-    } else {
-        name.to_owned()
-    };
-    // cron runs every file there, backups too, unless a dot hides it.
-    if path.starts_with("/etc/cron.") { format!(".{base}") } else { base }
-}
-
-/// The SHA-256 of `bytes`, lower-case hexadecimal.
-pub fn sha256(bytes: &[u8]) -> String {
-    Sha256::digest(bytes).iter().fold(String::new(), |mut out, byte| {
-        let _ = write!(out, "{byte:02x}");
-        out
-    })
 }
 
 /// Content as people see it: text for a diff, or size and digest.

@@ -1,8 +1,9 @@
 #!/bin/sh
 # Mounts a share of a server, or any other file system, unless something is mounted there.
 #
-# In a folder of others the opened folder itself is mounted on (`-c`: its path is not looked up once more). The helpers
-# of network file systems take paths alone: where theirs has led elsewhere, it is unmounted there at once.
+# Where other users may write a folder above the mount point, the folder that was opened is mounted on, not the path: mount
+# is told not to look the path up again (`-c`). The helpers of network file systems know only paths: if the path led
+# elsewhere meanwhile, what they mounted there is unmounted at once.
 #
 # Variables:
 #   path     the mount point, absolute; it is there
@@ -73,7 +74,7 @@ case $hw_code:$hw_said in
   *'version or transport protocol is not supported'*|*'Protocol not supported'*) echo "hint: $server does not serve this NFS version: change vers=" ;;
   *'Stale file handle'*) echo "hint: the exported directory was made anew on $server: run exportfs -r there" ;;
   *'busy or already mounted'*) echo "hint: something is mounted there already, or a process stands in $path" ;;
-  *'helper program'*) echo "hint: install the tools of this file system (nfs-utils, nfs-common on Debian)" ;;
+  *'you might need a /sbin/mount.'*) echo "hint: install the tools of this file system (nfs-utils, nfs-common on Debian)" ;;
   *'unknown filesystem type'*) echo "hint: the kernel of this host does not have this file system" ;;
   *'bad option'*|*'ncorrect mount option'*|*'nvalid argument'*) echo "hint: one of the options is not known to this host" ;;
   *'rpc.statd is not running'*) echo "hint: NFSv3 needs rpcbind and rpc.statd on this host: start them, or use vers=4" ;;

@@ -7,7 +7,6 @@
 #   repositories  their ids; empty: all that the host has
 #   path          the file that describes them
 #   temporary     a name for what is being made, of no other path
-#   base          name of its backup, without its end
 # Prints: what the manager says.
 # Exit codes: 0; 1 after the file was taken back.
 # Relies on: dnf, yum or apt-get; GNU coreutils; way.sh, put.sh.
@@ -15,13 +14,13 @@
 hw_set_aside() {
   follow='' backup='run'
   hw_arrive
-  hw_backup
   hw_look
   hw_stage
+  hw_backup
   hw_e=$(mv -fT -- "$hw_u/$hw_n" "$hw_u/$hw_n.failed" 2>&1) || hw_disk
-  [ -e "$hw_u/$hw_bak" ] || return 0
-  hw_e=$(dd if="$hw_u/$hw_bak" of="./$temporary" bs=65536 conv=excl,fsync status=none 2>&1) || hw_disk
-  hw_e=$(cp --attributes-only --preserve=all -- "$hw_u/$hw_bak" "./$temporary" 2>&1) || hw_disk
+  [ -e "$hw_bak" ] || return 0
+  hw_e=$(dd if="$hw_bak" of="./$temporary" bs=65536 conv=excl,fsync status=none 2>&1) || hw_disk
+  hw_e=$(cp --attributes-only --preserve=all -- "$hw_bak" "./$temporary" 2>&1) || hw_disk
   hw_e=$(mv -T -- "./$temporary" "$hw_u/$hw_n" 2>&1) || hw_disk
 }
 

@@ -14,7 +14,7 @@
 # Prints: what the script prints.
 # Exit codes: 0; that of the script, or 1 for a 0 that is not good; 125 if it cannot go to the folder; 1 if the script did
 #   not arrive whole, or `only_if` cannot be asked.
-# Relies on: mktemp, sha256sum (coreutils), and timeout where `only_if` is given; bounded.sh, surroundings.sh, guarded.sh.
+# Relies on: mktemp, sha256sum (coreutils), and timeout, date where `only_if` is given; bounded.sh, surroundings.sh, guarded.sh.
 
 hw_may_run
 # What is told to stop waits for the script, which is told as well: nobody is to take it for finished before.

@@ -8,7 +8,8 @@
 #   step    the step that it belongs to, and what tells its actions from others
 #   about   what it does, for people
 #   bound   seconds after which it is stopped
-#   once    it must not be run a second time: what an earlier run has not taken note of counts
+#   once    `ever`: it must not be run a second time, so what an earlier run has not taken note of counts; `in_run`: not a
+#           second time by this run, and what an earlier one has left is thrown away; empty: it may
 #   since   seconds since it was sent for the first time, if this is another one
 #   code    the action
 #   runner  the program that runs it: run_action.sh, which gets its variables as arguments
@@ -39,6 +40,11 @@ if [ -n "$once" ] && [ ! -e "$hw_folder/begun" ]; then
     [ "$hw_step" = "$step" ] || continue
     { read -r hw_pid hw_x <"$hw_left/process"; } 2>/dev/null || continue
     hw_live "$hw_pid" "${hw_x%% *}" && continue
+    if [ "$once" = in_run ]; then
+      rm -rf "$hw_left"
+      rmdir "${hw_left%/*}" 2>/dev/null
+      continue
+    fi
     rm -rf "$hw_folder" && mv "$hw_left" "$hw_folder" || hw_fail "cannot move $hw_left"
     rmdir "${hw_left%/*}" 2>/dev/null
     break

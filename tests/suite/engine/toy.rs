@@ -13,7 +13,7 @@ use hostwright::model::{
 use hostwright::probe::{Answer, CheckError, Probe, Readings};
 use hostwright::run::{Batch, Play, ResolveError, Resolved, Run, StepSource};
 use hostwright::sh;
-use hostwright::step::{Action, Borrowed, Change, Instance, Origin, Reader, Step, Verdict};
+use hostwright::step::{Action, Borrowed, Change, Instance, Inverse, Origin, Reader, Step, Verdict};
 use hostwright::transport::scripted::{Ask, Behaviour, Double, Faults, Reply, Scripted};
 
 /// Wants `key` to have `value`. The commands are the toy host's own: `get`, `set`.
@@ -80,6 +80,10 @@ impl Step for Toy {
         probes.extend(self.registers.map(|host| get(self.key).on(HostName::new(host).unwrap())));
         probes.extend(self.after.map(|(host, key)| get(key).on(HostName::new(host).unwrap())));
         probes
+    }
+
+    fn inverse(&self, _: &Change) -> Inverse {
+        Inverse::none(format!("{} stays {}", self.key, self.value))
     }
 
     fn check(&self, readings: &Readings) -> Result<Verdict, CheckError> {
@@ -166,6 +170,8 @@ pub struct Written {
     pub notify: Vec<StepId>,
     pub on_failure: OnFailure,
     pub retries: u32,
+    /// The pause before each.
+    pub retry_delay: Duration,
     pub hosts: Option<Vec<&'static str>>,
     pub results: Vec<ResultOf>,
     pub facts: bool,
@@ -183,6 +189,7 @@ pub fn step(id: &str, toy: Toy) -> Written {
         notify: Vec::new(),
         on_failure: OnFailure::Stop,
         retries: 0,
+        retry_delay: Duration::from_millis(1),
         hosts: None,
         results: Vec::new(),
         facts: false,
@@ -238,7 +245,7 @@ impl StepSource for Written {
             privilege: Privilege::root(),
             timeout: None,
             retries: self.retries,
-            retry_delay: Duration::from_millis(1),
+            retry_delay: self.retry_delay,
             until: None,
             notify: self.notify.clone(),
             handler: self.handler,
@@ -349,6 +356,8 @@ pub struct Fleet {
     pub options: Options,
     /// Only these hosts are in the run; the others are in the inventory alone.
     pub limit: Option<Vec<String>>,
+    /// Ctrl-C comes when such an event does.
+    pub interrupt: Option<fn(&Body) -> bool>,
 }
 
 pub fn host(name: &str) -> Arc<Host> {
@@ -372,7 +381,15 @@ impl Fleet {
             Double::new(Living { name, world: seen.clone() }).faults(fault)
         });
         let hosts = names.iter().map(|n| host(n)).collect();
-        Self { world, connector, hosts, plays: Vec::new(), options: Options::default(), limit: None }
+        Self {
+            world,
+            connector,
+            hosts,
+            plays: Vec::new(),
+            options: Options::default(),
+            limit: None,
+            interrupt: None,
+        }
     }
 
     /// Adds a playbook for all hosts.
@@ -424,15 +441,19 @@ impl Fleet {
                 (0..hosts.len()).filter(|&n| names.contains(&hosts[n].name)).map(HostIndex::new).collect();
         }
         let run = Run { hosts, inventory: Arc::new(Hosts::new(self.hosts.clone())), plays };
-        let (sender, mut receiver) = tokio::sync::mpsc::channel(64);
+        let (sender, mut receiver) = tokio::sync::mpsc::channel::<Event>(64);
+        let (trigger, cancel) = Cancel::new();
+        let interrupt = self.interrupt;
         let collect = tokio::spawn(async move {
             let mut events = Vec::new();
             while let Some(event) = receiver.recv().await {
+                if interrupt.is_some_and(|when| when(&event.body)) {
+                    trigger.interrupt();
+                }
                 events.push(event);
             }
             events
         });
-        let (_trigger, cancel) = Cancel::new();
         let connector = Arc::new(self.connector.clone());
         let mut engine =
             Engine::new(run, mode, self.options.clone(), connector, Redactor::default(), sender, cancel)
@@ -483,10 +504,10 @@ impl Seen {
         })
     }
 
-    /// `host step: outcome`, in the order of playbook, step and host.
+    /// `host step: outcome`, in the order in which they ended; without the steps of hosts that are left out.
     pub fn ended(&self) -> Vec<String> {
         self.lines(|body| match body {
-            Body::StepFinished(f) => {
+            Body::StepFinished(f) if f.outcome != Outcome::LeftOut => {
                 let what = match (f.outcome, &f.failure) {
                     (Outcome::Failed, Some(failure)) => format!("failed: {}", failure.message),
                     (outcome, _) => format!("{outcome:?}").to_lowercase(),

@@ -40,6 +40,7 @@ pub(crate) fn change(summary: &str, fields: &[(&str, Value, Value)]) -> ChangeVi
             })
             .collect(),
         actions: vec![summary.into()],
+        programs: vec![format!("act.sh what={summary:?}")],
         disrupts: None,
         notes: Vec::new(),
         always: false,
@@ -166,8 +167,10 @@ impl Stream {
             reason: String::new(),
             shows: String::new(),
             change: None,
+            undo: None,
             failure: None,
             took_ms: 12_300,
+            waited: None,
         };
         adjust(&mut finished);
         self.push(Body::StepFinished(finished));
@@ -310,6 +313,7 @@ pub(crate) fn first_apply() -> Stream {
     s.push(Body::ActionStarted {
         at: at(0, "packages", "nfs-01"),
         label: "install nfs-utils, rpcbind".into(),
+        program: "act_on_packages.sh packages=\"nfs-utils rpcbind\" state=present".into(),
     });
     s.push(Body::Output {
         at: at(0, "packages", "nfs-01"),
@@ -362,6 +366,7 @@ pub(crate) fn first_apply() -> Stream {
                 "mount.nfs4: trying text-based options\nmount.nfs4: access denied by server while mounting \
                 192.168.158.143:/mnt/nfs_file\n"
                     .into(),
+            denied: false,
             hint: Some("the export on nfs-01 does not list 192.168.158.145".into()),
         });
     });
@@ -514,6 +519,11 @@ pub(crate) fn interrupted() -> Stream {
 pub(crate) fn one_of_each() -> Vec<Event> {
     let mut s = first_apply();
     s.push(Body::Answered { host: host("nfs-01"), code: 1, stdout: "out\n".into(), stderr: "err\n".into() });
+    s.push(Body::Said { host: host("nfs-01"), stderr: true, number: 2, line: "err".into() });
+    s.push(Body::NotAnswered {
+        host: host("nfs-01"),
+        failure: Failure { denied: true, ..Failure::new("no sudo") },
+    });
     s.events.extend(interrupted().events);
     let mut seen = std::collections::BTreeSet::new();
     s.events.retain(|e| {

@@ -10,9 +10,8 @@ use hostwright::probe::Answer;
 use hostwright::sh;
 use hostwright::shell::Script;
 use hostwright::step::Payload;
-use hostwright::transport::{
-    Apart, Connector as _, Output, Part, Runs, Session, System, TransportError, detach,
-};
+use hostwright::transport::detach::{self, Once};
+use hostwright::transport::{Apart, Connector as _, Output, Part, Runs, Session, System, TransportError};
 
 use crate::machine;
 
@@ -36,7 +35,7 @@ pub(super) fn apart(action: &str, script: Script) -> Part {
         action: action.into(),
         step: "play step".into(),
         about: format!("do {action}"),
-        once: false,
+        once: Once::No,
         since: None,
     };
     Part {
@@ -62,7 +61,7 @@ pub(super) fn cut(server: &Server) {
 }
 
 /// Sends a signal to what holds the connections of a server.
-fn signal(server: &Server, signal: rustix::process::Signal) {
+pub(super) fn signal(server: &Server, signal: rustix::process::Signal) {
     for (pid, _) in below(server.pid()).into_iter().filter(|(_, line)| line.starts_with("sshd")) {
         let pid = rustix::process::Pid::from_raw(pid.try_into().unwrap()).unwrap();
         let _ = rustix::process::kill_process(pid, signal);
@@ -96,7 +95,9 @@ async fn what_a_cut_connection_interrupts_goes_on_and_is_taken_up_again() {
     };
     let mut first = session(&server, None, "cut-1").await;
     let seen = Mutex::new(Vec::new());
-    let mut keep = |line: Output<'_>| seen.lock().unwrap().push((line.part, line.line.to_owned()));
+    let mut keep = |heard: Output<'_>| {
+        seen.lock().unwrap().extend(heard.line().map(|line| (heard.part(), line.to_owned())));
+    };
     let exchange = first.exchange(frame(Privilege::Login, parts(None)), &mut keep);
     let cutting = async {
         until("it prints", || seen.lock().unwrap().len() == 2).await;
@@ -180,7 +181,7 @@ async fn who_is_gone_finds_what_has_ended() {
     let once = |action: &str| {
         let mut part = apart(action, code(&script));
         if let Runs::Apart(apart) = &mut part.runs {
-            apart.once = true;
+            apart.once = Once::Ever;
         }
         part
     };
@@ -231,7 +232,7 @@ async fn its_end_its_bound_and_its_output_are_as_ever() {
     let mut session = session(&server, None, "ever").await;
     let mut seen = Vec::new();
     let script = "echo a; printf 'b'; exit 3";
-    let mut keep = |line: Output<'_>| seen.push(line.line.to_owned());
+    let mut keep = |heard: Output<'_>| seen.extend(heard.line().map(str::to_owned));
     let answers =
         session.exchange(frame(Privilege::Login, vec![apart("a1", code(script))]), &mut keep).await.unwrap();
     assert_eq!((answers[0].code, &*answers[0].stdout), (3, &b"a\nb"[..]));
@@ -295,6 +296,35 @@ async fn what_is_stopped_ends() {
     let answers = answers.unwrap();
     assert_eq!((answers[0].text().as_ref(), answers[0].code), ("begun", 143));
     assert_eq!(running("sleep 63.3"), 0);
+}
+
+/// What came of it is known, and the connection broke before that could be cleared away: a later run must not take it for the
+/// result of its own.
+#[tokio::test]
+async fn a_cut_connection_leaves_nothing_that_is_done_with() {
+    let Some(server) = Server::start("", false) else { return };
+    let _machine = machine::unlocked();
+    let host = server.host(None, &[]);
+    for cleared_by_next_frame in [true, false] {
+        let run = if cleared_by_next_frame { "owed-1" } else { "owed-2" };
+        let system = System::new(hostwright::transport::Settings { run_id: id(run), ..settings(None) });
+        let mut first = system.connect(&host).await.unwrap();
+        send(&mut *first, vec![apart("a1", code("echo done"))]).await.unwrap();
+        assert!(runs().join(id(run)).join("a1").exists());
+        cut(&server);
+        until("the connection has gone", || below(server.pid()).is_empty()).await;
+        first.close().await;
+        assert!(system.owes(&host));
+        let mut second = system.connect(&host).await.unwrap();
+        if cleared_by_next_frame {
+            send(&mut *second, vec![Part::question(code("true"))]).await.unwrap();
+        } else {
+            second.settle().await;
+        }
+        assert!(!system.owes(&host));
+        assert!(!runs().join(id(run)).exists());
+        second.close().await;
+    }
 }
 
 /// Neither in the process list, nor in a file that others can read.

@@ -3,7 +3,7 @@
 use std::io::{Read as _, Write as _};
 use std::net::{TcpListener, TcpStream};
 use std::os::unix::fs::PermissionsExt as _;
-use std::process::{Command, Stdio};
+use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -142,6 +142,77 @@ async fn a_port_that_says_nothing_is_unreachable_after_the_connect_bound() {
 }
 
 /// The program itself against hosts that misbehave in turn, all of its memory measured.
+/// The most memory that a process has until its end, in KiB.
+async fn peak_of(child: &mut Child) -> u64 {
+    let status = format!("/proc/{}/status", child.id());
+    let mut peak = 0;
+    while child.try_wait().unwrap().is_none() {
+        let text = std::fs::read_to_string(&status).unwrap_or_default();
+        let high = text.lines().find_map(|line| line.strip_prefix("VmHWM:"));
+        peak = high.and_then(|kib| kib.trim().split(' ').next()?.parse().ok()).unwrap_or(peak);
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    peak
+}
+
+/// A command that prints a gigabyte costs no more memory than one that prints a line, but for what is kept of it.
+#[tokio::test]
+async fn a_gigabyte_of_output_is_read_with_bounded_memory() {
+    let Some(server) = Server::start("", false) else { return };
+    let _machine = crate::machine::alone();
+    let folder = server.folder.path();
+    let config = server.path("ssh_config").display().to_string();
+    let inventory = format!(
+        "[hosts.h]\naddress = \"127.0.0.1\"\nport = {}\nssh_config = {config:?}\n\
+         [hosts.good]\nconnection = \"local\"\n",
+        server.port
+    );
+    std::fs::write(folder.join("inventory.toml"), inventory).unwrap();
+    let mut peaks = Vec::new();
+    // In lines, as one line without an end, and as little as can be.
+    for prints in ["yes 0123456789abcdef | head -c 1G", "head -c 1G /dev/zero", "echo little"] {
+        let run = format!("{prints}; exit 3");
+        let step = format!("[[step]]\nname = \"Big\"\ncommand = {{ run = \"{run}\", always = true }}\n");
+        let other = "[[step]]\nname = \"Other\"\nhosts = \"good\"\nquery = \"echo fine\"\n";
+        let silence = "silence = { \"always-runs\" = \"a test\" }\n";
+        let step = step.replace("command", "hosts = \"h\"\ncommand");
+        std::fs::write(
+            folder.join("site.toml"),
+            format!("title = \"T\"\nhosts = \"*\"\n{silence}{step}{other}"),
+        )
+        .unwrap();
+        let mut child = Command::new(env!("CARGO_BIN_EXE_hostwright"))
+            .args(["apply", "--yes", "site.toml"])
+            .current_dir(folder)
+            .env("XDG_STATE_HOME", folder.join("state"))
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        peaks.push(peak_of(&mut child).await);
+        let output = child.wait_with_output().unwrap();
+        let text = String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).into_owned();
+        let told = &text[..text.len().min(3000)];
+        assert_eq!(output.status.code(), Some(1), "{told}");
+        assert!(text.contains("h     failed     Big") && text.contains("exit code: 3"), "{told}");
+        assert!(text.len() < 64 << 10, "{} bytes are shown", text.len());
+    }
+    let journals = std::fs::read_dir(folder.join("state/hostwright/runs")).unwrap().flatten();
+    let written: u64 = journals.map(|file| file.metadata().unwrap().len()).sum();
+    let [lines, one, little] = peaks[..] else { panic!("{peaks:?}") };
+    crate::figures::tell(&format!(
+        "1 GB of output: {} MiB of memory, in one line {} MiB, without it {} MiB; {} MiB of journals",
+        lines >> 10,
+        one >> 10,
+        little >> 10,
+        written >> 20
+    ));
+    for peak in &peaks[..2] {
+        assert!(*peak < peaks[2] + (100 << 10), "{peaks:?} KiB");
+    }
+}
+
 #[tokio::test]
 async fn what_a_host_sends_unasked_costs_little() {
     let Some(server) = Server::start("ForceCommand exec /bin/sh FOLDER/login\n", false) else { return };
@@ -175,24 +246,22 @@ async fn what_a_host_sends_unasked_costs_little() {
             .stderr(Stdio::piped())
             .spawn()
             .unwrap();
-        let status = format!("/proc/{}/status", child.id());
-        let mut peak = 0;
-        while child.try_wait().unwrap().is_none() {
-            let text = std::fs::read_to_string(&status).unwrap_or_default();
-            let high = text.lines().find_map(|line| line.strip_prefix("VmHWM:"));
-            peak = high.and_then(|kib| kib.trim().split(' ').next()?.parse().ok()).unwrap_or(peak);
-            tokio::time::sleep(Duration::from_millis(5)).await;
-        }
-        let output = child.wait_with_output().unwrap();
+        // What the host prints is passed on while it comes: somebody has to read it.
+        let read = |mut from: Box<dyn std::io::Read + Send>| {
+            std::thread::spawn(move || {
+                let mut text = String::new();
+                from.read_to_string(&mut text).unwrap();
+                text
+            })
+        };
         let (out, err) =
-            (String::from_utf8(output.stdout).unwrap(), String::from_utf8(output.stderr).unwrap());
-        assert!(out.contains("good | answered"), "{login}: {out} {err}");
+            (read(Box::new(child.stdout.take().unwrap())), read(Box::new(child.stderr.take().unwrap())));
+        let peak = peak_of(&mut child).await;
+        let status = child.wait().unwrap();
+        let (out, err) = (out.join().unwrap(), err.join().unwrap());
+        assert!(out.contains("good | answered"), "{login}: {err}");
         if !wanted.is_empty() {
-            assert!(
-                err.contains(wanted) && output.status.code() == Some(code),
-                "{login}: {:?} {err}",
-                output.status
-            );
+            assert!(err.contains(wanted) && status.code() == Some(code), "{login}: {status:?} {err}");
         }
         assert!(
             !(out + &err).contains(|c: char| c != '\n' && c.is_control() || c == '\u{202e}'),

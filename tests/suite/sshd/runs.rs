@@ -24,6 +24,7 @@ impl Site {
             at("ssh_config"),
             site.server.port
         );
+        std::fs::create_dir(at("sockets")).unwrap();
         site.write("inventory.toml", &inventory);
         let run = format!("echo x >>{}; sleep {seconds}; echo over", at("counted"));
         let step = format!("[[step]]\nname = \"Count\"\ncommand = {{ run = \"{run}\", always = true }}\n");
@@ -36,6 +37,19 @@ impl Site {
         std::fs::write(self.server.path(name), text).unwrap();
     }
 
+    /// What stands beside the control sockets, and how many masters listen there.
+    fn sockets(&self) -> (Vec<String>, usize) {
+        let folder = self.server.path("sockets");
+        let names =
+            std::fs::read_dir(&folder).unwrap().map(|e| e.unwrap().file_name().into_string().unwrap());
+        let of_folder = |process: &std::fs::DirEntry| {
+            let line = std::fs::read(process.path().join("cmdline")).unwrap_or_default();
+            String::from_utf8_lossy(&line).contains(folder.to_str().unwrap())
+        };
+        let masters = std::fs::read_dir("/proc").unwrap().flatten().filter(of_folder).count();
+        (names.collect(), masters)
+    }
+
     fn counted(&self) -> String {
         std::fs::read_to_string(self.server.path("counted")).unwrap_or_default()
     }
@@ -45,6 +59,7 @@ impl Site {
             .args(line)
             .current_dir(self.server.folder.path())
             .env_remove("HOSTWRIGHT_INVENTORY")
+            .env("XDG_RUNTIME_DIR", self.server.path("sockets"))
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
@@ -80,7 +95,11 @@ fn a_killed_controller_leaves_an_action_that_ends_and_is_not_done_twice() {
     let mut first = site.in_the_middle();
     first.kill().unwrap();
     first.wait().unwrap();
+    let (left, masters) = site.sockets();
+    assert_eq!((left.len(), masters), (1, 1), "{left:?}");
     let (code, said) = site.run(&["apply", "site.toml", "--yes", "-vv"]);
+    // It has cleared away what the other one has left, and itself.
+    assert_eq!(site.sockets(), (Vec::new(), 0));
     assert_eq!(code, Some(0), "{said}");
     assert!(said.contains("whose controller is gone; waiting until this has ended: run echo x"), "{said}");
     assert!(said.contains("over") && said.contains("2 changed"), "{said}");
@@ -108,7 +127,7 @@ fn a_cut_connection_is_made_again_and_nothing_is_lost() {
 
 #[test]
 fn two_at_once_do_not_meet() {
-    let Some(site) = Site::new("9.25") else { return };
+    let Some(site) = Site::new("14.25") else { return };
     let first = site.in_the_middle();
     let (code, said) = site.run(&["apply", "site.toml", "--yes", "--limit", "h"]);
     assert_eq!(code, Some(5), "{said}");
@@ -192,9 +211,9 @@ fn a_controller_may_be_killed_at_any_point() {
         let (_, said) = site.run(&["runs", "--on", "h"]);
         assert!(said.contains("No run holds any of these hosts"), "point {n}: {said}");
     }
-    eprintln!(
+    crate::figures::tell(&format!(
         "killed at {points} points, {taken_up} times with the action under way: nothing twice, nothing left"
-    );
+    ));
 }
 
 #[test]
@@ -214,7 +233,9 @@ fn a_connection_may_be_cut_at_any_point() {
         assert!(early || (code == Some(0) && counted == "x\n"), "point {n}: {code:?} {counted:?} {said}");
         again += u32::from(said.contains("and made again"));
     }
-    eprintln!("cut at {points} points, {again} times in the middle of an apply: all went on");
+    crate::figures::tell(&format!(
+        "cut at {points} points, {again} times in the middle of an apply: all went on"
+    ));
 }
 
 /// Two hosts, each with a lock of its own.

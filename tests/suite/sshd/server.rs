@@ -10,6 +10,8 @@ use std::time::{Duration, Instant};
 
 use hostwright::model::{Host, HostName, Login, Place};
 
+use crate::machine;
+
 /// The password of the users `hw-pw` and `hw-old`, whose own has expired.
 pub(crate) const PASSWORD: &str = "p w'\"%#!\\x";
 
@@ -131,9 +133,15 @@ impl Server {
         .unwrap();
         let log = format!("{at}/sshd.log");
         let serve = format!("exec {sshd} -D -E {log} -f {at}/sshd_config");
-        let process = if mounts.is_empty() { Command::new("sh") } else { Command::new("unshare") }
-            .args(if mounts.is_empty() { &[][..] } else { &["-m", "sh"] })
-            .args(["-ec", &format!("{mounts}\n{serve}"), "sh", &at.to_string()])
+        // What hosts keep as root is not for this machine.
+        let private = run("unshare", &["-m", "true"]);
+        let own = if private { machine::OWN_STATE } else { "" };
+        let state = folder.path().join("state");
+        let process = if private { Command::new("unshare") } else { Command::new("sh") }
+            .args(if private { &["-m", "sh"][..] } else { &[] })
+            .arg("-ec")
+            .arg(format!("{own}\n{mounts}\n{serve}"))
+            .args([state.as_path(), folder.path()])
             .stdin(Stdio::null())
             .spawn()
             .unwrap();

@@ -17,13 +17,14 @@ use super::json::null_is_default;
 use super::objects::{self, Used};
 use super::swarm::{self, LocalState, Own};
 use super::{Existence, good_name};
+use crate::model::digest::{hex, sha256};
 use crate::model::{Kind, Resource, Secret, State};
 use crate::probe::{CheckError, Probe, Readings};
 use crate::program;
 use crate::program::Handle;
 use crate::step::family::RUN;
 use crate::step::family::put::Sources;
-use crate::step::{Action, Change, Context, Invalid, Payload, Step, Value, Verdict};
+use crate::step::{Action, Change, Context, Invalid, Inverse, Payload, Step, Value, Verdict};
 
 program! {
     /// Makes a config or secret.
@@ -161,7 +162,7 @@ pub fn is_no_manager(response: &Response) -> bool {
 
 /// The digest of a config: SHA-256, lower-case hexadecimal.
 pub fn plain_digest(content: &[u8]) -> String {
-    hex(&Sha256::digest(content))
+    sha256(content)
 }
 
 /// Rounds of [`keyed_digest`]: some 20 ms of one core.
@@ -213,11 +214,6 @@ fn shown(bytes: &[u8]) -> Value {
         Ok(text) => Value::Content(text.to_owned()),
         Err(_) => Value::Binary { sha256: plain_digest(bytes), size: bytes.len() as u64 },
     }
-}
-
-fn hex(bytes: &[u8]) -> String {
-    let digit = |n: u8| char::from_digit(u32::from(n), 16).expect("four bits are a digit");
-    bytes.iter().flat_map(|b| [digit(b >> 4), digit(b & 15)]).collect()
 }
 
 /// What a playbook says of a config or secret.
@@ -308,6 +304,15 @@ impl<T: Versioned> Step for T {
 
     fn check(&self, readings: &Readings) -> Result<Verdict, CheckError> {
         self.wanted().check(readings)
+    }
+
+    fn inverse(&self, change: &Change) -> Inverse {
+        let Wanted { family, name, .. } = self.wanted();
+        let word = family.word();
+        if change.was_absent("content") {
+            return Inverse::removal(&format!("docker_{word}"), "name", name);
+        }
+        Inverse::none(format!("the {word} {name} keeps its new version: the old one is still in the swarm"))
     }
 
     fn provides(&self) -> Vec<Resource> {

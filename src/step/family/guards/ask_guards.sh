@@ -8,10 +8,15 @@
 #   folder       where the commands run; may be empty
 #   unless       code; empty: not asked
 #   only_if      code; empty: not asked
-# Prints: a line `GUARD CODE` for each, in this order; before that of `only_if` a line `read 0` if the shell has understood
+# Prints: a line `GUARD CODE` for each, in this order, with 256 for a command that did not end within a minute; before that of `only_if` a line `read 0` if the shell has understood
 #   it; `chdir 1` in place of both commands if there is no such folder.
 # Exit codes: 0; 125 if it cannot go to the folder.
-# Relies on: timeout (coreutils), for a path may be on a mount whose server is dead; bounded.sh, surroundings.sh.
+# Relies on: timeout, date (coreutils), for a path may be on a mount whose server is dead; bounded.sh, surroundings.sh.
+
+# hw_say GUARD CODE
+hw_say() {
+  if hw_is_late "$2"; then echo "$1 256"; else echo "$1 $2"; fi
+}
 
 hw_ask_paths() {
   hw_guard=$1
@@ -29,11 +34,13 @@ eval "hw_ask_paths removes $removes"
 set -- "$unless" "$only_if"
 hw_enter
 if [ -n "$1" ]; then
+  hw_since=$(date +%s)
   hw_bounded "$1" >/dev/null
-  echo "unless $?"
+  hw_say unless "$?"
 fi
 if [ -n "$2" ]; then
+  hw_since=$(date +%s)
   hw_told "$2"
-  echo "only_if $?"
+  hw_say only_if "$?"
 fi
 exit 0

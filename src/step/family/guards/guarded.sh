@@ -8,12 +8,17 @@
 
 hw_may_run() {
   [ -n "$only_if" ] || return 0
+  hw_since=$(date +%s)
   hw_said=$(set -- "$only_if"; hw_enter; hw_told "$1")
   hw_code=$?
-  # 124 and 137 are its bound, 126 and 127 say that it cannot be run. None of that is the answer "no".
+  if hw_is_late "$hw_code"; then
+    echo "\`only_if\` did not end within a minute" >&2
+    exit 1
+  fi
+  # 126 and 127 say that it cannot be run. That is not the answer "no".
   case $hw_code,$hw_said in
     0,*) ;;
-    124,*|137,*|126,*|127,*|*,) echo "\`only_if\` cannot be asked (exit code $hw_code)" >&2; exit 1 ;;
+    126,*|127,*|*,) echo "\`only_if\` cannot be asked (exit code $hw_code)" >&2; exit 1 ;;
     *) exit 0 ;;
   esac
 }

@@ -5,8 +5,7 @@
 #   path       absolute
 #   temporary  a name for what is being made, of no other path
 #   target     where it leads
-#   base       name of the backup, without its end
-#   backup     `run`: a file that is replaced is kept under that name; empty: it is not
+#   backup     `run`: what is replaced is kept in the folder of the run; empty: it is not
 #   force      not empty: a file there is replaced
 # Prints: nothing.
 # Exit codes: 0; 1 with what went wrong on standard error.
@@ -14,21 +13,26 @@
 
 follow=''
 hw_arrive
-hw_backup
-hw_new=1
-if [ -e "./$hw_n" ] && [ ! -L "./$hw_n" ]; then
-  hw_new=''
+hw_was=absent
+if [ -L "./$hw_n" ]; then hw_was='link'
+elif [ -e "./$hw_n" ]; then
+  hw_was='file'
   [ -n "$force" ] && [ -f "./$hw_n" ] ||
     hw_fail "$path has changed under way: it is not a symbolic link; nothing was done" "hint: run again"
-  if [ -e "./$hw_bak" ] || [ -L "./$hw_bak" ]; then hw_bak=''; fi
 fi
-hw_look
+hw_look 1
 hw_stage
+hw_backup
 hw_e=$(ln -sT -- "$target" "./$temporary" 2>&1) || hw_disk
-if [ -n "$hw_new" ]; then hw_bak=''; fi
-if [ -n "$hw_bak" ]; then hw_e=$(ln -T -- "$hw_u/$hw_n" "$hw_u/$hw_bak" 2>&1) || hw_disk; fi
+if [ "$hw_was" = link ] && [ -n "$hw_d" ]; then hw_link_was "$hw_u/$hw_n"; fi
+if [ "$hw_was" != file ] || [ -e "$hw_bak" ]; then hw_bak=''; fi
+if [ -n "$hw_bak" ] && ! ln -T -- "$hw_u/$hw_n" "$hw_bak" 2>/dev/null; then
+  hw_hold
+  hw_copy "$hw_to"
+fi
+hw_record "$hw_was" "link $target"
 # A rename puts the new link in the old one's place at once.
 hw_e=$(mv -fT -- "./$temporary" "$hw_u/$hw_n" 2>&1) || {
-  [ -z "$hw_bak" ] || rm -f -- "$hw_u/$hw_bak"
+  [ -z "$hw_bak" ] || rm -f -- "$hw_bak"
   hw_disk
 }

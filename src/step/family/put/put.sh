@@ -195,11 +195,121 @@ hw_set() {
   if [ -n "${bits-}" ]; then hw_e=$(chmod -- "$bits" "$hw_to" 2>&1) || hw_disk; fi
 }
 
-# Names the backup hw_bak of what is at the path: NAME.RUN.bak, or NAME.bak if $backup is `last`; none if that is empty.
+# Where the old state goes, hw_bak, after hw_look: a file of the run's folder, NAME.bak beside it if $backup is `last`,
+# none if that is empty.
 hw_backup() {
+  hw_bak='' hw_d=''
   case ${backup-} in
-    '') hw_bak='' ;;
-    last) hw_bak=${base:-$hw_n}.bak ;;
-    *) hw_bak=${base:-$hw_n}.${HW_RUN_ID:-manual}.bak ;;
+    '') ;;
+    last) hw_bak=$hw_u/$hw_n.bak ;;
+    *) hw_store; hw_bak=$hw_d/${temporary#.hw-} ;;
   esac
+}
+
+hw_unkept() {
+  hw_fail "$@" "cannot keep a backup of $path in $hw_d; nothing was changed" \
+    "hint: see that folder, or set \`backup = false\` where the step has that key"
+}
+
+# The folder hw_b with what runs of the user with number $1 keep.
+hw_backups() {
+  hw_b=/var/lib/hostwright/backups
+  [ "$1" = 0 ] || hw_b=${XDG_STATE_HOME:-${HOME:-}/.local/state}/hostwright/backups
+}
+
+# The folder hw_d of this run, which nobody else can enter. Who makes it clears those of old runs.
+hw_store() {
+  hw_backups "$hw_me"
+  hw_r=${HW_RUN_ID:-manual} hw_d=$hw_b
+  case $hw_r in .*|*[!A-Za-z0-9._-]*) hw_unkept "$hw_r is no name for a run" ;; esac
+  hw_d=$hw_b/$hw_r
+  if [ ! -d "$hw_d" ]; then
+    hw_e=$(umask 077; mkdir -p -- "$hw_d" 2>&1) || hw_unkept "$hw_e"
+    hw_trust
+    hw_forget
+  fi
+  for hw_x in "${hw_b%/*}" "$hw_b" "$hw_d"; do
+    # shellcheck disable=SC3067 # dash, bash and busybox have -O
+    [ -d "$hw_x" ] && [ ! -L "$hw_x" ] && [ -O "$hw_x" ] || hw_unkept "$hw_x is not a folder of our own"
+  done
+}
+
+# Nobody else may put another folder in its place.
+hw_trust() {
+  [ "$hw_me" = 0 ] || return 0
+  hw_x=$hw_d
+  set --
+  while [ -n "$hw_x" ]; do set -- "$@" "$hw_x"; hw_x=${hw_x%/*}; done
+  hw_l=$(stat -c '%u %a %F' -- / "$@") || hw_unkept
+  while read -r hw_x hw_y hw_i; do
+    case $hw_x/$hw_y/$hw_i in
+      0/*[2367]/directory|0/*[2367]?/directory) case $hw_y in [1357]???) ;; *) hw_unkept "others may write above it" ;; esac ;;
+      0/*/directory) ;;
+      *) hw_unkept "a folder above it is not root's" ;;
+    esac
+  done <<HW_END
+$hw_l
+HW_END
+}
+
+# Backups of runs go that are older than 90 days, or beyond the newest 50.
+hw_forget() {
+  find "$hw_b/" -mindepth 1 -maxdepth 1 -type d -mtime +90 -exec rm -rf -- {} + 2>/dev/null
+  hw_i=0
+  # shellcheck disable=SC2012 # names of runs have no strange characters
+  hw_l=$(ls -1t -- "$hw_b")
+  for hw_x in $hw_l; do
+    hw_i=$((hw_i + 1))
+    [ "$hw_i" -le 50 ] || [ "$hw_x" = "$hw_r" ] || rm -rf -- "${hw_b:?}/$hw_x"
+  done
+}
+
+# Text as a field of the manifest, in hw_q: backslash, tab and line break are `\\`, `\t` and `\n`.
+hw_field() {
+  hw_q=$1
+  for hw_x in "\\" '	' "$hw_nl"; do
+    case $hw_x in "\\") hw_y="\\\\" ;; "$hw_nl") hw_y='\n' ;; *) hw_y='\t' ;; esac
+    hw_l=$hw_q hw_q=''
+    while :; do
+      case $hw_l in
+        *"$hw_x"*) hw_q=$hw_q${hw_l%%"$hw_x"*}$hw_y hw_l=${hw_l#*"$hw_x"} ;;
+        *) hw_q=$hw_q$hw_l; break ;;
+      esac
+    done
+  done
+}
+
+# Writes into the manifest of the run, after `hw_look 1`, what was at the path, $1, and what will be, $2: `absent`, `other`,
+# `link TARGET`; before `file MODE`, of which the copy is there; after `file SHA256`, or `sealed INODE MTIME` for a secret.
+# A line: NAME, BEFORE, AFTER, PATH, with tabs between. Of several lines of one path the first tells what was before the
+# run, and all of them what it may have made.
+hw_record() {
+  [ -n "$hw_d" ] || return 0
+  hw_x=${hw_file#*|*|}
+  case $1 in file) set -- "file ${hw_x%%|*}" "$2" ;; esac
+  hw_field "$1"; set -- "$hw_q" "$2"
+  hw_field "$2"; set -- "$1" "$hw_q"
+  hw_field "$hw_real/$hw_n"
+  printf '%s\t%s\t%s\t%s\n' "${temporary#.hw-}" "$1" "$2" "$hw_q" 2>/dev/null >>"$hw_d/manifest" ||
+    hw_unkept "cannot write its manifest"
+}
+
+# What the link "$1" leads to, as the manifest has it, in hw_was.
+hw_link_was() {
+  hw_l=$(readlink -n -- "$1" && echo /) || hw_no moved
+  hw_was="link ${hw_l%/}"
+}
+
+# Copies the file $1 to the backup, with all that it has; the bytes are on the disk then.
+hw_copy() {
+  hw_e=$(cp --preserve=all -- "$1" "$hw_bak.new" 2>&1 &&
+    dd if=/dev/null of="$hw_bak.new" count=0 conv=notrunc,fsync status=none 2>&1) || hw_uncopied
+  [ -z "${hw_less-}" ] || chmod -- "$hw_less" "$hw_bak.new" || hw_uncopied
+  hw_e=$(mv -fT -- "$hw_bak.new" "$hw_bak" 2>&1) || hw_uncopied
+}
+
+hw_uncopied() {
+  rm -f -- "$hw_bak.new"
+  [ -n "$hw_d" ] || hw_disk
+  hw_unkept "$hw_e"
 }

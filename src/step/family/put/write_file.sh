@@ -15,9 +15,8 @@
 #   mode          mode of a new file, or that is wanted for the old one, five octal digits; empty: its own
 #   owner         OWNER, OWNER:GROUP or :GROUP; empty: as it is
 #   bits          mode that is set in the end; empty: none
-#   base          name of the backup, without its end; empty: the file's own
-#   backup        `run`: one for each run; `last`: one that is replaced; empty: none
-#   mask          what a backup may have of its mode, octal; empty: all
+#   backup        `run`: in the folder of the run; `last`: one beside it that is replaced; empty: none
+#   mask          what a backup may have of its mode, octal; empty: all (not empty: a secret)
 #   force         not empty: a link, pipe or socket may be replaced
 #   in_place      not empty: the file that is there is written
 #   make_folders  not empty: folders that are missing are made
@@ -25,7 +24,7 @@
 #   validator     its name for messages
 # Reads: the content on file descriptor 3.
 # Prints: nothing.
-# Exit codes: 0; 1 with what went wrong on standard error, and then nothing was changed unless it says so.
+# Exit codes: 0; that of `validate`; 1 with what went wrong on standard error. Nothing was changed then unless it says so.
 # Relies on: GNU coreutils; way.sh, put.sh.
 
 hw_other() {
@@ -33,21 +32,24 @@ hw_other() {
   hw_fail "$path is not a file but a ${hw_l%%|*}; nothing was changed" "hint: move it away by hand: it may hold data"
 }
 
-# The new file gets the name. The backup is a second name of the old one: it needs no space and is whole at once; a copy
-# where its mode must be another one, for the old one may have more names.
+# What the manifest says of the new content, in hw_now: its digest. From that of a secret one could guess it; there it
+# says which file holds it, "$1".
+hw_named() {
+  hw_now="file $sum"
+  [ -z "$mask" ] || hw_now="sealed $(stat -c '%i %Y' -- "$1")" || exit 1
+}
+
+# The new file gets the name. The backup is a second name of the old one where that can be: it needs no space and is whole
+# at once; a copy where its mode must be another one, for the old one may have more names.
 hw_replace() {
   if [ -n "$hw_bak" ]; then
-    if [ -n "$hw_less" ] || [ "$backup" = last ]; then
-      hw_e=$(cp --preserve=all -- "$hw_o" "./$temporary.bak" 2>&1) || hw_disk
-      [ -z "$hw_less" ] || chmod -- "$hw_less" "./$temporary.bak" || exit 1
-      hw_e=$(mv -fT -- "./$temporary.bak" "$hw_u/$hw_bak" 2>&1) || hw_disk
-    elif ! ln -T -- "$hw_o" "$hw_u/$hw_bak" 2>/dev/null; then
-      hw_e=$(cp --preserve=all -- "$hw_o" "./$temporary.bak" 2>&1 && mv -fT -- "./$temporary.bak" "$hw_u/$hw_bak" 2>&1) || hw_disk
-    fi
+    if [ -n "$hw_less" ] || [ "$backup" = last ] || ! ln -T -- "$hw_o" "$hw_bak" 2>/dev/null; then hw_copy "$hw_o"; fi
   fi
+  hw_named "./$temporary"
+  hw_record "$hw_was" "$hw_now"
   hw_e=$(mv -fT -- "./$temporary" "$hw_u/$hw_n" 2>&1) || {
     # The file is its own backup.
-    [ -z "$hw_bak" ] || rm -f -- "$hw_u/$hw_bak"
+    [ -z "$hw_bak" ] || rm -f -- "$hw_bak"
     hw_disk
   }
   [ -z "$hw_new" ] || hw_label -- "$hw_u/$hw_n"
@@ -55,19 +57,31 @@ hw_replace() {
 
 # The file that is there gets the new content, and stays the same inode.
 hw_write() {
-  hw_e=$(cp --preserve=all -- "$hw_o" "./$temporary.bak" 2>&1) || { hw_e="No space left for a copy of the old content"; hw_disk; }
+  hw_first=$hw_bak
+  if [ -z "$hw_bak" ]; then
+    hw_bak=./$temporary.bak
+    hw_e=$(cp --preserve=all -- "$hw_o" "$hw_bak" 2>&1) || { hw_e="No space left for a copy of the old content"; hw_disk; }
+  else
+    hw_copy "$hw_o"
+  fi
+  hw_named "$hw_o"
+  hw_record "$hw_was" "$hw_now"
   hw_e=$(dd if="./$temporary" of="$hw_o" bs=65536 conv=fsync status=none 2>&1) || {
     hw_l=$(sha256sum <"$hw_o")
-    if [ "${hw_l%% *}" != "$hw_is" ] && ! dd if="./$temporary.bak" of="$hw_o" bs=65536 conv=fsync status=none; then
-      hw_bak=${hw_bak:-$temporary.half}
-      mv -fT -- "./$temporary.bak" "$hw_u/$hw_bak"
-      hw_fail "$hw_e" "$path is half written; its old content is in $hw_real/$hw_bak"
+    if [ "${hw_l%% *}" != "$hw_is" ] && ! dd if="$hw_bak" of="$hw_o" bs=65536 conv=fsync status=none; then
+      if [ -z "$hw_first" ]; then
+        mv -fT -- "$hw_bak" "$hw_u/$temporary.half"
+        hw_bak=$hw_real/$temporary.half
+      fi
+      hw_fail "$hw_e" "$path is half written; its old content is in $hw_bak"
     fi
+    rm -f -- "$hw_bak"
     hw_disk
   }
-  if [ -n "$hw_bak" ]; then
-    [ -z "$hw_less" ] || chmod -- "$hw_less" "./$temporary.bak" || exit 1
-    mv -fT -- "./$temporary.bak" "$hw_u/$hw_bak" || exit 1
+  # Its time is another one now.
+  if [ -n "$mask" ]; then
+    hw_named "$hw_o"
+    hw_record 'file' "$hw_now"
   fi
   hw_to=$hw_o
   hw_set
@@ -82,7 +96,6 @@ if ! hw_way "$path" "$follow"; then
   hw_arrive
 fi
 [ "$hw_n" != . ] || hw_fail "$path is not a file but a directory"
-hw_backup
 hw_new=1 hw_f=''
 if [ -e "./$hw_n" ] || [ -L "./$hw_n" ]; then hw_f=1; fi
 hw_look $hw_f
@@ -100,7 +113,7 @@ fi
 # excl: into no file that somebody else has made; fsync: the bytes are on the disk before they get the name.
 hw_e=$(dd of="./$temporary" bs=65536 conv=excl,fsync status=none <&3 2>&1) || hw_disk
 hw_l=''
-if [ -z "$hw_new" ] && [ -n "$expected$hw_bak$in_place" ]; then hw_l=$hw_o; fi
+if [ -z "$hw_new" ] && [ -n "$expected$backup$in_place" ]; then hw_l=$hw_o; fi
 hw_e=$(sha256sum -- "./$temporary" ${hw_l:+"$hw_l"} 2>&1) || hw_disk
 [ "${hw_e%% *}" = "$sum" ] || hw_fail "the content for $path did not arrive whole; nothing was changed"
 hw_is=absent
@@ -135,8 +148,13 @@ if [ -n "$validate" ]; then
     exec 4<"./$temporary"
     hw_as=/proc/self/fd/4
   fi
-  (eval "$validate") >&2 || hw_fail "the new content of $path is not valid, says $validator" "nothing was changed"
+  (eval "$validate") >&2 || {
+    hw_l=$?
+    printf '%s\n' "the new content of $path is not valid; nothing was changed" "command: $validator" >&2
+    exit "$hw_l"
+  }
 fi
+hw_backup
 hw_l=${hw_file#*|*|}; hw_l=${hw_l%%|*}
 # How much less of its mode the old content may have from now on.
 hw_less=
@@ -144,9 +162,15 @@ if [ -z "$hw_new" ] && [ $((0$hw_l & 0${mode:-7777} & 0${mask:-7777})) != $((0$h
   hw_less=$(printf %05o $((0$hw_l & 0${mode:-7777} & 0${mask:-7777})))
 fi
 # One that is always of the state before: none of no file.
-if [ -n "$hw_new" ] && [ -n "$hw_bak" ] && [ "$backup" = last ]; then rm -f -- "$hw_u/$hw_bak"; fi
-if [ "$hw_is" = "$sum" ] || [ -n "$hw_new" ]; then hw_bak=''; fi
-if [ -n "$hw_bak" ] && [ "$backup" != last ]; then
-  if [ -e "$hw_u/$hw_bak" ] || [ -L "$hw_u/$hw_bak" ]; then hw_bak=''; fi
+if [ -n "$hw_new" ] && [ "$backup" = last ]; then rm -f -- "$hw_bak"; fi
+hw_was=absent
+if [ -z "$hw_new" ]; then hw_was='file'
+elif [ -L "$hw_u/$hw_n" ]; then hw_link_was "$hw_u/$hw_n"
+elif [ -n "$hw_file" ]; then hw_was=other
 fi
+# Nothing of it changes but, maybe, its owner and mode; and which file it is.
+if [ "$hw_is" = "$sum" ]; then hw_bak='' hw_d=${mask:+$hw_d}; fi
+if [ -n "$hw_new" ]; then hw_bak=''; fi
+# Of several changes in a run the state before the first counts.
+if [ -n "$hw_bak" ] && [ "$backup" != last ] && [ -e "$hw_bak" ]; then hw_bak=''; fi
 if [ -n "$in_place" ] && [ -z "$hw_new" ]; then hw_write; else hw_replace; fi

@@ -57,6 +57,7 @@ directory = "/etc/app"
 "#,
         ..document("file", SERVER)
     },
+    document("restore", SERVER),
     Document {
         first: r#"
 [[step]]
