@@ -1,35 +1,25 @@
 //! Acting: sending the actions of a change in as few frames as can be, and reading what came of them.
 
 use std::path::Path;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::failing::{Told, action_failure, did_not_end, is_word};
+use super::failing::did_not_end;
 use super::handlers;
 use super::host::HostRun;
-use super::link::{Asker, Link};
+use super::link::Asker;
 use super::piggyback::Piggyback;
 use super::questions::failure_of;
 use super::reboot::Boot;
 use super::save::save;
-use super::shared::interrupted;
-use super::silence::Heard;
+use super::sending::{Batch, Begun, result_of};
 use super::turn::Turn;
-use crate::event::{Body, ChangeView, Outcome, StepRef, Undo};
-use crate::model::{Failure, HostIndex, HostName, Privilege, SlotIndex, StepId, StepResult};
+use crate::event::{Body, ChangeView, Outcome, Undo};
+use crate::model::{Failure, HostIndex, HostName, SlotIndex, StepId, StepResult};
 use crate::probe::Answer;
-use crate::step::{Action, Change, Instance, Span, Then, Verdict};
-use crate::transport::detach::{self, Once};
-use crate::transport::{Apart, Frame, Keep, Output, Part, Runs, TransportError};
-
-/// Actions that run apart, so far: each has a number of its own in its name.
-static TRIES: AtomicU64 = AtomicU64::new(0);
-
-/// How long stopping an action may take: it is asked first.
-const STOP: Duration = Duration::from_secs(15);
+use crate::step::{Action, Change, Instance, Then, Verdict};
+use crate::transport::{Frame, Part, TransportError};
 
 /// Actions that can go in one frame.
 struct Group<'a> {
@@ -62,15 +52,6 @@ impl Group<'_> {
     }
 }
 
-/// A group on its way: the parts of its frame that act, each with its label.
-#[derive(Default)]
-struct Batch {
-    parts: Vec<Part>,
-    told: Vec<Told>,
-    /// Parts before those of the actions.
-    notes: usize,
-}
-
 /// Actions that did not come to their end.
 struct Broken {
     turn: Turn,
@@ -95,13 +76,6 @@ impl From<Turn> for Broken {
 impl HostRun {
     /// Makes a change and verifies it.
     pub(super) async fn act(&mut self, n: SlotIndex, instance: &Instance, change: &Change) -> Turn {
-        let view = ChangeView::from(change);
-        let undo = Some(Box::new(Undo {
-            inverse: instance.inverse(change),
-            privilege: instance.privilege.clone(),
-            notify: instance.notify.clone(),
-            handler: instance.handler,
-        }));
         self.touch(n, instance, change);
         let groups = groups(change);
         let mut along = Piggyback::default();
@@ -112,22 +86,14 @@ impl HostRun {
             }
             match self.send(n, instance, group, g == 0, &last, &mut along).await {
                 Ok(answer) => last = answer,
-                Err(Broken { mut turn, changed }) => {
+                Err(Broken { turn, changed }) => {
                     self.note(instance, change);
-                    // What was done before the failure still has to take effect.
-                    if g > 0 || changed {
-                        turn.undo = undo;
-                        turn.result.changed = true;
-                        self.notify(&instance.notify);
-                    } else if !self.unreachable {
-                        self.cross_out(n, instance, &self.fresh(n, instance)).await;
-                    }
-                    return Turn { change: Some(view), ..turn };
+                    return self.broken(n, instance, change, turn, g > 0 || changed).await;
                 }
             }
         }
         self.note(instance, change);
-        let result = StepResult { changed: true, ..result_of(&last) };
+        let result = StepResult { changed: true, ..result_of(Some(&last)) };
         self.notify(&instance.notify);
         let turn = match self.verify(n, instance, change, along).await {
             // What always runs is run for what it prints.
@@ -143,7 +109,30 @@ impl HostRun {
             self.pending.retain(|(p, pending)| *p != self.slots[n].slot.play || *pending != own);
             self.cross_out(n, instance, &[own]).await;
         }
-        Turn { change: Some(view), undo, ..turn }
+        Turn {
+            change: Some(ChangeView::from(change)),
+            undo: Some(Box::new(undo_of(instance, change))),
+            ..turn
+        }
+    }
+
+    /// The end of a turn whose actions did not come to their end. What was `changed` before that still has to take effect.
+    pub(super) async fn broken(
+        &mut self,
+        n: SlotIndex,
+        instance: &Instance,
+        change: &Change,
+        mut turn: Turn,
+        changed: bool,
+    ) -> Turn {
+        if changed {
+            turn.undo = Some(Box::new(undo_of(instance, change)));
+            turn.result.changed = true;
+            self.notify(&instance.notify);
+        } else if !self.unreachable {
+            self.cross_out(n, instance, &self.fresh(n, instance)).await;
+        }
+        Turn { change: Some(ChangeView::from(change)), ..turn }
     }
 
     /// Sends a group of actions with the questions behind them, whose answers are kept in `along`. Returns the last
@@ -157,7 +146,10 @@ impl HostRun {
         before: &Answer,
         along: &mut Piggyback,
     ) -> Result<Answer, Broken> {
-        let batch = self.batch(n, instance, group, first, before).await.map_err(Broken::before)?;
+        let mut batch = Batch::default();
+        let notes = if first && group.host().is_none() { self.fresh(n, instance) } else { Vec::new() };
+        let actions = (&*group.actions, &*group.shown);
+        self.add_actions(&mut batch, (n, instance), actions, &notes, before).await.map_err(Broken::before)?;
         let target = self.shared.links.target(self.own, group.host()).ok_or_else(|| {
             let failure = Failure::new("the host that this step acts on is not in the inventory");
             Broken::before(Turn::failed(failure))
@@ -167,7 +159,9 @@ impl HostRun {
             None => None,
         };
         let start = Instant::now();
-        let exchanged = self.exchange(n, instance, target, (&batch, boot.is_some()), along).await?;
+        let mut begun = Begun::known(n);
+        let sent = (&batch, boot.is_some());
+        let exchanged = self.exchange(&instance.privilege, target, sent, &along.probes, &mut begun).await?;
         let mut answers = match (exchanged, boot) {
             (exchanged, Some(boot)) => self.rebooted(n, instance, (exchanged, &boot), target, &batch).await?,
             (Ok(answers), None) => answers,
@@ -175,7 +169,9 @@ impl HostRun {
                 return Err(self.not_sent(n, instance, target, &batch, &error).await.into());
             }
         };
-        batch.failure(&answers, start.elapsed())?;
+        if let Some((turn, part)) = batch.failure(&answers, start.elapsed()) {
+            return Err(Broken { turn, changed: batch.acted_before(part) });
+        }
         along.answers = answers.split_off(batch.told.len());
         let mut last = answers.pop().unwrap_or_default();
         if let Some(path) = group.saves() {
@@ -189,135 +185,6 @@ impl HostRun {
             })?;
         }
         Ok(last)
-    }
-
-    /// The parts of a group. Before the first action the handlers that it will make due are noted on the host, so that
-    /// they are not lost with the controller.
-    async fn batch(
-        &self,
-        n: SlotIndex,
-        instance: &Instance,
-        group: &Group<'_>,
-        first: bool,
-        before: &Answer,
-    ) -> Result<Batch, Turn> {
-        let mut batch = Batch::default();
-        let play = self.slots[n].slot.play;
-        let fresh = self.fresh(n, instance);
-        if first && group.host().is_none() && !fresh.is_empty() {
-            let note = handlers::note(&self.shared.run.plays[play].name, &fresh);
-            batch.told.push(Told::new("note the handlers that are due", &note));
-            batch.parts.push(Part { stop_on_failure: true, ..Part::question(note) });
-            batch.notes = 1;
-        }
-        for (action, shown) in group.actions.iter().zip(&group.shown) {
-            batch.parts.push(Part {
-                script: action.script.clone(),
-                payload: self.payload(instance, action, before).await?,
-                timeout: Some(instance.timeout.unwrap_or(action.timeout)),
-                stop_on_failure: true,
-                stream: matches!(action.then, Then::Nothing),
-                shared: None,
-                together: None,
-                keep: if matches!(action.then, Then::Save(_)) { Keep::CONTENT } else { Keep::ACTION },
-                runs: self.runs(n, instance, action, &shown.label),
-            });
-            batch.told.push(Told::new(&shown.label, &shown.script));
-        }
-        Ok(batch)
-    }
-
-    /// The handlers that a change makes due which are not so yet.
-    fn fresh(&self, n: SlotIndex, instance: &Instance) -> Vec<StepId> {
-        let play = self.slots[n].slot.play;
-        instance.notify.iter().filter(|id| !self.is_due(play, id)).cloned().collect()
-    }
-
-    /// One exchange, told as it goes on. The outer error is that the run was stopped meanwhile.
-    async fn exchange(
-        &self,
-        n: SlotIndex,
-        instance: &Instance,
-        target: HostIndex,
-        (batch, reboots): (&Batch, bool),
-        along: &Piggyback,
-    ) -> Result<Result<Vec<Answer>, TransportError>, Turn> {
-        let mut parts = batch.parts.clone();
-        parts.extend(along.probes.iter().map(Part::probe));
-        let timeout =
-            parts.iter().filter_map(|p| p.timeout).sum::<Duration>() + self.shared.options.probe_timeout;
-        let frame = Frame { privilege: instance.privilege.clone(), parts, timeout };
-        let at = self.at(n);
-        // Our own notes are no actions.
-        let mut current = batch.notes;
-        if let Some(begins) = batch.begins(current, &at) {
-            self.shared.events.send(begins).await;
-        }
-        let events = self.shared.events.clone();
-        let heard = Heard::default();
-        let mut output = |output: Output<'_>| {
-            let part = output.part();
-            let Some(told) = batch.told.get(part) else { return };
-            heard.now();
-            if part > current {
-                current = part;
-                batch.begins(part, &at).into_iter().for_each(|begins| events.offer(begins));
-            }
-            if let Output::Line { line, stderr, .. } = output
-                && !(stderr && told.ours && is_word(line))
-            {
-                events.offer(Body::Output { at: at.clone(), line: line.to_owned(), stderr });
-            }
-        };
-        let link = Arc::clone(&self.shared.links[target]);
-        let asker = self.asker(target);
-        let apart = frame.parts.iter().any(|part| matches!(part.runs, Runs::Apart(_)));
-        let exchange = async {
-            if reboots {
-                // It is waited for elsewhere.
-                link.exchange_once(asker, frame, &mut output).await
-            } else {
-                link.exchange(asker, frame, &mut output).await
-            }
-        };
-        tokio::select! {
-            exchanged = exchange => Ok(exchanged),
-            never = heard.tell_silence(&self.shared.events, &at) => match never {},
-            () = self.shared.cancel.killed() => {
-                if apart {
-                    self.stop(&link, instance.privilege.clone()).await;
-                }
-                Err(Turn::failed(interrupted()))
-            }
-        }
-    }
-
-    /// Where an action runs. Each try has a name of its own.
-    fn runs(&self, n: SlotIndex, instance: &Instance, action: &Action, label: &str) -> Runs {
-        if action.span == Span::Quick {
-            return Runs::Within;
-        }
-        let play = &self.shared.run.plays[self.slots[n].slot.play].name;
-        let once = match action.span {
-            // It is due because of what this run has changed: what came of an earlier one came before that.
-            Span::Once if instance.handler && self.has_notified(&instance.id) => Once::InRun,
-            Span::Once => Once::Ever,
-            Span::Quick | Span::Lasting => Once::No,
-        };
-        let tries = TRIES.fetch_add(1, Ordering::Relaxed);
-        Runs::Apart(Apart {
-            action: format!("{tries}-{play}-{}", instance.id),
-            step: format!("{play}/{}", instance.id),
-            about: label.to_owned(),
-            once,
-            since: None,
-        })
-    }
-
-    /// Stops what runs on a host apart from our session. What cannot be stopped in time goes on to its end.
-    async fn stop(&self, link: &Link, privilege: Privilege) {
-        let frame = Frame { privilege, parts: vec![detach::stop(None)], timeout: STOP };
-        let _ = tokio::time::timeout(STOP, link.exchange(Asker::Guest, frame, &mut |_| {})).await;
     }
 
     /// The answers of a group that restarts its host, when that is there again. The answer may still have come, or the
@@ -396,38 +263,13 @@ impl HostRun {
     }
 }
 
-impl Batch {
-    /// Tells that a part begins.
-    fn begins(&self, part: usize, at: &StepRef) -> Option<Body> {
-        let Told { label, program, .. } = self.told.get(part)?;
-        Some(Body::ActionStarted { at: at.clone(), label: label.clone(), program: program.clone() })
-    }
-
-    /// The end of the turn if one of the actions failed, or was not answered.
-    fn failure(&self, answers: &[Answer], took: Duration) -> Result<(), Broken> {
-        let acted = answers.iter().take(self.told.len());
-        if let Some((n, answer)) = acted.enumerate().find(|(_, answer)| !answer.ok()) {
-            let bound = self.parts[n].timeout.filter(|bound| took >= *bound);
-            let failure = action_failure(&self.told[n], answer, bound);
-            let result = StepResult { failed: true, ..result_of(answer) };
-            let turn = Turn { result, ..Turn::failed(failure) };
-            return Err(Broken { turn, changed: n > self.notes });
-        }
-        if answers.len() < self.told.len() {
-            let failure = Failure::new("the host answered fewer actions than it was sent");
-            return Err(Turn::failed(failure).into());
-        }
-        Ok(())
-    }
-}
-
-/// What templates see of an action.
-fn result_of(answer: &Answer) -> StepResult {
-    StepResult {
-        code: Some(answer.code),
-        stdout: Some(answer.text().into_owned()),
-        stderr: Some(answer.error_text().into_owned()),
-        ..StepResult::default()
+/// The way back from a change.
+pub(super) fn undo_of(instance: &Instance, change: &Change) -> Undo {
+    Undo {
+        inverse: instance.inverse(change),
+        privilege: instance.privilege.clone(),
+        notify: instance.notify.clone(),
+        handler: instance.handler,
     }
 }
 

@@ -10,6 +10,7 @@ use tokio::task::JoinSet;
 use super::Engine;
 use super::host::HostRun;
 use super::shared::{Shared, joins};
+use super::waiting;
 use crate::event::{Body, Summary};
 use crate::model::{HostIndex, PlayIndex};
 use crate::plan::{HostSteps, Planned};
@@ -30,7 +31,9 @@ impl Engine {
         let mut hosts: Vec<Option<HostRun>> = Vec::with_capacity(self.hosts.len());
         let left_out =
             (0..self.hosts.len()).map(|n| plan.left_out.contains_key(&HostIndex::new(n))).collect();
-        let shared = Arc::new(Shared::new(
+        let awaited = plan.hosts.iter().flatten().flat_map(|planned| &planned.awaits);
+        let awaited = awaited.map(|step| (step.host, waiting::position(step))).collect();
+        let mut shared = Shared::new(
             Arc::clone(&self.run),
             self.options.clone(),
             Arc::clone(&self.links),
@@ -38,7 +41,9 @@ impl Engine {
             self.cancel.clone(),
             left_out,
             self.agreed.clone(),
-        ));
+        );
+        shared.awaited = awaited;
+        let shared = Arc::new(shared);
         let steps: Vec<(HostSteps, Vec<Planned>)> =
             std::mem::take(&mut self.hosts).into_iter().zip(plan.hosts).collect();
         let reached: Vec<bool> = steps.iter().map(|(steps, _)| !steps.unreachable).collect();

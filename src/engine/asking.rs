@@ -19,14 +19,20 @@ use crate::transport::TransportError;
 impl HostRun {
     /// Asks the probes of a slot anew, and of those that come with it.
     pub(super) async fn ask(&mut self, slots: &[SlotIndex]) -> Result<(), Turn> {
-        self.ask_but(slots, &[]).await
+        self.ask_all(slots, &[], &[]).await
     }
 
-    /// Asks the probes of these slots anew, but for those that have just been answered.
-    pub(super) async fn ask_but(&mut self, slots: &[SlotIndex], fresh: &[Probe]) -> Result<(), Turn> {
+    /// Asks the probes of these slots anew, but for those that have just been answered. Those that `may` be asked along are
+    /// no failure when they cannot.
+    pub(super) async fn ask_all(
+        &mut self,
+        slots: &[SlotIndex],
+        may: &[SlotIndex],
+        fresh: &[Probe],
+    ) -> Result<(), Turn> {
         let mut questions: Vec<(HostIndex, Questions)> = Vec::new();
         let mut tickets: Vec<(SlotIndex, usize, Probe, Ticket)> = Vec::new();
-        for &n in slots {
+        for &n in slots.iter().chain(may) {
             let Some(instance) = self.slots[n].instance() else { continue };
             for probe in instance.step.probes() {
                 let Some(host) = self.shared.links.target(self.own, probe.host.as_ref()) else { continue };
@@ -41,15 +47,20 @@ impl HostRun {
                 tickets.push((n, group, probe, ticket));
             }
         }
-        for &n in slots {
+        for &n in slots.iter().chain(may) {
             self.slots[n].seen = self.version(n);
             self.slots[n].stale = false;
+            self.slots[n].touched = false;
         }
         let replies = self.replies(questions).await?;
         for (n, group, probe, ticket) in tickets {
             match replies[group].of(ticket) {
                 Ok(answer) => self.take_in(n, &probe, answer.clone()),
-                Err(failure) => return Err(Turn::failed(failure.clone())),
+                Err(failure) if slots.contains(&n) => return Err(Turn::failed(failure.clone())),
+                Err(_) => {
+                    self.slots[n].stale = true;
+                    self.slots[n].touched = true;
+                }
             }
         }
         Ok(())
@@ -109,10 +120,15 @@ impl HostRun {
             Forecast::Unchanged { predicted, .. } => !predicted.is_empty(),
             _ => true,
         };
-        let Shared { changes, links, .. } = &*self.shared;
         predicted
             || run.stale
-            || changes.since(&run.seen, self.own, &ReadSet::of(instance, self.own, links), links)
+            || self.has_changed_elsewhere(n, &ReadSet::of(instance, self.own, &self.shared.links))
+    }
+
+    /// Whether another host has changed, since a slot was asked, what it reads.
+    pub(super) fn has_changed_elsewhere(&self, n: SlotIndex, read: &ReadSet) -> bool {
+        let Shared { changes, links, .. } = &*self.shared;
+        changes.since(&self.slots[n].seen, self.own, read, links)
     }
 
     /// How far the changes have come that a slot's answers, beside those of its own host, may rest on.
@@ -136,9 +152,9 @@ impl HostRun {
             let Some(other) = later.slot.instance() else { continue };
             // What will act looks again: its actions rest on more than what its step reads.
             let acts = matches!(later.planned.forecast, Forecast::Change { .. });
-            if acts || write.touches(&ReadSet::of(other, self.own, links)) {
-                later.stale = true;
-            }
+            let touched = write.touches(&ReadSet::of(other, self.own, links));
+            later.touched |= touched;
+            later.stale |= acts || touched;
         }
     }
 }

@@ -44,12 +44,19 @@ pub(super) struct ReadSet {
 impl ReadSet {
     /// That of a step of the host `own`.
     pub(super) fn of(instance: &Instance, own: HostIndex, links: &Links) -> Self {
-        let mut resources = instance.step.needs();
+        let mut resources = instance.step.provides();
+        resources.extend(instance.step.needs());
+        let mut resources = without_way(resources);
         resources.extend(instance.needs.iter().cloned());
-        resources.extend(instance.step.provides());
         let probes = instance.step.probes();
         let asks = probes.iter().filter_map(|p| links.target(own, Some(p.host.as_ref()?))).collect();
         Self { resources, asks, opaque: instance.step.opaque() }
+    }
+
+    /// Whether one of these, on the same host or in the fleet, is read.
+    fn rests_on(&self, written: &[Resource]) -> bool {
+        let touched = |r: &Resource| written.iter().any(|w| w.scope == r.scope && same(w, r));
+        self.resources.iter().any(touched)
     }
 }
 
@@ -59,6 +66,8 @@ pub(super) struct WriteSet {
     resources: Vec<Resource>,
     /// The hosts on which it acts beside its own.
     on: Vec<HostIndex>,
+    /// How many of the resources, the last ones, are in a state then that the change foresees.
+    foreseen: usize,
     /// It may make anything different: on these hosts, on its own, and in the fleet.
     opaque: bool,
 }
@@ -66,17 +75,22 @@ pub(super) struct WriteSet {
 impl WriteSet {
     /// That of a change of a step of the host `own`.
     pub(super) fn of(instance: &Instance, change: &Change, own: HostIndex, links: &Links) -> Self {
-        let mut resources = instance.step.provides();
+        let mut resources = without_way(instance.step.provides());
         resources.extend(instance.provides.iter().cloned());
+        resources.retain(|resource| change.expects.iter().all(|(expected, _)| expected != resource));
         resources.extend(change.expects.iter().map(|(resource, _)| resource.clone()));
         let on = change.actions.iter().filter_map(|a| links.target(own, Some(a.host.as_ref()?))).collect();
-        Self { resources, on, opaque: instance.step.opaque() }
+        Self { resources, on, foreseen: change.expects.len(), opaque: instance.step.opaque() }
     }
 
     /// Whether it may make answers different that another step of the same host has read.
     pub(super) fn touches(&self, read: &ReadSet) -> bool {
-        let touched = |r: &Resource| self.resources.iter().any(|w| w.scope == r.scope && same(w, r));
-        self.opaque || read.opaque || read.resources.iter().any(touched)
+        self.opaque || read.opaque || read.rests_on(&self.resources)
+    }
+
+    /// The same, in a way that the change does not foresee.
+    pub(super) fn surprises(&self, read: &ReadSet) -> bool {
+        self.opaque || read.opaque || read.rests_on(&self.resources[..self.resources.len() - self.foreseen])
     }
 }
 
@@ -152,6 +166,19 @@ impl Changes {
             })
         })
     }
+}
+
+/// The resources of a step without the folders on the way to its path: of them it only wants that they are there, which
+/// the path tells as well. Those that a change makes are among what it expects.
+fn without_way(mut resources: Vec<Resource>) -> Vec<Resource> {
+    let paths: Vec<_> = resources.iter().filter(|r| r.kind == Kind::Path).cloned().collect();
+    let on_the_way = |r: &Resource| {
+        let further =
+            |path: &Resource| path.scope == r.scope && path.name != r.name && below(&path.name, &r.name);
+        r.kind == Kind::Path && &*r.name != "*" && paths.iter().any(further)
+    };
+    resources.retain(|resource| !on_the_way(resource));
+    resources
 }
 
 /// Whether a change of `touched` can change what is said of `relied`, where both are in one place.

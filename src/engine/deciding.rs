@@ -66,7 +66,7 @@ impl HostRun {
         };
         // Another host may have changed what this one saw before it got the lock.
         if (!asked || lock.is_some())
-            && let Err(turn) = self.ask(&[n]).await
+            && let Err(turn) = self.ask_all(&[n], &self.shares_with(n), &[]).await
         {
             return turn;
         }
@@ -83,7 +83,12 @@ impl HostRun {
         if let Some(failure) = refused {
             return Turn::failed(failure);
         }
-        let turn = self.act(n, instance, &change).await;
+        let bundle = self.bundle(n, instance, &change);
+        let turn = if bundle.is_alone() {
+            self.act(n, instance, &change).await
+        } else {
+            self.act_together(&bundle).await
+        };
         drop(lock);
         turn
     }
@@ -123,7 +128,7 @@ impl HostRun {
     }
 
     /// Why a change must not be made, if it is not what was agreed on beforehand.
-    fn moved(&self, n: SlotIndex, instance: &Instance, change: &Change) -> Option<Failure> {
+    pub(super) fn moved(&self, n: SlotIndex, instance: &Instance, change: &Change) -> Option<Failure> {
         let agreed = self.shared.agreed.as_ref().filter(|_| !instance.handler)?;
         let forecast = Forecast::Change { change: ChangeView::from(change), predicted: Vec::new() };
         let moved = agreed.moved_at_turn(&self.at(n), &instance.name, &self.shared.events.shown(forecast))?;

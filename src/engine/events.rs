@@ -37,11 +37,9 @@ impl Events {
         let _ = self.sender.send(event).await;
     }
 
-    /// Sends what may be lost, if there is room.
-    pub(super) fn offer(&self, body: Body) {
-        if self.sender.capacity() > 0 {
-            let _ = self.sender.try_send(self.event(body));
-        }
+    /// Sends what may be lost, if there is room; whether there was.
+    pub(super) fn offer(&self, body: Body) -> bool {
+        self.sender.capacity() > 0 && self.sender.try_send(self.event(body)).is_ok()
     }
 
     /// Learns a secret that came up during the run.

@@ -2,12 +2,28 @@
 
 use std::time::Duration;
 
-use crate::model::Failure;
+use crate::event::{Body, StepRef};
+use crate::model::{Failure, SlotIndex};
 use crate::probe::Answer;
 use crate::shell::Script;
 
-/// What people are told of a part that acts.
+/// What a part of a frame is there for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Work {
+    /// A note of our own.
+    Note,
+    /// It makes a change.
+    Act,
+    /// It asks.
+    Ask,
+}
+
+/// What people are told of a part of a frame.
+#[derive(Debug)]
 pub(super) struct Told {
+    /// Whose it is.
+    pub(super) slot: SlotIndex,
+    pub(super) work: Work,
     pub(super) label: String,
     /// What it runs, as it may be shown.
     pub(super) program: String,
@@ -16,8 +32,24 @@ pub(super) struct Told {
 }
 
 impl Told {
-    pub(super) fn new(label: &str, script: &Script) -> Self {
-        Self { label: label.to_owned(), program: script.to_string(), ours: script.is_ours() }
+    pub(super) fn action(slot: SlotIndex, label: &str, script: &Script) -> Self {
+        let (program, ours) = (script.to_string(), script.is_ours());
+        Self { slot, work: Work::Act, label: label.to_owned(), program, ours }
+    }
+
+    pub(super) fn question(slot: SlotIndex) -> Self {
+        Self {
+            slot,
+            work: Work::Ask,
+            label: "the verification".to_owned(),
+            program: String::new(),
+            ours: true,
+        }
+    }
+
+    /// Tells that it begins.
+    pub(super) fn begins(&self, at: &StepRef) -> Body {
+        Body::ActionStarted { at: at.clone(), label: self.label.clone(), program: self.program.clone() }
     }
 }
 
@@ -45,7 +77,7 @@ fn take_words(lines: &mut Vec<String>) -> (Option<String>, Option<String>) {
 
 /// The failure of an action; `bound` is its own, if it may have been stopped at it.
 pub(super) fn action_failure(told: &Told, answer: &Answer, bound: Option<Duration>) -> Failure {
-    let Told { label, program, ours } = told;
+    let Told { label, program, ours, .. } = told;
     // A command of the user may end with any code by itself.
     if answer.is_cut_off()
         && let Some(bound) = bound
@@ -111,7 +143,9 @@ mod tests {
     use super::*;
 
     fn told(ours: bool) -> Told {
-        Told { label: "start nfs-server".into(), program: "start_unit.sh unit=nfs-server".into(), ours }
+        let program = "start_unit.sh unit=nfs-server".into();
+        let slot = SlotIndex::default();
+        Told { slot, work: Work::Act, label: "start nfs-server".into(), program, ours }
     }
 
     fn answer(code: i32, said: &str) -> Answer {

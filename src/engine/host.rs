@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::sync::Semaphore;
 use tokio::time::Instant;
@@ -48,17 +49,32 @@ pub(super) struct SlotRun {
     pub(super) slot: Slot,
     /// What the plan says, and where it left the step alone, what a later question made of that.
     pub(super) planned: Planned,
-    /// A change of its own host may have made its answers wrong.
+    /// A change of its own host may have made its answers wrong, or what its actions rest on beside them.
     pub(super) stale: bool,
+    /// A change of its own host may have made its answers wrong, by what it reads.
+    pub(super) touched: bool,
     /// How far the changes of other hosts had come when it was asked.
     pub(super) seen: Version,
+    /// How its turn ended, if it went along with an earlier one.
+    pub(super) turn: Option<Turn>,
+    /// How long it took, where that is not since its turn came.
+    pub(super) took: Option<Duration>,
     /// It was told how it ended.
     ended: bool,
 }
 
 impl SlotRun {
     fn new(slot: Slot, planned: Planned) -> Self {
-        Self { slot, planned, stale: false, seen: Version::default(), ended: false }
+        Self {
+            slot,
+            planned,
+            stale: false,
+            touched: false,
+            seen: Version::default(),
+            turn: None,
+            took: None,
+            ended: false,
+        }
     }
 
     pub(super) fn instance(&self) -> Option<&Instance> {
@@ -129,6 +145,11 @@ impl HostRun {
         while let Some(n) = next.filter(|_| !self.unreachable) {
             self.reached(self.slots[n].position());
             let start = Instant::now();
+            if let Some(turn) = self.slots[n].turn.take() {
+                halted |= self.report(n, turn, start).await;
+                next = self.find(n.position() + 1, play, false);
+                continue;
+            }
             let stands = !halted && !self.shared.stopped();
             if stands {
                 self.resolve_waiting(n);
@@ -174,7 +195,8 @@ impl HostRun {
         };
         for n in (0..self.slots.len()).map(SlotIndex::new) {
             if !self.slots[n].ended {
-                self.report(n, Turn::new(outcome, why), Instant::now()).await;
+                let turn = self.slots[n].turn.take().unwrap_or_else(|| Turn::new(outcome, why));
+                self.report(n, turn, Instant::now()).await;
             }
         }
     }
@@ -235,8 +257,11 @@ impl HostRun {
         let known = Known { facts: self.facts.clone(), results: self.results.clone() };
         let slots = resolve::resolve(run.slot.play, run.slot.index, &run.slot.source, &self.host, &known);
         let planned = run.planned.clone();
-        let turns =
-            slots.into_iter().map(|slot| SlotRun { stale: true, ..SlotRun::new(slot, planned.clone()) });
+        let turns = slots.into_iter().map(|slot| SlotRun {
+            stale: true,
+            touched: true,
+            ..SlotRun::new(slot, planned.clone())
+        });
         self.slots.splice(n.position()..=n.position(), turns);
     }
 
@@ -271,7 +296,7 @@ impl HostRun {
             change: turn.change,
             undo: turn.undo.filter(|undo| !undo.inverse.is_empty()),
             failure: turn.failure,
-            took_ms: millis(start.elapsed()),
+            took_ms: millis(self.slots[n].took.unwrap_or_else(|| start.elapsed())),
             waited: turn.waited,
         };
         self.counts.add(turn.outcome);

@@ -5,10 +5,12 @@
 //! what they may have changed. Nothing here prints.
 
 mod acting;
+mod acting_together;
 mod adhoc;
 mod apply;
 mod asking;
 mod borrowing;
+mod bundle;
 mod cancel;
 mod changes;
 mod deciding;
@@ -25,6 +27,7 @@ mod reboot;
 mod reconnect;
 mod resolve;
 mod save;
+mod sending;
 mod shared;
 mod silence;
 mod turn;

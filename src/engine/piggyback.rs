@@ -1,5 +1,6 @@
 //! Piggybacked questions: what travels with the last actions of a step, so that it costs no exchange of its own.
 
+use super::bundle::MOST;
 use super::changes::Version;
 use super::host::HostRun;
 use super::questions::privilege_of;
@@ -22,7 +23,7 @@ pub(super) struct Piggyback {
 }
 
 impl Piggyback {
-    fn ask(&mut self, probes: impl IntoIterator<Item = Probe>) {
+    pub(super) fn ask(&mut self, probes: impl IntoIterator<Item = Probe>) {
         for probe in probes {
             if !self.probes.contains(&probe) {
                 self.probes.push(probe);
@@ -62,9 +63,9 @@ impl HostRun {
         along
     }
 
-    /// The slots behind slot `n` that want to be asked again: up to the next one that is open, or that waits for other
-    /// hosts.
-    fn later_questions(&self, n: SlotIndex) -> Vec<SlotIndex> {
+    /// The slots behind slot `n` that want to be asked again: up to the next that is open, and as far behind it as steps may
+    /// share a frame with it; none that waits for other hosts.
+    pub(super) fn later_questions(&self, n: SlotIndex) -> Vec<SlotIndex> {
         let play = self.slots[n].slot.play.position();
         let mut later = Vec::new();
         for n in (n.position() + 1..self.slots.len()).map(SlotIndex::new) {
@@ -83,7 +84,8 @@ impl HostRun {
             if !self.must_wait(n) && self.is_stale(n, instance) {
                 later.push(n);
             }
-            if !matches!(run.planned.forecast, Forecast::Unchanged { .. }) {
+            let open = !matches!(run.planned.forecast, Forecast::Unchanged { .. });
+            if open && !self.may_share(n) || later.len() == MOST.0 {
                 break;
             }
         }

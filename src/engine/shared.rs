@@ -29,6 +29,8 @@ pub(super) struct Shared {
     pub(super) left_out: Vec<bool>,
     /// How far each host of the run has come.
     progress: Vec<watch::Sender<Progress>>,
+    /// The steps that another host waits for.
+    pub(super) awaited: HashSet<(HostIndex, Position)>,
     /// What has been changed.
     pub(super) changes: Changes,
     /// The playbooks that have begun on some host.
@@ -40,7 +42,7 @@ pub(super) struct Shared {
 }
 
 /// Up to where a host is done: everything below it is finished.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub(super) struct Position {
     pub(super) play: PlayIndex,
     /// Its handlers run after all its other steps.
@@ -107,6 +109,7 @@ impl Shared {
             run,
             left_out,
             agreed,
+            awaited: HashSet::new(),
             changes: Changes::default(),
             begun: Mutex::default(),
             stop: watch::channel(false).0,

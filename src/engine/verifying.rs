@@ -5,7 +5,7 @@ use super::host::HostRun;
 use super::piggyback::Piggyback;
 use super::turn::Turn;
 use crate::event::{ChangeView, Forecast};
-use crate::model::{Failure, SlotIndex};
+use crate::model::{Failure, Privilege, SlotIndex};
 use crate::plan::failure_of as check_failure;
 use crate::step::{Change, Instance, Verdict};
 
@@ -19,24 +19,36 @@ impl HostRun {
         change: &Change,
         along: Piggyback,
     ) -> Result<String, Turn> {
-        for (probe, answer) in along.probes.iter().zip(along.answers) {
-            self.take_in(n, probe, answer);
-        }
-        let mut fresh = along.probes;
+        self.take_in_all(n, &along);
+        let mut fresh = along.probes.clone();
         if !change.always {
-            self.ask_but(&[n], &fresh).await?;
+            self.ask_all(&[n], &[], &fresh).await?;
             fresh.extend(instance.step.probes());
         }
+        self.pass_on(Piggyback { probes: fresh, ..along }, &instance.privilege);
+        if change.always { Ok(String::new()) } else { self.holds(instance) }
+    }
+
+    /// Takes in what came along with actions of slot `n`.
+    pub(super) fn take_in_all(&mut self, n: SlotIndex, along: &Piggyback) {
+        for (probe, answer) in along.probes.iter().zip(&along.answers) {
+            self.take_in(n, probe, answer.clone());
+        }
+    }
+
+    /// Tells the later steps that their questions have been answered, as far as all of them were.
+    pub(super) fn pass_on(&mut self, along: Piggyback, privilege: &Privilege) {
         for (later, seen) in along.later {
             let Some(other) = self.slots[later].instance() else { continue };
-            if other.privilege == instance.privilege && other.step.probes().iter().all(|p| fresh.contains(p))
-            {
+            let answered = other.step.probes().iter().all(|p| along.probes.contains(p));
+            if answered && other.privilege == *privilege {
                 self.answered(later, seen);
             }
         }
-        if change.always {
-            return Ok(String::new());
-        }
+    }
+
+    /// Why a step is as described, after its actions.
+    pub(super) fn holds(&self, instance: &Instance) -> Result<String, Turn> {
         match instance.check(&self.answers).said {
             Ok(Verdict::Satisfied { reason, .. }) => Ok(reason),
             Ok(Verdict::Drift(still)) => Err(Turn::failed(did_not_hold(&still))),
@@ -52,6 +64,7 @@ impl HostRun {
         let run = &mut self.slots[n];
         run.seen = seen;
         run.stale = false;
+        run.touched = false;
         // What was predicted has been asked by now.
         if let Forecast::Change { predicted, .. } | Forecast::Unchanged { predicted, .. } =
             &mut run.planned.forecast

@@ -50,6 +50,11 @@ impl HostRun {
         self.slots[n].planned.awaits.iter()
     }
 
+    /// Whether another host waits for a slot of this one: it must not wait for what goes along with it.
+    pub(super) fn is_awaited(&self, n: SlotIndex) -> bool {
+        self.shared.awaited.contains(&(self.own, self.slots[n].position()))
+    }
+
     /// Waits until nothing further is to begin.
     pub(super) async fn stopping(&self) {
         let mut stop = self.shared.stop.subscribe();
@@ -61,6 +66,6 @@ impl HostRun {
 }
 
 /// Where a step stands in the order of the run.
-fn position(step: &Awaited) -> Position {
+pub(super) fn position(step: &Awaited) -> Position {
     Position { play: step.play, handlers: false, step: step.index }
 }

@@ -117,7 +117,7 @@ impl Step for Cron {
             return Ok(Verdict::Drift(
                 Change::new(label.clone())
                     .field("file", show(&now.content), Value::Absent)
-                    .action(Action::new(label, put::remove(&file, Remove::File(Backup::Run))))
+                    .action(Action::new(label, put::remove(&file, Remove::File(Backup::Run))).tells())
                     .expect(here, State::Absent),
             ));
         }

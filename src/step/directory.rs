@@ -158,7 +158,7 @@ impl Directory {
         let make = put::directory(&self.path, self.follow, &wanted, Some(after.mode));
         let mut change = Change::new(format!("make {}", self.path))
             .field("state", Value::Absent, "present")
-            .action(Action::new(format!("make {}", self.path), make))
+            .action(Action::new(format!("make {}", self.path), make).tells())
             .fields(fields);
         for parent in found.missing_parents.iter().rev() {
             let folder = State::File(FileState::fresh(FileKind::Directory));
@@ -190,7 +190,7 @@ impl Directory {
         Ok(Verdict::Drift(
             Change::new(format!("{summary}: {path}"))
                 .field("state", "present", Value::Absent)
-                .action(Action::new(format!("remove {path}"), script))
+                .action(Action::new(format!("remove {path}"), script).tells())
                 .expect(Resource::here(Kind::Path, path), State::Absent),
         ))
     }

@@ -243,7 +243,7 @@ impl File {
         Ok(Verdict::Drift(
             Change::new(format!("remove {}", self.path))
                 .field("state", before, Value::Absent)
-                .action(Action::new(format!("remove {}", self.path), script))
+                .action(Action::new(format!("remove {}", self.path), script).tells())
                 .expect(Resource::here(Kind::Path, &self.path), State::Absent),
         ))
     }

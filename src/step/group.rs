@@ -210,7 +210,7 @@ impl Group {
             let action = ChangeGroup { name: &self.name, gid: self.gid.map(u64::from) };
             return Change::new(format!("change the number of the group {}", self.name))
                 .field("gid", before, after)
-                .action(Action::new("change it", action.script()))
+                .action(Action::new("change it", action.script()).tells())
                 .note("files keep the old number")
                 .expect(here, state);
         }
@@ -227,7 +227,7 @@ impl Group {
             change = change.field("gid", Value::Absent, gid.to_string());
         }
         change
-            .action(Action::new(label, AddGroup { name: &self.name, options: &options }.script()))
+            .action(Action::new(label, AddGroup { name: &self.name, options: &options }.script()).tells())
             .expect(here, state)
     }
 }

@@ -87,7 +87,9 @@ impl Step for Hostname {
             change = change.action(put.action("write /etc/hostname"));
         }
         let set = SetHostname { name: &self.name };
-        Ok(Verdict::Drift(change.action(Action::new(format!("call the host {}", self.name), set.script()))))
+        Ok(Verdict::Drift(
+            change.action(Action::new(format!("call the host {}", self.name), set.script()).tells()),
+        ))
     }
 
     fn inverse(&self, change: &Change) -> Inverse {

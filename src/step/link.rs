@@ -57,7 +57,9 @@ impl Step for Link {
                 FileKind::Link(target) => Ok(Verdict::Drift(
                     Change::new(format!("remove the link {path}"))
                         .field("target", target.clone(), Value::Absent)
-                        .action(Action::new(format!("remove {path}"), put::remove(path, Remove::Link)))
+                        .action(
+                            Action::new(format!("remove {path}"), put::remove(path, Remove::Link)).tells(),
+                        )
                         .expect(here, State::Absent),
                 )),
                 other => Err(self.in_the_way(other)),
@@ -78,7 +80,7 @@ impl Step for Link {
         let file = FileState::fresh(FileKind::Link(wanted.to_owned()));
         let change = Change::new(format!("link {path} to {wanted}"))
             .field(field, before, after)
-            .action(Action::new(format!("link {path}"), script))
+            .action(Action::new(format!("link {path}"), script).tells())
             .expect(here, State::File(file));
         Ok(found.drift(path, change, false))
     }

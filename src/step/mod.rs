@@ -255,6 +255,8 @@ pub struct Action {
     pub then: Then,
     /// What becomes of it when the connection or the controller goes.
     pub span: Span,
+    /// Its exit code tells whether what it is to bring about is there: what comes next may rest on that.
+    pub tells: bool,
 }
 
 /// What becomes of an action when the connection or the controller goes.
@@ -295,6 +297,7 @@ impl Action {
             timeout: ACTION_TIMEOUT,
             then: Then::Nothing,
             span: Span::Quick,
+            tells: false,
         }
     }
 
@@ -323,6 +326,13 @@ impl Action {
     #[must_use]
     pub fn once(mut self) -> Self {
         self.span = Span::Once;
+        self
+    }
+
+    /// Says that its exit code tells whether what it is to bring about is there.
+    #[must_use]
+    pub fn tells(mut self) -> Self {
+        self.tells = true;
         self
     }
 

@@ -133,7 +133,7 @@ impl Step for Restore {
             _ => format!("make {path} what it was before run {run}"),
         })
         .fields(fields(&found))
-        .action(Action::new(label, restore.script()));
+        .action(Action::new(label, restore.script()).tells());
         Ok(Verdict::Drift(
             change.expect(here, if kind == FileKind::Absent { State::Absent } else { State::File(file) }),
         ))

@@ -273,9 +273,9 @@ impl Sysctl {
                 program::Value::Plain(wanted.to_owned())
             };
             let set = SetSysctl { name: &self.name, key: &self.key(), value };
-            change = change
-                .field("now", shown(before), shown(wanted.into()))
-                .action(Action::new(format!("set {} in the running kernel", self.name), set.script()));
+            change = change.field("now", shown(before), shown(wanted.into())).action(
+                Action::new(format!("set {} in the running kernel", self.name), set.script()).tells(),
+            );
         }
         if !stored {
             let file = self.file();

@@ -379,7 +379,7 @@ impl User {
         }
         change = change.field("create_home", Value::Absent, if create { "true" } else { "false" });
         let add = AddUser { name: &self.name, options: &options, own_group: self.group.is_none() };
-        change.action(Action::new(label, add.script()))
+        change.action(Action::new(label, add.script()).tells())
     }
 
     fn wanted(&self) -> Vec<(&'static str, &'static str, String)> {
@@ -429,7 +429,7 @@ impl User {
         change = self.alter_groups(account, found, change, &mut options);
         if !options.is_empty() {
             let alter = ChangeUser { name: &self.name, options: &options };
-            change = change.action(Action::new(label, alter.script()));
+            change = change.action(Action::new(label, alter.script()).tells());
         }
         if self.create_home == Some(true) && found.home == Home::Missing {
             let home = self.home.as_ref().unwrap_or(&account.home);

@@ -195,9 +195,11 @@ const OF_ENGINE: &[(&str, &[&str])] = &[
     ("asking", &["changes", "host", "link", "questions", "shared", "turn"]),
     ("borrowing", &["host", "questions", "turn"]),
     ("reboot", &["host", "link", "shared", "turn"]),
-    ("piggyback", &["changes", "host", "questions", "shared"]),
+    ("bundle", &["changes", "host", "questions"]),
+    ("piggyback", &["bundle", "changes", "host", "questions", "shared"]),
     ("verifying", &["changes", "host", "piggyback", "turn"]),
     ("failing", &[]),
+    ("sending", &["failing", "handlers", "host", "link", "shared", "silence", "turn"]),
     (
         "acting",
         &[
@@ -209,15 +211,18 @@ const OF_ENGINE: &[(&str, &[&str])] = &[
             "questions",
             "reboot",
             "save",
-            "shared",
-            "silence",
+            "sending",
             "turn",
         ],
+    ),
+    (
+        "acting_together",
+        &["acting", "bundle", "failing", "host", "piggyback", "questions", "sending", "turn"],
     ),
     ("deciding", &["host", "turn"]),
     // All hosts.
     ("gather", &["handlers", "link", "questions", "resolve"]),
-    ("apply", &["host", "shared"]),
+    ("apply", &["host", "shared", "waiting"]),
     ("locks", &["link"]),
     ("adhoc", &["events", "link", "questions"]),
 ];

@@ -129,7 +129,8 @@ impl Attributes {
                 .filter_map(|(name, yes)| yes.then_some(name))
                 .collect();
         let label = format!("set {} of {path}", join(&names));
-        Some(Action::new(label, put::change(path, follow, after.kind == FileKind::Directory, &set, keep)))
+        let change = put::change(path, follow, after.kind == FileKind::Directory, &set, keep);
+        Some(Action::new(label, change).tells())
     }
 }
 

@@ -170,7 +170,7 @@ impl<'a> Put<'a> {
             validate: &validate.replace("%s", "\"$hw_as\""),
             validator,
         };
-        Action::new(label, program.script()).payload(Payload(Arc::clone(self.content)))
+        Action::new(label, program.script()).payload(Payload(Arc::clone(self.content))).tells()
     }
 
     fn made_from(&self) -> String {

@@ -1,5 +1,6 @@
 //! The engine on a fleet of toy hosts: what is asked how often, what is done in which order, what goes wrong.
 
+mod bundles;
 mod ends;
 mod left_out;
 mod toy;

@@ -28,6 +28,8 @@ pub struct Toy {
     /// A change interrupts users.
     pub disrupts: bool,
     pub opaque: bool,
+    /// The host itself can tell whether it was set.
+    pub tells: bool,
     /// Setting it sets another key as well, which this step says it provides.
     pub also: Option<&'static str>,
     /// The other host is told of it after it was set here, and asked too.
@@ -67,6 +69,9 @@ impl Toy {
         }
         if let Some(spoilt) = self.spoils {
             change = change.expect(Resource::fleet(Kind::Path, spoilt), State::Value("spoilt".into()));
+        }
+        for action in &mut change.actions {
+            action.tells = self.tells;
         }
         change.disrupts = self.disrupts.then(|| "stops everything".into());
         change
