@@ -187,6 +187,11 @@ pub fn with_ssh_config(config: &str, inventory: &str, args: &[&str]) -> Ran {
     started(config, inventory, args).ended()
 }
 
+/// Where the runs of this lab are recorded: another lab may be at work at the same time.
+fn state() -> PathBuf {
+    Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("e2e-{}", std::process::id()))
+}
+
 /// Runs the binary inside the lab's network, with these words alone.
 pub fn alone(args: &[&str]) -> Ran {
     running(Command::new(script()).args(["exec", env!("CARGO_BIN_EXE_hostwright")]).args(args)).ended()
@@ -215,6 +220,7 @@ fn started(config: &str, inventory: &str, args: &[&str]) -> Running {
 }
 
 fn running(command: &mut Command) -> Running {
+    command.env("XDG_STATE_HOME", state());
     command.env("REDIS_PASSWORD", PASSWORD).env("PORTAINER_PASSWORD", format!("staple-{PASSWORD}"));
     command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
     let mut child = command.current_dir(root()).spawn().unwrap();
