@@ -124,7 +124,7 @@ pub enum Resolved {
     /// Its `when` is false, or its loop is empty: why, in a few words.
     Skipped(String),
     /// The step, once for each turn of its loop.
-    Steps(Vec<Instance>),
+    Steps(Vec<Arc<Instance>>),
 }
 
 /// A template could not be rendered for a host, or what came out is not valid.

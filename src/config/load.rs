@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::path::Path;
 use std::sync::Arc;
 
+use super::alike::Alike;
 use super::environment::Environment;
 use super::finding;
 use super::fleet::Fleet;
@@ -454,6 +455,7 @@ fn source_step(
         hosts,
         needs_facts: false,
         needs_results: Vec::new(),
+        alike: Alike::default(),
         play: Arc::clone(play),
         raw,
     }

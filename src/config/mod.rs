@@ -5,6 +5,7 @@
 //! contacted, as far as they can be found without it.
 
 mod address;
+mod alike;
 mod ansible;
 mod becomes;
 mod braces;

@@ -27,9 +27,9 @@ pub(super) struct Checked {
     /// The host.
     pub host: Arc<Host>,
     /// The instance.
-    pub instance: Instance,
+    pub instance: Arc<Instance>,
     /// The kind's table, rendered.
-    pub node: Node,
+    pub node: Arc<Node>,
 }
 
 /// Everything lints look at.
@@ -66,7 +66,7 @@ pub(super) fn check<'a>(
                 if !looks_at(step.raw.kind.name) {
                     continue;
                 }
-                for (instance, node) in attempt.instances {
+                for (instance, node) in attempt.instances.iter().cloned() {
                     let (index, host) = (host, Arc::clone(&world.fleet.hosts[host]));
                     let play = PlayIndex::new(play);
                     instances.push(Checked { play, step: position, index, host, instance, node });

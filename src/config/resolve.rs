@@ -10,6 +10,7 @@ use minijinja::Value as Jinja;
 use minijinja::value::Serde;
 use serde::Deserialize;
 
+use super::alike::Alike;
 use super::ansible::{self, At};
 use super::becomes::{self, Becomes, becomes_of};
 use super::layer::Layer;
@@ -65,13 +66,15 @@ pub(super) struct SourceStep {
     pub needs_facts: bool,
     /// See [`StepSource::needs_results`].
     pub needs_results: Vec<ResultOf>,
+    /// What it came to on hosts that others may be like.
+    pub alike: Alike<Attempt>,
 }
 
 /// What resolving a step on a host came to, for the offline check.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Clone)]
 pub(super) struct Attempt {
     /// Why it was skipped, or its instances with the tables they were read from.
-    pub instances: Vec<(Instance, Node)>,
+    pub instances: Vec<(Arc<Instance>, Arc<Node>)>,
     /// Set when it does not apply.
     pub skipped: Option<String>,
     /// Mistakes and warnings.
@@ -118,18 +121,19 @@ impl StepSource for SourceStep {
             let message = format!("{} is not in the inventory", host.name);
             return Err(ResolveError(vec![Diagnostic::error(None, message)]));
         };
-        let mut attempt = self.attempt(index, known);
-        attempt.diagnostics.retain(|d| d.severity == Severity::Error);
+        let attempt = self.attempt(index, known);
         if attempt.failed {
-            if attempt.diagnostics.is_empty() {
-                attempt.diagnostics.push(self.waits(&attempt, host));
+            let wrong = attempt.diagnostics.iter().filter(|d| d.severity == Severity::Error);
+            let mut wrong: Vec<_> = wrong.cloned().collect();
+            if wrong.is_empty() {
+                wrong.push(self.waits(&attempt, host));
             }
-            return Err(ResolveError(attempt.diagnostics));
+            return Err(ResolveError(wrong));
         }
-        if let Some(why) = attempt.skipped {
-            return Ok(Resolved::Skipped(why));
+        if let Some(why) = &attempt.skipped {
+            return Ok(Resolved::Skipped(why.clone()));
         }
-        Ok(Resolved::Steps(attempt.instances.into_iter().map(|(instance, _)| instance).collect()))
+        Ok(Resolved::Steps(attempt.instances.iter().map(|(instance, _)| Arc::clone(instance)).collect()))
     }
 }
 
@@ -174,8 +178,22 @@ impl SourceStep {
         )
     }
 
-    /// Renders the step for the host as far as it goes.
-    pub(super) fn attempt(&self, host: HostIndex, known: &Known) -> Attempt {
+    /// Renders the step for the host as far as it goes: once for all hosts that are alike in what it looks at.
+    pub(super) fn attempt(&self, host: HostIndex, known: &Known) -> Arc<Attempt> {
+        let world = &self.play.world;
+        if let Some(attempt) = self.alike.find(world, host) {
+            return attempt;
+        }
+        let (attempt, looked_at) = self.attempt_anew(host, known);
+        let attempt = Arc::new(attempt);
+        if let Some(variables) = looked_at {
+            self.alike.keep(world, host, variables, &attempt);
+        }
+        attempt
+    }
+
+    /// Also returns the variables that were looked at, unless something was that belongs to this host alone.
+    fn attempt_anew(&self, host: HostIndex, known: &Known) -> (Attempt, Option<BTreeSet<String>>) {
         let scope = Scope::new(&self.play.world, host, &self.play.layers, known, Some(self.at()));
         let mut attempt = Attempt::default();
         if self.instances(&scope, host, &mut attempt).is_err() {
@@ -185,7 +203,7 @@ impl SourceStep {
         attempt.diagnostics = scope.take_diagnostics();
         attempt.facts_wanted = scope.facts_wanted();
         attempt.results_wanted = scope.results_wanted();
-        attempt
+        (attempt, scope.shareable())
     }
 
     fn instances(&self, scope: &Scope, host: HostIndex, attempt: &mut Attempt) -> Result<(), Failed> {
@@ -194,7 +212,8 @@ impl SourceStep {
                 attempt.skipped = Some(why);
                 return Ok(());
             }
-            attempt.instances.push(self.instance(scope, &|| scope.masked(), host, self.id.clone())?);
+            let (instance, node) = self.instance(scope, &|| scope.masked(), host, self.id.clone())?;
+            attempt.instances.push((Arc::new(instance), Arc::new(node)));
             return Ok(());
         };
         let items = self.items(scope, each)?;
@@ -207,7 +226,7 @@ impl SourceStep {
             attempt.skipped = Some("`each` is empty".into());
             return Ok(());
         }
-        let (mut failed, mut why, mut taken) = (false, None, BTreeSet::new());
+        let (mut failed, mut why, mut taken, mut turns) = (false, None, BTreeSet::new(), Vec::new());
         for (n, item) in items.into_iter().enumerate() {
             let shown = shown.as_ref().map_or_else(|| item.clone(), |shown| shown[n].clone());
             let text = item_text(&shown).filter(|t| taken.insert(t.clone())).unwrap_or_else(|| n.to_string());
@@ -217,7 +236,7 @@ impl SourceStep {
                 Ok(None) => {
                     let id = StepId::new(&format!("{}[{text}]", self.id));
                     match self.instance(&scope, &seen, host, id) {
-                        Ok(instance) => attempt.instances.push(instance),
+                        Ok(turn) => turns.push(turn),
                         Err(Failed) => failed = true,
                     }
                 }
@@ -228,10 +247,11 @@ impl SourceStep {
         if failed {
             return Err(Failed);
         }
-        if attempt.instances.is_empty() {
+        if turns.is_empty() {
             attempt.skipped = why;
         }
-        self.tell_apart(&mut attempt.instances);
+        self.tell_apart(&mut turns);
+        attempt.instances = turns.into_iter().map(|(turn, node)| (Arc::new(turn), Arc::new(node))).collect();
         Ok(())
     }
 
@@ -406,7 +426,7 @@ impl SourceStep {
     ) -> Result<Arc<dyn Step>, Failed> {
         let deferred_before = scope.deferred();
         let render = |name: &str, text: &str| scope.render_text(name, text);
-        let mut problems = match self.parse(node, host, &render, &|| scope.secrets() > 0) {
+        let mut problems = match self.parse(node, (scope, host), &render, &|| scope.secrets() > 0) {
             Ok(step) => return Ok(step),
             Err(problems) => problems,
         };
@@ -439,7 +459,7 @@ impl SourceStep {
     fn parse(
         &self,
         node: &Node,
-        host: HostIndex,
+        (scope, host): (&Scope, HostIndex),
         render: &dyn Fn(&str, &str) -> Result<String, String>,
         holds_secret: &dyn Fn() -> bool,
     ) -> Result<Arc<dyn Step>, Vec<Problem>> {
@@ -447,7 +467,10 @@ impl SourceStep {
         let read = |path: &str| world.read_file(&self.play.folder, path);
         let locate = |path: &str| world.locate(&self.play.folder, path);
         let context = Context {
-            host: &world.fleet.hosts[host],
+            host: &|| {
+                scope.look_at_host();
+                &world.fleet.hosts[host]
+            },
             inventory: &world.fleet.hosts,
             read: &read,
             locate: &locate,
@@ -462,7 +485,7 @@ impl SourceStep {
     fn cover(&self, problems: &mut [Problem], seen: &Scope, host: HostIndex) {
         let node = seen.render_partly(&self.play.source, &self.raw.body);
         let render = |name: &str, text: &str| seen.render_text(name, text);
-        let covered = self.parse(&node, host, &render, &|| true).err().unwrap_or_default();
+        let covered = self.parse(&node, (seen, host), &render, &|| true).err().unwrap_or_default();
         for problem in problems {
             if let Some(covered) = covered.iter().find(|covered| covered.span == problem.span) {
                 problem.clone_from(covered);
@@ -489,7 +512,7 @@ impl SourceStep {
             }
             shown
         };
-        let twin = shown.ok().and_then(|node| self.parse(&node, host, &render, &|| true).ok());
+        let twin = shown.ok().and_then(|node| self.parse(&node, (seen, host), &render, &|| true).ok());
         let values: Vec<Secret> = values.into_inner().into_iter().map(Secret::new).collect();
         if values.is_empty() {
             return None;

@@ -143,6 +143,10 @@ pub(super) struct Pass {
     work: AtomicU64,
     /// How many variables are being rendered, one for the other, those of other hosts included.
     depth: AtomicUsize,
+    /// The variables that were looked at.
+    variables: Mutex<BTreeSet<String>>,
+    /// Something was looked at that belongs to the host alone, or to another one.
+    of_host: AtomicBool,
 }
 
 /// The scope of one step on one host.
@@ -263,6 +267,17 @@ impl Scope {
     /// Takes the mistakes so far.
     pub(super) fn take_diagnostics(&self) -> Vec<Diagnostic> {
         std::mem::take(&mut *lock(&self.shared.pass.diagnostics))
+    }
+
+    /// Says that something was looked at that belongs to the host alone.
+    pub(super) fn look_at_host(&self) {
+        self.shared.pass.of_host.store(true, Ordering::Relaxed);
+    }
+
+    /// The variables that were looked at, if nothing else was that differs from host to host.
+    pub(super) fn shareable(&self) -> Option<BTreeSet<String>> {
+        let pass = &self.shared.pass;
+        (!pass.of_host.load(Ordering::Relaxed)).then(|| lock(&pass.variables).clone())
     }
 
     /// Whether something could not be rendered for lack of facts.
@@ -572,6 +587,7 @@ impl Scope {
     /// Renders the definition of a variable at one layer.
     fn variable(&self, name: &str) -> Option<Value> {
         let shared = &self.shared;
+        lock(&shared.pass.variables).insert(name.to_owned());
         let below = {
             let open = lock(&shared.open);
             match open.last() {

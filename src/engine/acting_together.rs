@@ -98,7 +98,7 @@ impl HostRun {
             noted.extend(fresh.iter().cloned());
             let [actions, shown] =
                 [&member.change, member.change.shown()].map(|c| c.actions.iter().collect::<Vec<_>>());
-            let of = (member.n, &member.instance);
+            let of = (member.n, &*member.instance);
             self.add_actions(&mut batch, of, (&actions, &shown), &fresh, &Answer::default()).await?;
         }
         Ok((batch, places))

@@ -4,6 +4,8 @@
 //! the plan has foreseen (`Change::expects`), and when the host itself can tell that what goes before it held
 //! (`Action::tells`): the frame stops on the host at the first action that fails.
 
+use std::sync::Arc;
+
 use super::changes::{ReadSet, WriteSet};
 use super::host::HostRun;
 use super::questions::privilege_of;
@@ -20,7 +22,7 @@ pub(super) const MOST: (usize, usize) = (64, 4 << 20);
 #[derive(Debug)]
 pub(super) struct Member {
     pub(super) n: SlotIndex,
-    pub(super) instance: Instance,
+    pub(super) instance: Arc<Instance>,
     pub(super) change: Change,
 }
 
@@ -114,8 +116,8 @@ impl HostRun {
     }
 
     /// The steps that go along with slot `n`, itself included: as many as may, in their order.
-    pub(super) fn bundle(&mut self, n: SlotIndex, instance: &Instance, change: &Change) -> Bundle {
-        let head = Member { n, instance: instance.clone(), change: change.clone() };
+    pub(super) fn bundle(&mut self, n: SlotIndex, instance: &Arc<Instance>, change: &Change) -> Bundle {
+        let head = Member { n, instance: Arc::clone(instance), change: change.clone() };
         let mut bundle = Bundle { members: vec![head], passed: Vec::new() };
         if can_share(instance, change) && !self.is_awaited(n) {
             self.expect(change);
@@ -141,7 +143,7 @@ impl HostRun {
             let instance = match &slot.state {
                 SlotState::Skipped(_) => continue,
                 SlotState::Ready(instance) if instance.handler => continue,
-                SlotState::Ready(instance) => (**instance).clone(),
+                SlotState::Ready(instance) => Arc::clone(instance),
                 SlotState::Waits(_) | SlotState::Invalid(_) => return,
             };
             match self.goes(&sets, m, &instance, &bundle.members[0].instance) {

@@ -13,7 +13,7 @@ impl HostRun {
     /// One step's turn, with its retries.
     pub(super) async fn step(&mut self, n: SlotIndex) -> Turn {
         let instance = match &self.slots[n].slot.state {
-            SlotState::Ready(instance) => (**instance).clone(),
+            SlotState::Ready(instance) => Arc::clone(instance),
             SlotState::Skipped(why) => return Turn::new(Outcome::Skipped, why.clone()),
             SlotState::Invalid(failure) => return Turn::failed(failure.clone()),
             SlotState::Waits(_) => return Turn::failed(Failure::new("its results are not known")),
@@ -56,7 +56,7 @@ impl HostRun {
         }
     }
 
-    async fn try_step(&mut self, n: SlotIndex, instance: &Instance, asked: bool, first: bool) -> Turn {
+    async fn try_step(&mut self, n: SlotIndex, instance: &Arc<Instance>, asked: bool, first: bool) -> Turn {
         let lock = match instance.step.exclusive() {
             Some(resource) => {
                 let lock = Arc::clone(self.shared.exclusive.lock().await.entry(resource).or_default());

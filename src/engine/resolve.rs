@@ -22,7 +22,7 @@ pub(super) fn resolve(
             vec![slot(SlotState::Skipped("its loop has no turns".into()))]
         }
         Ok(Resolved::Steps(instances)) => {
-            instances.into_iter().map(|i| slot(SlotState::Ready(Box::new(i)))).collect()
+            instances.into_iter().map(|instance| slot(SlotState::Ready(instance))).collect()
         }
         Err(error) => vec![slot(SlotState::Invalid(failure(&error)))],
     }

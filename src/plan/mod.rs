@@ -60,7 +60,7 @@ pub enum SlotState {
     /// Its templates cannot be rendered for this host.
     Invalid(Failure),
     /// Rendered.
-    Ready(Box<Instance>),
+    Ready(Arc<Instance>),
 }
 
 impl Slot {

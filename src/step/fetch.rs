@@ -61,7 +61,7 @@ impl Validate for Fetch {
         let dest = if self.flat {
             self.dest.clone()
         } else {
-            format!("{}/{}{}", self.dest.trim_end_matches('/'), context.host.name, self.path)
+            format!("{}/{}{}", self.dest.trim_end_matches('/'), context.host().name, self.path)
         };
         // A file that cannot be read will be written anew; if that fails as well, it is said then.
         let now = (context.read)(&dest).ok();

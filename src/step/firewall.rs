@@ -100,10 +100,10 @@ impl Validate for Firewall {
             Some(address) if address.parse::<IpAddr>().is_err() => {
                 invalid.push(Invalid::new("address", format!("{address:?} is not an IP address")));
             }
-            None => self.address = Some(context.host.login.address.clone()),
+            None => self.address = Some(context.host().login.address.clone()),
             Some(_) => {}
         }
-        self.ssh_port = context.host.login.port.unwrap_or(22);
+        self.ssh_port = context.host().login.port.unwrap_or(22);
         invalid
     }
 }

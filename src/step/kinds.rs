@@ -35,8 +35,8 @@ pub type ReadFile<'a> = &'a dyn Fn(&str) -> Result<Arc<[u8]>, String>;
 
 /// What a kind may ask of its surroundings while it is read.
 pub struct Context<'a> {
-    /// The host that the step is for.
-    pub host: &'a Host,
+    /// The host that the step is for. What does not ask for it is the same on all hosts whose variables are.
+    pub host: &'a dyn Fn() -> &'a Host,
     /// All hosts of the inventory.
     pub inventory: &'a Hosts,
     /// Reads a file of the controller, relative to the playbook.
@@ -63,11 +63,16 @@ pub enum Role {
 
 impl std::fmt::Debug for Context<'_> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Context").field("host", &self.host.name).finish_non_exhaustive()
+        f.debug_struct("Context").field("role", &self.role).finish_non_exhaustive()
     }
 }
 
-impl Context<'_> {
+impl<'a> Context<'a> {
+    /// The host that the step is for.
+    pub fn host(&self) -> &'a Host {
+        (self.host)()
+    }
+
     /// The host of the inventory with this name or address.
     pub fn find_host(&self, name_or_address: &str) -> Option<&Arc<Host>> {
         self.inventory.find(name_or_address).map(|index| &self.inventory[index])

@@ -53,7 +53,7 @@ impl SwarmInit {
 
 impl Validate for SwarmInit {
     fn validate(&mut self, context: &Context<'_>) -> Vec<Invalid> {
-        self.host = Some(context.host.name.clone());
+        self.host = Some(context.host().name.clone());
         self.hosts = context.host_names().cloned().collect();
         let mut invalid = Vec::new();
         if self.state == Existence::Present {

@@ -75,7 +75,7 @@ impl Validate for SwarmJoin {
             ),
             Ok(manager) => {
                 self.surroundings = Some(Surroundings {
-                    host: context.host.name.clone(),
+                    host: context.host().name.clone(),
                     manager,
                     hosts: swarm::addresses(context),
                 });

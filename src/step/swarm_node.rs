@@ -73,8 +73,8 @@ impl Validate for SwarmNode {
             ),
             Ok(manager) => {
                 self.surroundings = Some(Surroundings {
-                    host: context.host.name.clone(),
-                    address: context.host.login.address.clone(),
+                    host: context.host().name.clone(),
+                    address: context.host().login.address.clone(),
                     manager,
                     hosts: swarm::addresses(context),
                 });

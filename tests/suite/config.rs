@@ -298,7 +298,7 @@ fn show(run: &Run, known: &Known, inventory_only: bool, out: &mut String) {
                             if i.retries > 0 {
                                 more.push(format!("{} retries every {:?}", i.retries, i.retry_delay));
                             }
-                            more.extend(i.until.map(|u| format!("until {}", u.text())));
+                            more.extend(i.until.as_ref().map(|u| format!("until {}", u.text())));
                             more.extend(i.notify.iter().map(|n| format!("notifies {n}")));
                             if i.on_failure != hostwright::model::OnFailure::Stop {
                                 more.push(format!("on failure {:?}", i.on_failure));

@@ -37,7 +37,7 @@ fn step(text: &str) -> Result<Arc<dyn Step>, String> {
     let read = |_: &str| Err("no file".to_owned());
     let render = |_: &str, text: &str| Ok(text.to_owned());
     let context = Context {
-        host: &host,
+        host: &|| &host,
         inventory: &inventory,
         read: &read,
         locate: &|path| path.into(),

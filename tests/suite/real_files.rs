@@ -109,7 +109,7 @@ impl Bench {
         };
         let render = |_: &str, text: &str| Ok(text.replace("{{ host.name }}", "worker-01"));
         let context = Context {
-            host: &host,
+            host: &|| &host,
             inventory: &inventory,
             read: &read,
             locate: &|path| PathBuf::from(path),

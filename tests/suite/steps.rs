@@ -208,7 +208,7 @@ pub(super) fn parse_step(
     };
     let render = |_: &str, text: &str| Ok(text.to_owned());
     let context = Context {
-        host: inventory.last().unwrap(),
+        host: &|| inventory.last().unwrap(),
         inventory: &inventory,
         read: &read,
         locate: &|path| PathBuf::from(path),

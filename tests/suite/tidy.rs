@@ -139,9 +139,13 @@ const OF_CONFIG: &[(&str, &[&str])] = &[
             "template",
         ],
     ),
+    ("alike", &["becomes", "layer", "scope"]),
     (
         "resolve",
-        &["ansible", "becomes", "layer", "masks", "playbook", "results", "scope", "table", "template"],
+        &[
+            "alike", "ansible", "becomes", "layer", "masks", "playbook", "results", "scope", "table",
+            "template",
+        ],
     ),
     // All of it together.
     ("offline", &["finding", "limits", "misspelt", "resolve", "results", "scope", "table", "template"]),
@@ -152,6 +156,7 @@ const OF_CONFIG: &[(&str, &[&str])] = &[
     (
         "load",
         &[
+            "alike",
             "document",
             "environment",
             "finding",

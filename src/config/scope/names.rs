@@ -32,7 +32,11 @@ pub(super) struct Root(pub Scope);
 impl Object for Root {
     fn get_value(self: &Arc<Self>, key: &Value) -> Option<Value> {
         let scope = &self.0;
-        match key.as_str()? {
+        let name = key.as_str()?;
+        if !matches!(name, "vars" | "groups" | "item" | "hosts") {
+            scope.look_at_host();
+        }
+        match name {
             "vars" => Some(Value::from_object(Vars(scope.clone()))),
             "host" => Some(scope.host_value(scope.shared.host, true)),
             "hosts" => Some(Value::from_object(Hosts(scope.clone()))),
@@ -67,6 +71,7 @@ impl Object for Vars {
     }
 
     fn enumerate(self: &Arc<Self>) -> Enumerator {
+        self.0.look_at_host();
         let all: BTreeSet<String> =
             self.0.shared.layers.iter().flat_map(|l| l.vars.iter().map(|(k, _)| k.name.clone())).collect();
         texts(all)
@@ -113,6 +118,7 @@ impl Object for HostValue {
             "vars" if self.own => Some(Value::from_object(Vars(self.scope.clone()))),
             // In `hosts`, every host has the variables of the inventory alone, whoever asks.
             "vars" => {
+                self.scope.look_at_host();
                 let pass = Arc::clone(&self.scope.shared.pass);
                 let other = Scope::with_log(world, self.host, &[], &Known::default(), None, pass);
                 Some(Value::from_object(Vars(other)))

@@ -240,7 +240,7 @@ impl StepSource for Written {
         {
             return Ok(Resolved::Skipped("nothing changed before".into()));
         }
-        Ok(Resolved::Steps(vec![Instance {
+        Ok(Resolved::Steps(vec![Arc::new(Instance {
             id: self.id.clone(),
             name: self.id.to_string(),
             kind: self.kind,
@@ -258,7 +258,7 @@ impl StepSource for Written {
             disruptive: false,
             provides: self.provides.clone(),
             needs: self.needs.clone(),
-        }]))
+        })]))
     }
 }
 

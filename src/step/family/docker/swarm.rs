@@ -292,7 +292,7 @@ impl ManagerHost {
     /// Finds the host that `name` names; the step's own where it is `None`.
     pub fn find(name: Option<&str>, context: &Context<'_>) -> Result<Self, Invalid> {
         let host = match name {
-            None => context.host,
+            None => context.host(),
             Some(name) => context.find_host(name).map(|h| &**h).ok_or_else(|| {
                 let near = crate::diagnostic::nearest(name, context.host_names().map(HostName::as_str));
                 let help = near.map_or_else(
@@ -305,7 +305,7 @@ impl ManagerHost {
         Ok(Self {
             name: host.name.clone(),
             address: host.login.address.clone(),
-            own: host.name == context.host.name,
+            own: host.name == context.host().name,
         })
     }
 

@@ -36,7 +36,7 @@ pub fn without_port(address: &str) -> &str {
 pub fn complete_address(advertise: &mut Option<String>, context: &Context<'_>) -> Option<Invalid> {
     let help = "give an IP address or the name of an interface that the other nodes reach";
     if advertise.is_none() {
-        let address = &context.host.login.address;
+        let address = &context.host().login.address;
         if !is_ip(address) {
             return Some(
                 Invalid::new(
