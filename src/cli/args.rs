@@ -142,6 +142,7 @@ fn var(text: &str) -> Result<String, String> {
 
 /// The way to hosts.
 #[derive(Debug, Clone, Args)]
+#[expect(clippy::doc_markdown, reason = "the text is shown as it is")]
 #[command(next_help_heading = "Connection")]
 pub(super) struct Way {
     /// Configuration file for ssh, in place of ~/.ssh/config
@@ -153,6 +154,10 @@ pub(super) struct Way {
     /// Try a host that is lost in the middle of something again for this time [default: 5m]
     #[arg(long, value_name = "TIME", value_parser = duration)]
     pub(super) reconnect: Option<std::time::Duration>,
+    /// Keep connections for later runs for this time without use; 0 closes them at the end [env: HOSTWRIGHT_KEEP]
+    /// [default: the inventory's `keep`, or 60s]
+    #[arg(long, value_name = "TIME", value_parser = time)]
+    pub(super) keep: Option<std::time::Duration>,
     /// How many hosts are worked on at once [default: the inventory's `forks`, or 20]
     #[arg(long, value_name = "N", value_parser = forks)]
     pub(super) forks: Option<usize>,
@@ -184,12 +189,18 @@ fn forks(text: &str) -> Result<usize, String> {
 
 /// A number of seconds, or text such as `90s`, `5m`, `1h 30m`.
 fn duration(text: &str) -> Result<std::time::Duration, String> {
+    time(text).and_then(|time| if time.is_zero() { Err(NO_TIME.into()) } else { Ok(time) })
+}
+
+/// The same, or zero.
+pub(super) fn time(text: &str) -> Result<std::time::Duration, String> {
     let seconds = text.parse().ok().map(std::time::Duration::from_secs);
     seconds
         .or_else(|| text.parse::<jiff::SignedDuration>().ok().and_then(|d| d.try_into().ok()))
-        .filter(|d| !d.is_zero())
-        .ok_or_else(|| "expected a time such as 10, \"10s\" or \"1m\"".into())
+        .ok_or_else(|| NO_TIME.into())
 }
+
+const NO_TIME: &str = "expected a time such as 10, \"10s\" or \"1m\"";
 
 /// Which playbooks, hosts and steps.
 #[derive(Debug, Clone, Args)]
@@ -362,6 +373,7 @@ pub(super) struct Runs {
 
 #[derive(Debug, Args)]
 #[expect(clippy::doc_markdown, reason = "the text is shown as it is")]
+#[expect(clippy::struct_excessive_bools, reason = "each is an option of the command line")]
 pub(super) struct Hosts {
     #[command(flatten)]
     pub(super) target: Target,
@@ -372,6 +384,12 @@ pub(super) struct Hosts {
     /// Ask for the password for logging in at jump hosts
     #[arg(short = 'k', long, requires = "scan", help_heading = "Connection")]
     pub(super) ask_password: bool,
+    /// List the connections that are kept for later runs
+    #[arg(long, conflicts_with = "scan", help_heading = "Kept connections")]
+    pub(super) connections: bool,
+    /// Close the connections that are kept for later runs
+    #[arg(long, conflicts_with_all = ["scan", "connections"], help_heading = "Kept connections")]
+    pub(super) close: bool,
     /// Ask the hosts for their keys, show those that ssh does not know yet, and add them to its known hosts
     #[arg(long, help_heading = "Host keys")]
     pub(super) scan: bool,

@@ -3,8 +3,9 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
-use super::args::Connection;
+use super::args::{self, Connection};
 use super::environment::Controller;
 use super::exit::Exit;
 use super::output;
@@ -18,6 +19,7 @@ use crate::journal::Header;
 use crate::model::{Redactor, Secret};
 use crate::run::Run;
 use crate::transport::askpass::LoginPassword;
+use crate::transport::kept::{Folder, Keeping};
 use crate::transport::{Connector, Locking, Owed, Settings, System};
 
 /// Hosts worked on at once when nobody says.
@@ -126,6 +128,7 @@ pub(super) fn prepare_from(
         connect_timeout: reach.connect_timeout,
         become_password,
         login_password: login_password.map(LoginPassword::new),
+        keeping: kept_connections(connection.way.keep)?,
         run_id: id.clone(),
         locking,
         owed: Owed::default(),
@@ -135,6 +138,28 @@ pub(super) fn prepare_from(
     let options = Options { reconnect: reach.reconnect.unwrap_or(options.reconnect), ..options };
     let connector = Arc::new(System::new(settings));
     Ok(Ready { run, redactor, options, connector, id, files: digests.all(), needs: digests.needs() })
+}
+
+/// Where connections are kept, unless they are not to be. `wanted` is what the command line says.
+fn kept_connections(wanted: Option<Duration>) -> Result<Option<Keeping>, Exit> {
+    let time = match (wanted, std::env::var("HOSTWRIGHT_KEEP")) {
+        (Some(time), _) => Some(time),
+        (None, Ok(text)) if !text.is_empty() => Some(args::time(&text).map_err(|why| {
+            let why = format!("HOSTWRIGHT_KEEP={text} cannot be read: {why}");
+            output::complain(&why, "set it to a time, or to 0")
+        })?),
+        (None, _) => None,
+    };
+    if time.is_some_and(|time| time.is_zero()) {
+        return Ok(None);
+    }
+    match Folder::of_user() {
+        Ok(folder) => Ok(Some(Keeping { folder, time })),
+        Err(why) => {
+            output::message(&format!("warning: connections are not kept for later runs: {why}"));
+            Ok(None)
+        }
+    }
 }
 
 /// Asks for the password for logging in, if it is wanted; without it, how to end.

@@ -4,7 +4,7 @@ use super::args::{Format, Hosts};
 use super::exit::Exit;
 use super::settings::{self, Display};
 use super::start::wait;
-use super::{common, output, scan};
+use super::{common, connections, output, scan};
 use crate::harmless;
 use crate::model::Host;
 use crate::report::{Look, table};
@@ -18,6 +18,10 @@ pub(super) fn hosts(args: &Hosts, display: &Display) -> Exit {
     };
     if args.scan {
         return wait(scan::scan(args, &run.hosts, loaded.forks, display));
+    }
+    if args.connections || args.close {
+        let names: Vec<_> = run.hosts.iter().map(|host| &host.name).collect();
+        return connections::connections(&names, args.close, display);
     }
     let hosts = run.hosts.iter().map(|h| &**h);
     output::data(&if display.format == Format::Json { json(hosts) } else { text(hosts, display.out) });

@@ -6,6 +6,7 @@ mod args;
 mod audit;
 mod check;
 mod common;
+mod connections;
 pub mod environment;
 mod exit;
 mod explain;

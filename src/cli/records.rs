@@ -136,7 +136,7 @@ fn mode(mode: Mode) -> &'static str {
 }
 
 /// `4 s`, `1 min 40 s`, `2 h 5 min`.
-fn time(took: Duration) -> String {
+pub(super) fn time(took: Duration) -> String {
     let seconds = took.as_secs();
     match (seconds / 3600, seconds / 60 % 60, seconds % 60) {
         (0, 0, s) => format!("{s} s"),

@@ -79,6 +79,7 @@ pub(super) struct Settings {
     pub(super) ssh_config: Option<PathBuf>,
     /// The first one counts for `ssh`, so higher precedence stands first.
     pub(super) ssh_options: Vec<String>,
+    pub(super) keep: Option<std::time::Duration>,
     pub(super) becomes: Option<Becomes>,
 }
 
@@ -89,6 +90,7 @@ impl Settings {
             "port" => self.port.is_some(),
             "user" => self.user.is_some(),
             "ssh_config" => self.ssh_config.is_some(),
+            "keep" => self.keep.is_some(),
             "become" => self.becomes.is_some(),
             _ => false,
         }
@@ -98,6 +100,7 @@ impl Settings {
         self.port = self.port.or(lower.port);
         self.user = self.user.or_else(|| lower.user.clone());
         self.ssh_config = self.ssh_config.or_else(|| lower.ssh_config.clone());
+        self.keep = self.keep.or(lower.keep);
         self.becomes = self.becomes.or_else(|| lower.becomes.clone());
         self.ssh_options.extend(lower.ssh_options.iter().cloned());
         self

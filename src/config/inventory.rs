@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::address;
 use super::ansible;
@@ -17,7 +18,7 @@ use super::range;
 use super::secret::in_folder;
 use super::table::{Silence, Table, silence, span, suggest_beside};
 use crate::diagnostic::{Diagnostic, Severity, Source, nearest};
-use crate::model::value::{Key, Node, Value};
+use crate::model::value::{Key, Node, Value, duration};
 use crate::model::{Host, HostIndex, HostName, Hosts, Login};
 
 /// What cannot be an address. Kinds check the addresses in their own tables.
@@ -49,16 +50,26 @@ struct Reader<'a> {
 pub(crate) const TOP: [&str; 3] = ["defaults", "hosts", "groups"];
 
 /// Keys of the defaults.
-pub(crate) const DEFAULTS_KEYS: [&str; 8] =
-    ["port", "user", "ssh_config", "ssh_options", "become", "forks", "vars", "silence"];
+pub(crate) const DEFAULTS_KEYS: [&str; 9] =
+    ["port", "user", "ssh_config", "ssh_options", "keep", "become", "forks", "vars", "silence"];
 
 /// Keys of a host.
-pub(crate) const HOST_KEYS: [&str; 9] =
-    ["address", "port", "user", "ssh_config", "ssh_options", "become", "connection", "vars", "silence"];
+pub(crate) const HOST_KEYS: [&str; 10] = [
+    "address",
+    "port",
+    "user",
+    "ssh_config",
+    "ssh_options",
+    "keep",
+    "become",
+    "connection",
+    "vars",
+    "silence",
+];
 
 /// Keys of a group.
-pub(crate) const GROUP_KEYS: [&str; 9] =
-    ["hosts", "children", "port", "user", "ssh_config", "ssh_options", "become", "vars", "silence"];
+pub(crate) const GROUP_KEYS: [&str; 10] =
+    ["hosts", "children", "port", "user", "ssh_config", "ssh_options", "keep", "become", "vars", "silence"];
 
 /// Reads an inventory.
 pub(super) fn parse(
@@ -141,6 +152,7 @@ pub(super) fn parse(
                 user: settings.user,
                 ssh_config: settings.ssh_config,
                 ssh_options: settings.ssh_options,
+                keep: settings.keep,
                 ..host.login
             },
             name: host.name,
@@ -208,7 +220,22 @@ impl Reader<'_> {
                 .text("ssh_config")
                 .map(|(path, _)| in_folder(self.folder, path, self.environment)),
             ssh_options: ssh_options.into_iter().map(|(option, _)| option.to_owned()).collect(),
+            keep: self.keep(table),
             becomes: becomes(self.source, table),
+        }
+    }
+
+    fn keep(&self, table: &mut Table<'_, '_>) -> Option<Duration> {
+        let (_, node) = table.take("keep")?;
+        match duration(node) {
+            Ok(keep) => Some(keep),
+            Err(error) => {
+                let mistake = Diagnostic::error(span(self.source, &node.span), error.message);
+                table
+                    .out()
+                    .push(mistake.help("for example \"10m\"; \"0s\" closes connections at the end of a run"));
+                None
+            }
         }
     }
 

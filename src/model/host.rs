@@ -32,6 +32,8 @@ pub struct Login {
     pub ssh_config: Option<std::path::PathBuf>,
     /// Each as `Key=Value`, for `-o` of `ssh`.
     pub ssh_options: Vec<String>,
+    /// For how long a connection stays for later runs, if the inventory says; zero for not at all.
+    pub keep: Option<std::time::Duration>,
     /// Run on the controller itself, without `ssh`.
     pub local: bool,
 }

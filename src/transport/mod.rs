@@ -20,6 +20,7 @@ pub mod detach;
 mod frames;
 #[cfg(test)]
 mod hostile_tests;
+pub mod kept;
 pub mod local;
 mod lock;
 #[cfg(test)]
@@ -303,6 +304,8 @@ pub struct Settings {
     pub become_password: Option<Secret>,
     /// The password for logging in, if one was given.
     pub login_password: Option<askpass::LoginPassword>,
+    /// Where connections are kept for later runs, if they are, and for how long where the inventory says nothing else.
+    pub keeping: Option<kept::Keeping>,
     /// Id of the run: scripts have it as `HW_RUN_ID`, for the names of backups and the like.
     pub run_id: String,
     /// What becomes of the locks of hosts.

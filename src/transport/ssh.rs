@@ -4,8 +4,10 @@
 //! builder, which always sets `StrictHostKeyChecking` (so that what the user's `ssh_config` says would not count)
 //! and passes no options on; the crate then takes it over ([`openssh::Session::new_native_mux`] is there for that).
 
+use std::collections::HashMap;
 use std::ffi::OsString;
 use std::io::{self, Read as _, Seek as _};
+use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{ExitStatus, Stdio};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -17,6 +19,7 @@ use tokio::process::{Child, Command};
 
 use super::askpass::Askpass;
 use super::channel::{End, Pipes, Process, seconds, shell_error};
+use super::kept::{self, Place};
 use super::session::{Launch, Shells};
 use super::{BoxFuture, Connector, Session, Settings, TransportError, frames, refused};
 use crate::model::{Host, Login};
@@ -42,12 +45,64 @@ pub struct Ssh {
     settings: Settings,
     /// Those that did not take the password: it is not tried on them again.
     refusing: Arc<Mutex<Vec<(Login, TransportError)>>>,
+    /// The digests of the configurations of ssh, by the file that is named.
+    configurations: Arc<Mutex<HashMap<Option<PathBuf>, [u8; 32]>>>,
+}
+
+/// Where the master of a connection stands.
+enum Spot {
+    /// In a folder of this process.
+    Own(TempDir, Claim),
+    /// Where later runs find it.
+    Kept(Place, Duration),
+}
+
+impl Spot {
+    fn socket(&self) -> PathBuf {
+        match self {
+            Self::Own(folder, _) => folder.path().join("master"),
+            Self::Kept(place, _) => place.socket(),
+        }
+    }
+
+    fn log(&self) -> PathBuf {
+        match self {
+            Self::Own(folder, _) => folder.path().join("log"),
+            Self::Kept(place, _) => place.log(),
+        }
+    }
+
+    /// How long the master stays without channels, if it is to end by itself: that of a controller that was killed has none.
+    fn persists(&self) -> Duration {
+        match self {
+            Self::Own(..) => Duration::from_mins(1),
+            Self::Kept(_, keep) => *keep,
+        }
+    }
+
+    /// The connection whose master stands here.
+    fn connection(self, destination: &str) -> Connection {
+        let log: Arc<Path> = self.log().into();
+        let socket = self.socket();
+        let (claim, session) = match self {
+            Self::Own(folder, claim) => (Some(claim), openssh::Session::new_native_mux(folder)),
+            Self::Kept(..) => (None, openssh::Session::resume_mux(socket.clone().into(), None)),
+        };
+        let kept = claim.is_none().then(|| inode(&socket));
+        let master = Master { socket, kept, unruly: AtomicBool::new(false), _claim: claim };
+        Connection {
+            master: Arc::new(master),
+            session: Arc::new(session),
+            log,
+            destination: destination.into(),
+        }
+    }
 }
 
 impl Ssh {
     /// With what all connections of the run share.
     pub fn new(settings: Settings) -> Self {
-        Self { settings, refusing: Arc::default() }
+        Self { settings, refusing: Arc::default(), configurations: Arc::default() }
     }
 
     /// Why the password is not tried on this host again.
@@ -56,7 +111,12 @@ impl Ssh {
         refusing.iter().find(|(known, _)| known == login).map(|(_, error)| error.clone())
     }
 
-    async fn connect_once(&self, login: &Login, persist: bool) -> Result<Connection, refused::Refused> {
+    async fn connect_once(
+        &self,
+        login: &Login,
+        persist: bool,
+        spot: io::Result<Spot>,
+    ) -> Result<Connection, refused::Refused> {
         let destination = &login.address;
         let final_error = |error| refused::Refused { error, again: false, proxied: false, password: false };
         let unreachable = |message: String, hint: &str| {
@@ -74,22 +134,27 @@ impl Ssh {
                 "set XDG_RUNTIME_DIR or TMPDIR to a directory that can be written to",
             )
         };
-        let (folder, claim) = control_folder().map_err(cannot)?;
-        let log = folder.path().join("log");
+        let spot = spot.map_err(cannot)?;
+        let (socket, log) = (spot.socket(), spot.log());
         // `-E` keeps what ssh says later on, in the background; what it says before it has read its options, and
         // what the ssh of a jump host says, comes on standard error.
         let stderr = std::fs::OpenOptions::new().create(true).append(true).open(&log).map_err(cannot)?;
         let bound = self.settings.connect_timeout.unwrap_or(CONNECT_TIMEOUT);
         let password = self.settings.login_password.as_ref();
-        let mut askpass =
-            password.map(|word| Askpass::open(folder.path(), word)).transpose().map_err(cannot)?;
+        // What asks for the password is gone when that is known to be right.
+        let scratch = password.map(|_| control_folder()).transpose().map_err(cannot)?;
+        let mut askpass = password
+            .zip(scratch.as_ref())
+            .map(|(word, (folder, _))| Askpass::open(folder.path(), word))
+            .transpose()
+            .map_err(cannot)?;
         let mut ssh = Command::new("ssh");
         if let Some(askpass) = &askpass {
             askpass.equip(&mut ssh).map_err(cannot)?;
             ssh.args(Askpass::OPTIONS.iter().flat_map(|option| ["-o", option]));
         }
         let mut ssh = ssh
-            .args(arguments(login, folder.path(), bound, persist))
+            .args(arguments(login, (&socket, &log), bound, persist.then(|| spot.persists())))
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(stderr)
@@ -123,16 +188,7 @@ impl Ssh {
                 if let Some(askpass) = &mut askpass {
                     askpass.taken();
                 }
-                Ok(Connection {
-                    master: Arc::new(Master {
-                        socket: folder.path().join("master"),
-                        unruly: AtomicBool::new(false),
-                        _claim: claim,
-                    }),
-                    session: Arc::new(openssh::Session::new_native_mux(folder)),
-                    log: log.into(),
-                    destination: destination.as_str().into(),
-                })
+                Ok(spot.connection(destination))
             }
             Ok(Ok(_)) => {
                 let log = read_log(&log);
@@ -220,36 +276,128 @@ async fn finished(ssh: &mut Child, log: &Path) -> io::Result<ExitStatus> {
     }
 }
 
+impl Ssh {
+    /// The place of a connection that is kept, and for how long; `None` if it is not.
+    fn place(&self, login: &Login) -> Option<(Place, Duration)> {
+        let keeping = self.settings.keeping.as_ref()?;
+        let time = keeping.time.or(login.keep).unwrap_or(kept::KEEP);
+        if time.is_zero() {
+            return None;
+        }
+        let mut known = self.configurations.lock().unwrap_or_else(PoisonError::into_inner);
+        let named = login.ssh_config.clone();
+        let configuration =
+            known.entry(named).or_insert_with(|| kept::configuration(login.ssh_config.as_deref()));
+        Some((keeping.folder.place(login, time, configuration), time))
+    }
+
+    /// A connection that an earlier run has left, or another one has open; else a new one, which is kept if it is to be.
+    /// Also says whether it was found.
+    async fn connection(&self, host: &Host) -> Result<(Connection, bool), TransportError> {
+        let Some((place, time)) = self.place(&host.login) else {
+            return Ok((self.new_connection(&host.login, None).await?, false));
+        };
+        // Without a lock it is not kept.
+        let Some(_lock) = locked(&place).await else {
+            return Ok((self.new_connection(&host.login, None).await?, false));
+        };
+        if place.socket().exists() {
+            let connection = Spot::Kept(place.clone(), time).connection(&host.login.address);
+            if connection.stands().await {
+                return Ok((connection, true));
+            }
+        }
+        Ok((self.new_kept(host, &place, time).await?, false))
+    }
+
+    /// Makes a connection in the place of one that is dead.
+    async fn replace(&self, host: &Host, dead: &Connection) -> Result<Connection, TransportError> {
+        let Some((place, time)) = self.place(&host.login) else {
+            return self.new_connection(&host.login, None).await;
+        };
+        let Some(_lock) = locked(&place).await else {
+            return self.new_connection(&host.login, None).await;
+        };
+        // Somebody else may have been first.
+        if dead.master.kept == Some(inode(&place.socket())) {
+            let place = place.clone();
+            let _ = tokio::task::spawn_blocking(move || place.end()).await;
+        } else if place.socket().exists() {
+            return Ok(Spot::Kept(place, time).connection(&host.login.address));
+        }
+        self.new_kept(host, &place, time).await
+    }
+
+    async fn new_kept(
+        &self,
+        host: &Host,
+        place: &Place,
+        time: Duration,
+    ) -> Result<Connection, TransportError> {
+        let connection = self.new_connection(&host.login, Some((place, time))).await?;
+        if connection.is_kept() {
+            place.note_down(&host.name, &host.login, time);
+        }
+        Ok(connection)
+    }
+
+    /// Makes a connection, again and again where the host is only too busy.
+    async fn new_connection(
+        &self,
+        login: &Login,
+        keep: Option<(&Place, Duration)>,
+    ) -> Result<Connection, TransportError> {
+        let mut pauses = PAUSES.iter();
+        let mut persist = true;
+        if let Some(error) = self.refuses(login) {
+            return Err(error);
+        }
+        loop {
+            let spot = match keep.filter(|_| persist) {
+                Some((place, time)) => {
+                    place.clear();
+                    Ok(Spot::Kept(place.clone(), time))
+                }
+                None => control_folder().map(|(folder, claim)| Spot::Own(folder, claim)),
+            };
+            match self.connect_once(login, persist, spot).await {
+                Ok(connection) => return Ok(connection),
+                Err(refused) => match pauses.next() {
+                    Some(pause) if refused.again => {
+                        persist &= !refused.proxied;
+                        tokio::time::sleep(jittered(*pause)).await;
+                    }
+                    _ => {
+                        if self.settings.login_password.is_some() && refused.password {
+                            let mut refusing = self.refusing.lock().unwrap_or_else(PoisonError::into_inner);
+                            refusing.push((login.clone(), refused.error.clone()));
+                        }
+                        return Err(refused.error);
+                    }
+                },
+            }
+        }
+    }
+}
+
+/// The right to make the connection of this place: who is first makes it, and the others take it over. `None` where there
+/// can be no lock.
+async fn locked(place: &Place) -> Option<std::fs::File> {
+    loop {
+        match place.lock() {
+            Ok(Some(lock)) => return Some(lock),
+            Ok(None) => tokio::time::sleep(Duration::from_millis(20)).await,
+            Err(_) => return None,
+        }
+    }
+}
+
 impl Connector for Ssh {
     fn connect<'a>(&'a self, host: &'a Arc<Host>) -> BoxFuture<'a, Result<Box<dyn Session>, TransportError>> {
         Box::pin(async move {
-            let mut pauses = PAUSES.iter();
-            let mut persist = true;
-            if let Some(error) = self.refuses(&host.login) {
-                return Err(error);
-            }
-            loop {
-                match self.connect_once(&host.login, persist).await {
-                    Ok(connection) => {
-                        let shells = Shells::new(connection, self.settings.clone(), &host.name);
-                        return Ok(Box::new(shells) as Box<dyn Session>);
-                    }
-                    Err(refused) => match pauses.next() {
-                        Some(pause) if refused.again => {
-                            persist &= !refused.proxied;
-                            tokio::time::sleep(jittered(*pause)).await;
-                        }
-                        _ => {
-                            if self.settings.login_password.is_some() && refused.password {
-                                let mut refusing =
-                                    self.refusing.lock().unwrap_or_else(PoisonError::into_inner);
-                                refusing.push((host.login.clone(), refused.error.clone()));
-                            }
-                            return Err(refused.error);
-                        }
-                    },
-                }
-            }
+            let (connection, found) = self.connection(host).await?;
+            let line = Line::new(self.clone(), Arc::clone(host), connection, found);
+            Ok(Box::new(Shells::new(line, self.settings.clone(), &host.name)) as Box<dyn Session>)
         })
     }
 }
@@ -276,22 +424,28 @@ fn base_of_control_folders() -> PathBuf {
 /// The arguments of the control master. Of an option given twice, the first counts (`ssh_config(5)`): first comes what
 /// we rely on, then what the inventory says, then what it may change.
 ///
-/// `persist`: a master whose controller was killed has no channels any more and ends after a minute. Without, it stays
-/// in that case, but tells what a jump host says (`ssh_proxy_connect` in OpenSSH's sshconnect.c).
-fn arguments(login: &Login, folder: &Path, connect_timeout: Duration, persist: bool) -> Vec<OsString> {
+/// `persist`: for how long a master stays that has no channels any more. Without, it stays for good, but tells what a jump
+/// host says (`ssh_proxy_connect` in OpenSSH's sshconnect.c).
+fn arguments(
+    login: &Login,
+    (socket, log): (&Path, &Path),
+    connect_timeout: Duration,
+    persist: Option<Duration>,
+) -> Vec<OsString> {
     let mut all: Vec<OsString> = Vec::new();
     let mut add = |words: &[&std::ffi::OsStr]| all.extend(words.iter().map(OsString::from));
     add(&["-M".as_ref(), "-f".as_ref(), "-N".as_ref(), "-T".as_ref()]);
-    add(&["-E".as_ref(), folder.join("log").as_ref(), "-S".as_ref(), folder.join("master").as_ref()]);
+    add(&["-E".as_ref(), log.as_ref(), "-S".as_ref(), socket.as_ref()]);
     if let Some(config) = &login.ssh_config {
         add(&["-F".as_ref(), config.as_ref()]);
     }
+    let persist = persist.map_or_else(|| "no".to_owned(), |time| time.as_secs().max(1).to_string());
     for option in [
         "BatchMode=yes",
         // Its forwardings are for people at a terminal; twenty masters cannot all listen on one port.
         "ClearAllForwardings=yes",
         "PermitLocalCommand=no",
-        if persist { "ControlPersist=60" } else { "ControlPersist=no" },
+        &format!("ControlPersist={persist}"),
     ] {
         add(&["-o".as_ref(), option.as_ref()]);
     }
@@ -371,12 +525,20 @@ fn read_log(log: &Path) -> String {
 struct Master {
     socket: PathBuf,
     unruly: AtomicBool,
-    _claim: Claim,
+    /// Others may use it too, now or later: which file its socket is.
+    kept: Option<u64>,
+    _claim: Option<Claim>,
+}
+
+/// Which file that is; 0 where there is none.
+fn inode(path: &Path) -> u64 {
+    std::fs::symlink_metadata(path).map_or(0, |found| found.ino())
 }
 
 impl Drop for Master {
     fn drop(&mut self) {
-        if *self.unruly.get_mut() {
+        // One that has been replaced is not ours to end. Another run that uses this one makes a connection of its own.
+        if *self.unruly.get_mut() && self.kept.is_none_or(|socket| socket == inode(&self.socket)) {
             exit_master(&self.socket);
         }
     }
@@ -418,6 +580,10 @@ struct Connection {
 }
 
 impl Connection {
+    fn is_kept(&self) -> bool {
+        self.master.kept.is_some()
+    }
+
     fn lost(&self) -> TransportError {
         refused::lost(&read_log(&self.log), &self.destination)
     }
@@ -426,54 +592,111 @@ impl Connection {
     async fn stands(&self) -> bool {
         matches!(tokio::time::timeout(Duration::from_secs(2), self.session.check()).await, Ok(Ok(())))
     }
+
+    /// Starts a shell.
+    async fn launch(&self, arguments: &[String]) -> Result<Pipes, TransportError> {
+        let command = frames::command_line(arguments);
+        let spawned = Arc::clone(&self.session)
+            .arc_raw_command(command)
+            .stdin(openssh::Stdio::piped())
+            .stdout(openssh::Stdio::piped())
+            .stderr(openssh::Stdio::piped())
+            .spawn()
+            .await;
+        let mut child = match spawned {
+            Ok(child) => child,
+            Err(_) if !self.stands().await => return Err(self.lost()),
+            Err(error) => {
+                let why =
+                    std::error::Error::source(&error).map_or_else(|| error.to_string(), ToString::to_string);
+                let hint = "the host's sshd allows too few sessions on a connection (MaxSessions), or none";
+                return Err(shell_error(
+                    format!("cannot open a session on the connection: {why}"),
+                    Some(hint),
+                ));
+            }
+        };
+        let taken = (child.stdin().take(), child.stdout().take(), child.stderr().take());
+        let (Some(stdin), Some(stdout), Some(stderr)) = taken else {
+            unreachable!("all three were asked for as pipes");
+        };
+        Ok(Pipes {
+            stdin: Box::new(stdin),
+            stdout: Box::new(stdout),
+            stderr: Box::new(stderr),
+            process: Box::new(Remote {
+                child,
+                loose: Loose(Some(Arc::clone(&self.master))),
+                connection: self.clone(),
+            }),
+        })
+    }
 }
 
-impl Launch for Connection {
+/// How long a connection that was found may take to open a session before it counts as dead: the host has gone, and nobody
+/// has told us.
+const PROOF: Duration = Duration::from_secs(5);
+
+/// What the sessions of a run with a host stand on: a connection that was made for it, or one that was found. Whether a found
+/// one is of use shows with the first shell on it, which is wanted anyway: the host has to confirm the session
+/// (`MUX_S_SESSION_OPENED` comes after that, PROTOCOL.mux of OpenSSH), and nothing was sent to it before. So a dead one is
+/// replaced without a word and without a further round trip.
+#[derive(Debug, Clone)]
+struct Line {
+    ssh: Ssh,
+    host: Arc<Host>,
+    over: Arc<tokio::sync::Mutex<Over>>,
+}
+
+#[derive(Debug)]
+struct Over {
+    connection: Connection,
+    /// It was found, and nobody knows yet whether it is of use.
+    doubtful: bool,
+}
+
+impl Line {
+    fn new(ssh: Ssh, host: Arc<Host>, connection: Connection, doubtful: bool) -> Self {
+        Self { ssh, host, over: Arc::new(tokio::sync::Mutex::new(Over { connection, doubtful })) }
+    }
+}
+
+impl Launch for Line {
     fn launch<'a>(&'a self, arguments: &'a [String]) -> BoxFuture<'a, Result<Pipes, TransportError>> {
         Box::pin(async move {
-            let command = frames::command_line(arguments);
-            let spawned = Arc::clone(&self.session)
-                .arc_raw_command(command)
-                .stdin(openssh::Stdio::piped())
-                .stdout(openssh::Stdio::piped())
-                .stderr(openssh::Stdio::piped())
-                .spawn()
-                .await;
-            let mut child = match spawned {
-                Ok(child) => child,
-                Err(_) if !self.stands().await => return Err(self.lost()),
-                Err(error) => {
-                    let why = std::error::Error::source(&error)
-                        .map_or_else(|| error.to_string(), ToString::to_string);
-                    let hint =
-                        "the host's sshd allows too few sessions on a connection (MaxSessions), or none";
-                    return Err(shell_error(
-                        format!("cannot open a session on the connection: {why}"),
-                        Some(hint),
-                    ));
+            let mut over = self.over.lock().await;
+            if over.doubtful {
+                let launch = over.connection.launch(arguments);
+                match tokio::time::timeout(PROOF, launch).await {
+                    Ok(Ok(pipes)) => {
+                        over.doubtful = false;
+                        return Ok(pipes);
+                    }
+                    Ok(Err(TransportError::Shell { .. })) => {}
+                    Ok(Err(_)) | Err(_) => {
+                        over.connection = self.ssh.replace(&self.host, &over.connection).await?;
+                    }
                 }
-            };
-            let taken = (child.stdin().take(), child.stdout().take(), child.stderr().take());
-            let (Some(stdin), Some(stdout), Some(stderr)) = taken else {
-                unreachable!("all three were asked for as pipes");
-            };
-            Ok(Pipes {
-                stdin: Box::new(stdin),
-                stdout: Box::new(stdout),
-                stderr: Box::new(stderr),
-                process: Box::new(Remote {
-                    child,
-                    loose: Loose(Some(Arc::clone(&self.master))),
-                    connection: self.clone(),
-                }),
-            })
+                over.doubtful = false;
+            }
+            let connection = over.connection.clone();
+            drop(over);
+            match connection.launch(arguments).await {
+                // Those who use it too are as many as the host allows (`MaxSessions`).
+                Err(TransportError::Shell { .. }) if connection.is_kept() => {
+                    let own = self.ssh.new_connection(&self.host.login, None).await?;
+                    self.over.lock().await.connection = own.clone();
+                    own.launch(arguments).await
+                }
+                launched => launched,
+            }
         })
     }
 
     fn close(self) -> BoxFuture<'static, ()> {
         Box::pin(async move {
-            // Dropping the last one tells the master to exit and removes its directory; it talks to the master
-            // without async, so not on this thread.
+            // Dropping the last one tells the master to exit and removes its directory, unless it is kept; it talks to the
+            // master without async, so not on this thread.
             let _ = tokio::task::spawn_blocking(move || drop(self)).await;
         })
     }
@@ -528,9 +751,11 @@ mod tests {
             user: Some("admin".into()),
             ssh_config: Some("/etc/hw/ssh".into()),
             ssh_options: vec!["ConnectTimeout=3".into(), "StrictHostKeyChecking=accept-new".into()],
+            keep: None,
             local: false,
         };
-        let words = arguments(&login, Path::new("/run/hw.x"), CONNECT_TIMEOUT, true);
+        let paths = (Path::new("/run/hw.x/master"), Path::new("/run/hw.x/log"));
+        let words = arguments(&login, paths, CONNECT_TIMEOUT, Some(Duration::from_mins(1)));
         let words: Vec<&str> = words.iter().map(|word| word.to_str().unwrap()).collect();
         assert_eq!(
             words.join(" "),

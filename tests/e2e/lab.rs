@@ -221,6 +221,8 @@ fn started(config: &str, inventory: &str, args: &[&str]) -> Running {
 
 fn running(command: &mut Command) -> Running {
     command.env("XDG_STATE_HOME", state());
+    // As users have it: what an earlier run has left is taken over.
+    command.env_remove("HOSTWRIGHT_KEEP");
     command.env("REDIS_PASSWORD", PASSWORD).env("PORTAINER_PASSWORD", format!("staple-{PASSWORD}"));
     command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
     let mut child = command.current_dir(root()).spawn().unwrap();

@@ -3,6 +3,7 @@
 mod apart;
 mod harmless;
 mod hostile;
+mod kept;
 mod locks;
 mod passwords;
 mod runs;

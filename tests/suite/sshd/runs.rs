@@ -83,7 +83,7 @@ impl Site {
     }
 }
 
-fn ended(child: Child) -> (Option<i32>, String) {
+pub(super) fn ended(child: Child) -> (Option<i32>, String) {
     let Output { status, stdout, stderr } = child.wait_with_output().unwrap();
     let said = [stdout, stderr].concat();
     (status.code(), String::from_utf8_lossy(&said).into_owned())

@@ -197,6 +197,7 @@ impl Server {
                 user: user.map(str::to_owned),
                 ssh_config: Some(self.path("ssh_config")),
                 ssh_options: options.to_vec(),
+                keep: None,
                 local: false,
             },
             groups: Vec::new(),
