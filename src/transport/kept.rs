@@ -225,7 +225,7 @@ fn runtime(user: u32) -> Option<PathBuf> {
 
 /// Whether a path is a folder that this user owns and nobody else may open.
 fn is_private(folder: &Path, user: u32) -> bool {
-    let is = |found: fs::Metadata| found.is_dir() && found.uid() == user && found.mode() % 0o100 == 0;
+    let is = |found: fs::Metadata| found.is_dir() && found.uid() == user && found.mode().is_multiple_of(0o100);
     fs::symlink_metadata(folder).is_ok_and(is)
 }
 
