@@ -130,7 +130,8 @@ async fn a_payload_that_is_text_arrives_as_it_is() {
         assert!(answers[0].stdout == text && answers[0].stderr.is_empty(), "{:?}", answers[0]);
         assert_eq!(answers[1], Answer::new(0, ""));
     }
-    for other in [&b"\0"[..], b"\xff", &[b'x'; INLINE + 1]] {
+    let long = vec![b'x'; INLINE + 1];
+    for other in [&b"\0"[..], b"\xff", &long] {
         assert!(inline(&payload(other)).is_none());
     }
 }
@@ -141,7 +142,7 @@ async fn a_part_before_a_large_payload_keeps_to_its_bound_too() {
     for shell in shells {
         let mut channel = open(&shell).await;
         let slow = Part { timeout: Some(Duration::from_millis(300)), ..part("sleep 35.25") };
-        let large = Part { payload: Some(payload(&[b'x'; INLINE + 1])), ..part("cat <&3") };
+        let large = Part { payload: Some(payload(&vec![b'x'; INLINE + 1])), ..part("cat <&3") };
         let error = ask(&mut channel, vec![slow, large]).await.unwrap_err();
         assert!(matches!(error, TransportError::TimedOut { part: Some(0), .. }), "{shell}: {error:?}");
         until(&shell, || running("sleep 35.25") == 0).await;
