@@ -39,6 +39,9 @@ pub(super) enum End {
 /// How long the controller waits after the host's own bound: 5 s until `timeout` kills, and the way back.
 const GRACE: Duration = Duration::from_secs(10);
 
+/// What a part has beyond its bound where the controller keeps it: the way of its marks.
+const WAY: Duration = Duration::from_secs(1);
+
 /// As much as one write of a pipe takes on Linux.
 const CHUNK: usize = 64 << 10;
 
@@ -426,7 +429,7 @@ impl Running {
             return;
         }
         let bound = frame.parts.get(part).and_then(|part| part.timeout).filter(|b| *b < frame.timeout);
-        let grace = if frames::is_stoppable(frame, part) { Duration::ZERO } else { GRACE };
+        let grace = if frames::is_stoppable(frame, part) { WAY } else { GRACE };
         let until = bound.map(|bound| Instant::now() + bound + grace);
         *self = Self { part, bound: bound.unwrap_or_default(), until, begun: true };
     }

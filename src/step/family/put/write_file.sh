@@ -113,7 +113,11 @@ if [ -z "$hw_new" ]; then
   hw_o=$hw_to
 fi
 # excl: into no file that somebody else has made; fsync: the bytes are on the disk before they get the name.
-hw_e=$(dd of="./$temporary" bs=65536 conv=excl,fsync <&3 2>&1) || hw_disk
+hw_e=$(dd of="./$temporary" bs=65536 conv=excl,fsync <&3 2>&1) || {
+  # Without the counts behind it.
+  hw_e=${hw_e%%"$hw_nl"[0-9]*}
+  hw_disk
+}
 hw_l='' hw_is=''
 if [ -n "$hw_new" ]; then hw_is=absent
 elif [ -n "$expected$in_place" ] || [ "$backup" = last ]; then hw_l=$hw_o
@@ -148,7 +152,8 @@ elif [ -z "$in_place" ]; then
     [ "${hw_l%%"$hw_nl"*}" = "${hw_l#*"$hw_nl"}" ] ||
       hw_fail "cannot keep the owner of $path; nothing was changed" "hint: set \`become = true\`"
   fi
-  if [ "$hw_me" != 0 ] || ! hw_is_set; then hw_set; fi
+  # Where others may write, what was looked at may be another file than the one that it was copied from.
+  if [ -n "$hw_open" ] || [ "$hw_me" != 0 ] || ! hw_is_set; then hw_set; fi
 fi
 if [ -n "$validate" ]; then
   hw_as=$hw_real/$temporary
