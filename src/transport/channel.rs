@@ -39,6 +39,9 @@ pub(super) enum End {
 /// How long the controller waits after the host's own bound: 5 s until `timeout` kills, and the way back.
 const GRACE: Duration = Duration::from_secs(10);
 
+/// What a part has beyond its bound where the controller keeps it: the way of its marks.
+const WAY: Duration = Duration::from_secs(1);
+
 /// As much as one write of a pipe takes on Linux.
 const CHUNK: usize = 64 << 10;
 
@@ -183,7 +186,12 @@ impl Channel {
         let nonce = nonce()?;
         let pieces = frames::encode(frame, &nonce, &self.run_id);
         let mut decoder = Decoder::new(&nonce, &frame.parts);
-        match self.talk(&pieces, &mut decoder, frame.timeout, output).await {
+        match self.talk(&pieces, &mut decoder, frame, output).await {
+            Err(Stopped::PartTimedOut { part, after }) => {
+                let (_, answers) = decoder.so_far();
+                self.stop().await;
+                Err(TransportError::TimedOut { after, part: Some(part), answers })
+            }
             Err(Stopped::Silent) => Err(self.silent(decoder.noise(false), decoder.noise(true))),
             Err(Stopped::TimedOut) if decoder.has_begun() => {
                 let (part, answers) = decoder.so_far();
@@ -236,9 +244,10 @@ impl Channel {
         &mut self,
         pieces: &[Piece],
         decoder: &mut Decoder,
-        bound: Duration,
+        frame: &Frame,
         output: &mut (dyn FnMut(Output<'_>) + Send),
     ) -> Result<(), Stopped> {
+        let bound = frame.timeout;
         let Pipes { stdin, stdout, stderr, .. } = &mut self.pipes;
         let write = async {
             for piece in pieces {
@@ -252,6 +261,7 @@ impl Channel {
         tokio::pin!(deadline);
         // How much was looked through for the greeting.
         let mut heard = 0;
+        let mut running = Running::default();
         let (mut writing, mut open) = (true, (true, true));
         let (mut from_stdout, mut from_stderr) = (Vec::with_capacity(CHUNK), Vec::with_capacity(CHUNK));
         while !decoder.is_complete() && open != (false, false) {
@@ -279,9 +289,34 @@ impl Channel {
                     from_stderr.clear();
                 }
                 () = &mut deadline => return Err(if up { Stopped::TimedOut } else { Stopped::Silent }),
+                () = sleep_until(running.until.unwrap_or_else(Instant::now)), if running.until.is_some() => {
+                    return Err(Stopped::PartTimedOut { part: running.part, after: running.bound });
+                }
             }
+            running.see(decoder, frame);
         }
         Ok(())
+    }
+
+    /// Lets the host stop what runs there, and waits until it has: 5 s later `timeout` kills it. The shell must not be
+    /// used again.
+    async fn stop(&mut self) {
+        self.pipes.stdin = Box::new(tokio::io::sink());
+        let Pipes { stdout, stderr, .. } = &mut self.pipes;
+        let ended = async {
+            let mut open = (true, true);
+            let (mut from_stdout, mut from_stderr) = (Vec::new(), Vec::new());
+            while open != (false, false) {
+                tokio::select! {
+                    more = read(stdout, &mut from_stdout), if open.0 => open.0 = more,
+                    more = read(stderr, &mut from_stderr), if open.1 => open.1 = more,
+                }
+                from_stdout.clear();
+                from_stderr.clear();
+            }
+        };
+        // A host that does not stop it keeps its own bounds.
+        let _ = tokio::time::timeout(GRACE, ended).await;
     }
 
     /// No shell came up in time. A host that lets nobody in far enough to run a command is not there.
@@ -377,12 +412,40 @@ impl Channel {
     }
 }
 
+/// The part that is running now, and until when it may.
+#[derive(Default)]
+struct Running {
+    part: usize,
+    bound: Duration,
+    until: Option<Instant>,
+    begun: bool,
+}
+
+impl Running {
+    /// Looks which part it is by now. What keeps to its bound on the host has time until that has come back.
+    fn see(&mut self, decoder: &Decoder, frame: &Frame) {
+        let part = decoder.running();
+        if (self.begun && part == self.part) || !decoder.has_begun() {
+            return;
+        }
+        let bound = frame.parts.get(part).and_then(|part| part.timeout).filter(|b| *b < frame.timeout);
+        let grace = if frames::is_stoppable(frame, part) { WAY } else { GRACE };
+        let until = bound.map(|bound| Instant::now() + bound + grace);
+        *self = Self { part, bound: bound.unwrap_or_default(), until, begun: true };
+    }
+}
+
 /// Why talking ended before the frame was over.
 enum Stopped {
     /// No shell came up.
     Silent,
     /// The frame's bound was reached.
     TimedOut,
+    /// The bound of this part.
+    PartTimedOut {
+        part: usize,
+        after: Duration,
+    },
     Garbled(Garbled),
 }
 

@@ -131,6 +131,11 @@ impl Decoder {
         stream.noise.as_deref().unwrap_or(&stream.buffer)
     }
 
+    /// The part that is running: the first one that has not been answered.
+    pub(super) fn running(&self) -> usize {
+        self.stdout.done.len()
+    }
+
     /// The part that is running or was last, and the answers before it.
     pub(super) fn so_far(&mut self) -> (usize, Vec<Answer>) {
         let count = self.stdout.done.len().min(self.stderr.done.len());

@@ -22,7 +22,7 @@ program! {
     /// Begins an action, or finds it, and follows it.
     StartAction in "detach/start_action.sh" uses [PLACES] {
         run: Word, action: Word, step: Word, about: Word, bound: Word, once: Word, since: Number, code: Hidden,
-        runner: Word,
+        fed: Flag, runner: Word,
     }
 }
 program! {
@@ -111,6 +111,7 @@ pub(super) fn on_its_way(part: Part, run: &str) -> Part {
         once: apart.once.word(),
         since: apart.since.map(|since| since.as_secs()),
         code: Value::Secret(Secret::new(code)),
+        fed: part.payload.is_some(),
         runner: &runner(),
     }
     .script();

@@ -13,8 +13,12 @@
 //! reach.
 //!
 //! When the controller goes away, standard input ends. A watcher in the frame's process group sees this and ends
-//! the group, so that nothing goes on unattended but what is meant to (`detach`). The bytes of a payload are followed by a seal, and a payload that
-//! was cut off never looks complete to the script that reads it: its end is held back until the group is killed.
+//! the group, so that nothing goes on unattended but what is meant to (`detach`). In the same way the controller ends a
+//! part at its bound ([`is_stoppable`]): that needs no process, and what bounds the frame is still there if it does not.
+//!
+//! A payload that was cut off never looks complete to the script that reads it. A small one is text in the script, which
+//! is not run unless it is there as a whole. A larger one, or one that is no text, follows the script and then its seal;
+//! its end is held back until the group is killed.
 
 use std::fmt::Write as _;
 use std::time::Duration;
@@ -101,6 +105,27 @@ const BOUNDED: &str = concat!(
     "hw_z=$1; s=$(cat); exec 3</dev/null </dev/null; ",
     r##"case $s in *"#$hw_z") eval "$s";; *) exit 9;; esac"##,
 );
+
+/// A payload of so many bytes at most can be text in the script: a pipe takes it at once (64 KiB, pipe(7)), so that nobody
+/// has to wait until it is read.
+const INLINE: usize = 32 << 10;
+
+/// The payload as text for the script, if it can be. No shell has NUL bytes in its text.
+fn inline(payload: &Payload) -> Option<&str> {
+    let text = std::str::from_utf8(&payload.0).ok().filter(|text| text.len() <= INLINE)?;
+    (!text.contains('\0')).then_some(text)
+}
+
+/// The payload of a part that follows the script.
+fn fed(part: &Part) -> Option<&Payload> {
+    part.payload.as_ref().filter(|payload| inline(payload).is_none())
+}
+
+/// Whether the end of standard input ends the part at this position while it runs: where nothing is to come any more but
+/// what it reads itself. All others keep to their bound by a `timeout` of their own.
+pub(super) fn is_stoppable(frame: &Frame, part: usize) -> bool {
+    frame.parts.iter().skip(part + 1).all(|later| fed(later).is_none())
+}
 
 /// What every mark starts with: rare in text, so that looking for marks in much output is quick.
 pub(super) const MARK: u8 = 0x1e;
@@ -204,7 +229,7 @@ pub(super) fn encode(frame: &Frame, nonce: &Nonce, run_id: &str) -> Vec<Piece> {
     head.extend_from_slice(first.as_bytes());
     head.extend_from_slice(script.as_bytes());
     let mut pieces = vec![Piece::Text(head)];
-    for payload in frame.parts.iter().filter_map(|part| part.payload.as_ref()) {
+    for payload in frame.parts.iter().filter_map(fed) {
         pieces.push(Piece::Payload(payload.clone()));
         pieces.push(Piece::Text(Zeroizing::new(format!("{}\n", nonce.seal).into_bytes())));
     }
@@ -226,9 +251,11 @@ pub(super) fn seconds(bound: Duration) -> String {
 
 /// The script of a frame. `write!` to a string cannot fail.
 fn script(frame: &Frame, nonce: &Nonce, run_id: &str) -> String {
-    let last_payload = frame.parts.iter().rposition(|part| part.payload.is_some());
+    let last_payload = frame.parts.iter().rposition(|part| fed(part).is_some());
     let mut text = prelude(nonce, run_id);
-    let _ = writeln!(text, "hw_b={}", *quote_always(BOUNDED));
+    if last_payload.is_some() {
+        let _ = writeln!(text, "hw_b={}", *quote_always(BOUNDED));
+    }
     text.push_str("hw_m b 0\n");
     if last_payload.is_none() {
         text.push_str(WATCH);
@@ -252,20 +279,13 @@ fn script(frame: &Frame, nonce: &Nonce, run_id: &str) -> String {
             }
         }
         // What is still to come on standard input when this part is over.
-        let left: usize = frame.parts[index + 1..]
-            .iter()
-            .filter_map(|p| p.payload.as_ref())
-            .map(|p| p.0.len() + nonce.seal.len() + 1)
-            .sum();
+        let left: usize =
+            frame.parts[index + 1..].iter().filter_map(fed).map(|p| p.0.len() + nonce.seal.len() + 1).sum();
         // Only after the last payload may anyone look whether standard input has ended.
-        let watched = last_payload.is_none_or(|last| index > last);
         let carries_watcher = last_payload == Some(index);
         let code = part_code(index, part, chunks, carries_watcher);
-        if let Some(bound) = part.timeout {
+        if let Some(bound) = part.timeout.filter(|_| !is_stoppable(frame, index)) {
             let mut inner = vec![Chunk::code(prelude(nonce, run_id))];
-            if watched {
-                inner.push(Chunk::code(WATCH));
-            }
             inner.extend(code);
             inner.push(Chunk::code(format!("hw_k\n[ \"$hw_c\" = 0 ] || exit 1\nexit 0\n#{}", nonce.seal)));
             let bound = seconds(bound.min(frame.timeout));
@@ -368,6 +388,7 @@ const WATCH: &str = "hw_w & hw_p=$!\n";
 ///
 /// - `hw_m` prints a mark on both streams. The nonce is in two halves, so that a part that prints all variables
 ///   and functions (`set`) does not print a mark.
+/// - `hw_o` prints a text, without a process: it may be a secret, and mksh has no `printf` of its own.
 /// - `hw_w` watches standard input, on which nothing comes before the frame has been answered: its end means that
 ///   the controller is gone, or wants this to stop. `timeout` leads the group: it passes the signal on and kills
 ///   what is left after 5 s.
@@ -383,6 +404,7 @@ fn prelude(nonce: &Nonce, run_id: &str) -> String {
         "unset s n\nhw_a='{mark}{a}' hw_e={b} hw_p=\nHW_RUN_ID={run_id}; export HW_RUN_ID\n\
          hw_m() {{ printf '%s%s %s %s\\n' \"$hw_a\" \"$hw_e\" \"$1\" \"$2\"; \
          printf '%s%s %s %s\\n' \"$hw_a\" \"$hw_e\" \"$1\" \"$2\" >&2; }}\n\
+         if [ -n \"${{KSH_VERSION-}}\" ]; then hw_o() {{ print -nr -- \"$1\"; }}; else hw_o() {{ printf %s \"$1\"; }}; fi\n\
          hw_w() {{ IFS= read -r hw_x <&5 || kill -TERM 0; }}\n\
          hw_k() {{ [ -z \"$hw_p\" ] || {{ kill -PIPE \"$hw_p\"; kill -KILL \"$hw_p\"; \
          wait \"$hw_p\"; }} 2>/dev/null; }}\n\
@@ -396,28 +418,33 @@ fn prelude(nonce: &Nonce, run_id: &str) -> String {
 /// One part, its mark included; leaves its exit code in `hw_c`.
 ///
 /// A payload comes from a feeder, which tells its process id first (`/proc/self/stat`: no shell but bash has a variable
-/// for that), holds the pipe open if the payload was cut off, and becomes the watcher if no other payload follows.
+/// for that), holds the pipe open if the payload was cut off, and becomes the watcher if no other payload follows. One
+/// that is text comes from a process of the shell itself.
 fn part_code(index: usize, part: &Part, script: Vec<Chunk>, watcher: bool) -> Vec<Chunk> {
     // Nothing keeps the lock that only somebody has left behind.
     let close = if part.runs == Runs::Within { "5<&- 9<&-" } else { "5<&-" };
-    let (before, after) = match &part.payload {
-        None => ("( ".to_owned(), format!(") {close}\nhw_c=$?\nhw_m {index} $hw_c\n")),
-        Some(payload) => (
-            format!(
+    let mark = format!("hw_c=$?\nhw_m {index} $hw_c\n");
+    let (before, after) = match (&part.payload, part.payload.as_ref().and_then(inline)) {
+        (None, _) => (Chunk::code("( "), format!(") {close}\n{mark}")),
+        (Some(_), Some(text)) => (
+            Chunk::Code(Zeroizing::new(format!("hw_o {} 2>/dev/null | ( ", *quote_always(text)))),
+            format!(") 3<&0 </dev/null {close}\n{mark}"),
+        ),
+        (Some(payload), None) => (
+            Chunk::code(format!(
                 "{{ read -r hw_f hw_x </proc/self/stat; echo \"$hw_f\"; head -c {length} <&5; IFS= read -r hw_x <&5; \
                  [ \"$hw_x\" = \"$hw_z\" ] || {{ trap '' TERM; kill -TERM 0; sleep 20; }}; exec >&-;{after} }} | \
                  {{ IFS= read -r hw_f; ( ",
                 length = payload.0.len(),
                 after = if watcher { " hw_w;" } else { "" },
-            ),
+            )),
             format!(
                 ") 3<&0 </dev/null {close}\nhw_c=$?; cat >/dev/null; \
-                 {{ kill -PIPE \"$hw_f\"; kill -KILL \"$hw_f\"; }} 2>/dev/null; exit $hw_c; }}\nhw_c=$?\n\
-                 hw_m {index} $hw_c\n"
+                 {{ kill -PIPE \"$hw_f\"; kill -KILL \"$hw_f\"; }} 2>/dev/null; exit $hw_c; }}\n{mark}"
             ),
         ),
     };
-    let (before, after) = (Chunk::code(before), Chunk::code(after));
+    let after = Chunk::code(after);
     std::iter::once(before).chain(script).chain(std::iter::once(after)).collect()
 }
 

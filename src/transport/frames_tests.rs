@@ -117,6 +117,39 @@ async fn answers_come_apart_and_byte_for_byte() {
 }
 
 #[tokio::test]
+async fn a_payload_that_is_text_arrives_as_it_is() {
+    let mut bytes: Vec<u8> = (1..128).cycle().take(20_000).collect();
+    bytes.extend("ä€\u{81}\u{88}'\\'' %s \\n $HOME `id` \u{1f600}\r\n-n\n\n".as_bytes());
+    for text in [&b"-n\\n"[..], b"-- x", b"", b"\n\n", &bytes] {
+        assert!(inline(&payload(text)).is_some());
+        let answers = in_all_shells(vec![
+            Part { payload: Some(payload(text)), ..part("cat <&3") },
+            Part { payload: Some(payload(text)), timeout: Some(Duration::from_secs(9)), ..part(":") },
+        ])
+        .await;
+        assert!(answers[0].stdout == text && answers[0].stderr.is_empty(), "{:?}", answers[0]);
+        assert_eq!(answers[1], Answer::new(0, ""));
+    }
+    let long = vec![b'x'; INLINE + 1];
+    for other in [&b"\0"[..], b"\xff", &long] {
+        assert!(inline(&payload(other)).is_none());
+    }
+}
+
+#[tokio::test]
+async fn a_part_before_a_large_payload_keeps_to_its_bound_too() {
+    let (_folder, shells) = shells();
+    for shell in shells {
+        let mut channel = open(&shell).await;
+        let slow = Part { timeout: Some(Duration::from_millis(300)), ..part("sleep 35.25") };
+        let large = Part { payload: Some(payload(&vec![b'x'; INLINE + 1])), ..part("cat <&3") };
+        let error = ask(&mut channel, vec![slow, large]).await.unwrap_err();
+        assert!(matches!(error, TransportError::TimedOut { part: Some(0), .. }), "{shell}: {error:?}");
+        until(&shell, || running("sleep 35.25") == 0).await;
+    }
+}
+
+#[tokio::test]
 async fn what_questions_share_is_found_out_once_and_anew_after_an_action() {
     let folder = tempfile::tempdir().unwrap();
     let count = folder.path().join("count").display().to_string();

@@ -15,6 +15,7 @@ mod fuzz;
 mod lints;
 mod machine;
 mod pages;
+mod processes;
 mod program_runs;
 mod programs;
 mod real_commands;

@@ -6,6 +6,7 @@
 //! - `name`: what is shown by it;
 //! - `variables`: a table; lists are arrays, what is not there is empty;
 //! - `before`: shell code that prepares the root;
+//! - `mountinfo`: what the program reads in place of /proc/self/mountinfo;
 //! - `tools`: a table of fake tools, each the body of a shell script that stands in front of the real one;
 //! - `payload`: what is on file descriptor 3; 9, which is for the lock of a host, can be locked;
 //! - `code` (0): the exit code; `stdout`: all of it, without blanks at its end; `stderr`: a part of it;
@@ -55,6 +56,8 @@ struct Run {
     variables: BTreeMap<String, toml::Value>,
     #[serde(default)]
     before: String,
+    #[serde(default)]
+    mountinfo: String,
     #[serde(default)]
     tools: BTreeMap<String, String>,
     #[serde(default)]
@@ -242,8 +245,14 @@ fn perform(
     let none = || Value::Plain(String::new());
     let values =
         program.variables.iter().map(|name| run.variables.get(*name).map_or_else(none, value)).collect();
-    put("program", &Script::call(program, values).render());
-    put("before", &run.before);
+    let text = Script::call(program, values).render();
+    if run.mountinfo.is_empty() {
+        put("program", &text);
+        put("before", &run.before);
+    } else {
+        put("program", &text.replace("/proc/self/mountinfo", "/run/mountinfo"));
+        put("before", &format!("printf %s {} >/run/mountinfo\n{}", quote(&run.mountinfo), run.before));
+    }
     put("holds", &run.holds);
     put("payload", &run.payload);
     put("paths", &run.after.keys().flat_map(|path| [path.as_str(), "\n"]).collect::<String>());

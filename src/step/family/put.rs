@@ -22,7 +22,7 @@ pub(in crate::step) static PUT: Library = Library::new("put/put.sh", include_str
 program! {
     /// Puts content at a path.
     WriteFile in "put/write_file.sh" uses [PUT] {
-        path: Word, follow: Flag, temporary: Word, sum: Hidden, expected: Word, mode: Word, owner: Word, bits: Word,
+        path: Word, follow: Flag, temporary: Word, sum: Hidden, size: Number, expected: Word, mode: Word, owner: Word, bits: Word,
         backup: Word, mask: Word, force: Flag, in_place: Flag, make_folders: Flag, validate: Word,
         validator: Word
     }
@@ -158,6 +158,8 @@ impl<'a> Put<'a> {
             } else {
                 program::Value::Plain(sum)
             },
+            size: (!self.in_place && self.backup != Backup::Last && self.made_from.is_none())
+                .then_some(self.content.len() as u64),
             expected: &self.made_from(),
             mode: &mode.map(digits).unwrap_or_default(),
             owner: &self.attributes.owner_and_group(),

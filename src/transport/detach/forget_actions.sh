@@ -11,7 +11,9 @@
 eval "set -- $actions"
 hw_code=0
 for hw_action in "$@"; do
-  rm -rf "$hw_base/runs/$run/$hw_action" || hw_code=1
+  shift
+  set -- "$@" "$hw_base/runs/$run/$hw_action"
 done
+rm -rf -- "$@" || hw_code=1
 rmdir "$hw_base/runs/$run" "$hw_base/runs" 2>/dev/null
 exit "$hw_code"

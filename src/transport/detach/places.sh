@@ -5,7 +5,12 @@
 #
 # hw_live PID START: whether a process is still there that began at that tick.
 
-hw_uid=$(id -u)
+# Whose rights we have, from proc(5), without a process: the second number behind `Uid:` is the effective one.
+hw_uid=''
+while [ -z "$hw_uid" ] && read -r hw_x hw_y hw_own hw_rest; do
+  if [ "$hw_x" = Uid: ]; then hw_uid=$hw_own; fi
+done 2>/dev/null </proc/self/status
+[ -n "$hw_uid" ] || hw_uid=$(id -u)
 if [ "$hw_uid" = 0 ]; then
   hw_base=/run/hostwright hw_mode=755
 else
@@ -14,12 +19,9 @@ else
 fi
 
 hw_make_base() {
-  mkdir -m "$hw_mode" "$hw_base" 2>/dev/null && return
-  [ -d "$hw_base" ] && [ ! -L "$hw_base" ] || return 1
-  hw_owner=$(ls -nd "$hw_base") || return 1
-  # shellcheck disable=SC2086
-  set -- $hw_owner
-  [ "$3" = "$hw_uid" ]
+  [ -d "$hw_base" ] || mkdir -m "$hw_mode" "$hw_base" 2>/dev/null || [ -d "$hw_base" ] || return 1
+  # shellcheck disable=SC3067 # dash, bash and busybox have -O
+  [ ! -L "$hw_base" ] && [ -O "$hw_base" ]
 }
 
 hw_live() {

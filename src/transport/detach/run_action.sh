@@ -24,12 +24,13 @@ exec </dev/null
 
 # hw_keep FILE: writes to it what comes, the first MiBs and the end.
 hw_keep() {
-  while [ "$(wc -c <"$1")" -lt 8388608 ]; do
+  while :; do
     # It writes what it has read at once. Fewer reads than these: that was all.
     hw_said=$(dd bs=65536 count=128 2>&1 >>"$1")
     hw_said=${hw_said%%" records in"*}
     hw_said=${hw_said##*[!0-9+]}
     [ $((${hw_said#*+} + ${hw_said%%+*})) = 128 ] || return 0
+    [ "$(wc -c <"$1")" -lt 8388608 ] || break
   done
   printf '\n... (what came here was not kept)\n' >>"$1"
   tail -c 1048576 >>"$1"

@@ -12,6 +12,7 @@
 #           second time by this run, and what an earlier one has left is thrown away; empty: it may
 #   since   seconds since it was sent for the first time, if this is another one
 #   code    the action
+#   fed     not empty: there is a payload
 #   runner  the program that runs it: run_action.sh, which gets its variables as arguments
 # Payload: what the action reads from file descriptor 3.
 # Prints: what the action prints.
@@ -56,11 +57,13 @@ if [ ! -e "$hw_folder/begun" ]; then
     hw_fail "the host has restarted since this was begun: nobody knows how it ended" \
       "hint: look at the host, then run it again"
   fi
-  cat <&3 >"$hw_folder/payload.$$" || hw_fail "cannot keep the payload on the host"
+  if [ -n "$fed" ]; then
+    cat <&3 >"$hw_folder/payload.$$" || hw_fail "cannot keep the payload on the host"
+  fi
   # Its end stands for all of it: what ends this frame must not come between.
   trap : HUP INT TERM
   if mkdir "$hw_folder/begun" 2>/dev/null; then
-    exec 3<"$hw_folder/payload.$$"
+    if [ -n "$fed" ]; then exec 3<"$hw_folder/payload.$$"; else exec 3</dev/null; fi
     if [ -n "$once" ]; then printf '%s\n' "$step" >"$hw_folder/step"; fi
     printf '%s\n%s\n' "$(date +%s)" "$about" >"$hw_folder/about"
     # A unit of its own outlives the session of the login, also where that takes all its processes along.
@@ -85,7 +88,7 @@ if [ ! -e "$hw_folder/begun" ]; then
     exec 3<&-
   fi
   trap - HUP INT TERM
-  rm -f "$hw_folder/payload.$$"
+  if [ -n "$fed" ]; then rm -f "$hw_folder/payload.$$"; fi
 fi
 
 # Another frame may be just beginning it.
@@ -118,7 +121,7 @@ elif tail --pid="$hw_pid" -n 0 /dev/null 2>/dev/null; then
   # with it. To open one that nobody writes to would wait for ever.
   # shellcheck disable=SC2094
   exec 7<>"$hw_folder/alive" 8<"$hw_folder/alive" 7<&-
-  cat <&8 >/dev/null &
+  { read -r hw_x <&8; } 2>/dev/null &
   hw_alive=$!
   exec 8<&-
   tail -f -c +1 -s 0.03 --pid="$hw_alive" "$hw_folder/stdout" 2>/dev/null &

@@ -11,7 +11,7 @@
 # Prints: a line `GUARD CODE` for each, in this order, with 256 for a command that did not end within a minute; before that of `only_if` a line `read 0` if the shell has understood
 #   it; `chdir 1` in place of both commands if there is no such folder.
 # Exit codes: 0; 125 if it cannot go to the folder.
-# Relies on: timeout, date (coreutils), for a path may be on a mount whose server is dead; bounded.sh, surroundings.sh.
+# Relies on: timeout, stat (coreutils), for a path may be on a mount whose server is dead; bounded.sh, surroundings.sh.
 
 # hw_say GUARD CODE
 hw_say() {
@@ -22,7 +22,8 @@ hw_ask_paths() {
   hw_guard=$1
   shift
   for hw_path in "$@"; do
-    timeout -s KILL 10 test -e "$hw_path" || timeout -s KILL 10 test -L "$hw_path"
+    # By its own attributes: it is there, wherever a link leads.
+    timeout -s KILL 10 stat -- "$hw_path" >/dev/null 2>&1
     echo "$hw_guard $?"
   done
 }
@@ -34,12 +35,12 @@ eval "hw_ask_paths removes $removes"
 set -- "$unless" "$only_if"
 hw_enter
 if [ -n "$1" ]; then
-  hw_since=$(date +%s)
+  hw_uptime; hw_since=$hw_now
   hw_bounded "$1" >/dev/null
   hw_say unless "$?"
 fi
 if [ -n "$2" ]; then
-  hw_since=$(date +%s)
+  hw_uptime; hw_since=$hw_now
   hw_told "$2"
   hw_say only_if "$?"
 fi

@@ -8,7 +8,7 @@
 
 hw_may_run() {
   [ -n "$only_if" ] || return 0
-  hw_since=$(date +%s)
+  hw_uptime; hw_since=$hw_now
   hw_said=$(set -- "$only_if"; hw_enter; hw_told "$1")
   hw_code=$?
   if hw_is_late "$hw_code"; then

@@ -24,6 +24,7 @@
 #   hw_here   device and inode of where we are
 #   hw_file   with an argument, of hw_n: SIZE|KIND|MODE|OWNER:UID|GROUP:GID, as stat says it
 #   hw_links  and its number of hard links
+#   hw_mine   who we are, by name
 
 hw_nl='
 '
@@ -64,7 +65,7 @@ hw_way() {
 }
 
 hw_look() {
-  hw_open='' hw_here='' hw_file='' hw_links='' hw_me='' hw_r=''
+  hw_open='' hw_here='' hw_file='' hw_links='' hw_me='' hw_mine='' hw_r=''
   hw_f=$1
   set -f; IFS=/
   set -- . /
@@ -82,7 +83,7 @@ hw_look() {
     IFS='|'
     # shellcheck disable=SC2086 # to be split
     set -- $hw_r
-    if [ "$hw_i" = 0 ]; then hw_me=${hw_me:-$1}
+    if [ "$hw_i" = 0 ]; then [ -n "$hw_me" ] || { hw_me=$1 hw_mine=$3; }
     elif [ "$hw_i" = 1 ]; then hw_here=$5
     elif [ "$hw_i" -gt "$hw_x" ]; then hw_links=$6 hw_file="$7|$8|$9|${10}|${11}"
     else

@@ -140,7 +140,7 @@ hw_folders() {
   hw_stage
   hw_e=$(umask 022; mkdir -p -- "./$temporary$hw_rest" 2>&1) || hw_disk
   hw_to=./$temporary$hw_rest
-  [ -n "$2" ] || hw_set
+  [ -n "$2" ] || hw_set_new
   hw_e=$(mv -T -- "./$temporary" "$hw_u/$hw_first" 2>&1) || {
     [ ! -e "$hw_u/$hw_first" ] && [ ! -L "$hw_u/$hw_first" ] || hw_no moved
     hw_disk
@@ -188,11 +188,27 @@ hw_change() {
   hw_set
 }
 
+# Whether what was at the path has the owner and the mode that are wanted; after `hw_look 1`.
+hw_is_set() {
+  hw_y=${hw_file##*|}
+  hw_x=${hw_file%|*}; hw_x=${hw_x##*|}
+  case ${owner%%:*} in ''|"${hw_x%:*}") ;; *) return 1 ;; esac
+  case $owner in *:|*:"${hw_y%:*}") ;; *:*) return 1 ;; esac
+  hw_x=${hw_file#*|*|}
+  [ -z "$bits" ] || [ $((0${hw_x%%|*})) = $((0$bits)) ]
+}
+
 # Gives "$hw_to" the owner and the mode that are wanted. The owner first, for chown takes the setuid and setgid bits away
 # (chown(2)); and the mode with five digits, for with fewer chmod leaves those bits of a directory as they are (chmod(1)).
 hw_set() {
   if [ -n "${owner-}" ]; then hw_e=$(chown -h -- "$owner" "$hw_to" 2>&1) || hw_disk; fi
   if [ -n "${bits-}" ]; then hw_e=$(chmod -- "$bits" "$hw_to" 2>&1) || hw_disk; fi
+}
+
+# The same for what we have just made, which is ours.
+hw_set_new() {
+  if [ "${owner-}" = "$hw_mine" ]; then owner=''; fi
+  hw_set
 }
 
 # Where the old state goes, hw_bak, after hw_look: a file of the run's folder, NAME.bak beside it if $backup is `last`,
@@ -255,6 +271,8 @@ HW_END
 # Backups of runs go that are older than 90 days, or beyond the newest 50.
 hw_forget() {
   find "$hw_b/" -mindepth 1 -maxdepth 1 -type d -mtime +90 -exec rm -rf -- {} + 2>/dev/null
+  set -- "$hw_b"/*
+  [ $# -gt 50 ] || return 0
   hw_i=0
   # shellcheck disable=SC2012 # names of runs have no strange characters
   hw_l=$(ls -1t -- "$hw_b")

@@ -11,6 +11,8 @@
 #   follow        not empty: what it points to is meant
 #   temporary     a name for what is being made, of no other path
 #   sum           SHA-256 of the content
+#   size          its bytes: what arrives is right or cut off, so where they are all there and nothing of the old content has
+#                 to be known, no digest is made; may be empty
 #   expected      SHA-256 that the old content must have; `absent` for none; empty for any
 #   mode          mode of a new file, or that is wanted for the old one, five octal digits; empty: its own
 #   owner         OWNER, OWNER:GROUP or :GROUP; empty: as it is
@@ -111,16 +113,27 @@ if [ -z "$hw_new" ]; then
   hw_o=$hw_to
 fi
 # excl: into no file that somebody else has made; fsync: the bytes are on the disk before they get the name.
-hw_e=$(dd of="./$temporary" bs=65536 conv=excl,fsync status=none <&3 2>&1) || hw_disk
-hw_l=''
-if [ -z "$hw_new" ] && [ -n "$expected$backup$in_place" ]; then hw_l=$hw_o; fi
-hw_e=$(sha256sum -- "./$temporary" ${hw_l:+"$hw_l"} 2>&1) || hw_disk
-[ "${hw_e%% *}" = "$sum" ] || hw_fail "the content for $path did not arrive whole; nothing was changed"
-hw_is=absent
-if [ -n "$hw_l" ]; then
-  hw_is=${hw_e#*"$hw_nl"}; hw_is=${hw_is#\\}; hw_is=${hw_is%% *}
+hw_e=$(dd of="./$temporary" bs=65536 conv=excl,fsync <&3 2>&1) || {
+  # Without the counts behind it.
+  hw_e=${hw_e%%"$hw_nl"[0-9]*}
+  hw_disk
+}
+hw_l='' hw_is=''
+if [ -n "$hw_new" ]; then hw_is=absent
+elif [ -n "$expected$in_place" ] || [ "$backup" = last ]; then hw_l=$hw_o
+# The new content may be there already, when an earlier try was cut off.
+elif [ -n "$backup" ] && [ "${size:-${hw_file%%|*}}" = "${hw_file%%|*}" ]; then hw_l=$hw_o
 fi
-# The new content itself may be there when an earlier try was cut off.
+# Of what dd tells, the line with the bytes is the third.
+case $hw_l/$hw_e in
+  "/"*"$hw_nl${size:-no} byte"*) ;;
+  *)
+    hw_e=$(sha256sum -- "./$temporary" ${hw_l:+"$hw_l"} 2>&1) || hw_disk
+    [ "${hw_e%% *}" = "$sum" ] || hw_fail "the content for $path did not arrive whole; nothing was changed"
+    if [ -n "$hw_l" ]; then
+      hw_is=${hw_e#*"$hw_nl"}; hw_is=${hw_is#\\}; hw_is=${hw_is%% *}
+    fi ;;
+esac
 if [ -n "$expected" ]; then
   case $hw_is in
     "$expected"|"$sum") ;;
@@ -129,8 +142,8 @@ if [ -n "$expected" ]; then
 fi
 hw_to=./$temporary
 if [ -n "$hw_new" ]; then
-  chmod -- "${mode:-00644}" "$hw_to" || exit 1
-  hw_set
+  bits=${bits:-${mode:-00644}}
+  hw_set_new
 elif [ -z "$in_place" ]; then
   hw_e=$(cp --attributes-only --preserve=all --no-preserve=timestamps -- "$hw_o" "./$temporary" 2>&1) || hw_disk
   # Without the rights to give it away, `cp` says nothing.
@@ -139,7 +152,8 @@ elif [ -z "$in_place" ]; then
     [ "${hw_l%%"$hw_nl"*}" = "${hw_l#*"$hw_nl"}" ] ||
       hw_fail "cannot keep the owner of $path; nothing was changed" "hint: set \`become = true\`"
   fi
-  hw_set
+  # Where others may write, what was looked at may be another file than the one that it was copied from.
+  if [ -n "$hw_open" ] || [ "$hw_me" != 0 ] || ! hw_is_set; then hw_set; fi
 fi
 if [ -n "$validate" ]; then
   hw_as=$hw_real/$temporary
