@@ -187,6 +187,8 @@ impl SwarmJoin {
             // An engine that starts is pending for some seconds: to make a member leave then would be rash.
             LocalState::Pending if node.is_some() => Ok(Verdict::Drift(self.wait("it is a member, and starts"))),
             LocalState::Pending | LocalState::Error if self.force_leave => again("half joined"),
+            // It never was a member: there is nothing that it could lose.
+            LocalState::Error if own.node_id.is_empty() => again("half joined"),
             // It had joined once: what the manager does not know will not become active.
             LocalState::Pending if !own.node_id.is_empty() && matches!(manager, Manager::Up { .. }) => refused(),
             LocalState::Pending => Ok(Verdict::Drift(self.wait(&format!(
@@ -293,7 +295,8 @@ impl SwarmJoin {
         let mut change = Change::new(format!("join the swarm of {at} as {}", role.word()));
         if let Some((was, info)) = leave {
             change.summary = format!("leave (it is {was}), and join the swarm of {at} as {}", role.word());
-            change.disrupts = left_behind(info);
+            // One that never was a member has no tasks.
+            change.disrupts = left_behind(info).filter(|_| !info.swarm.node_id.is_empty());
             change = change.action(swarm::leave("leave"));
         }
         change = change
