@@ -87,7 +87,7 @@ impl Folder {
     }
 
     /// The place of the connection with a host that is kept for so long.
-    pub(super) fn place(&self, login: &Login, keep: Duration, configuration: &[u8; 32]) -> Place {
+    pub(super) fn place(&self, login: &Login, keep: Duration, configuration: &Configuration) -> Place {
         let mut digest = Sha256::new();
         let mut add = |bytes: &[u8]| {
             digest.update(bytes.len().to_be_bytes());
@@ -98,7 +98,7 @@ impl Folder {
         for option in &login.ssh_options {
             add(option.as_bytes());
         }
-        add(configuration);
+        add(&configuration.digest);
         for variable in ["SSH_AUTH_SOCK", "HOME", "USER"] {
             add(std::env::var_os(variable).unwrap_or_default().as_encoded_bytes());
         }
@@ -225,48 +225,68 @@ fn runtime(user: u32) -> Option<PathBuf> {
 
 /// Whether a path is a folder that this user owns and nobody else may open.
 fn is_private(folder: &Path, user: u32) -> bool {
-    let is = |found: fs::Metadata| found.is_dir() && found.uid() == user && found.mode().is_multiple_of(0o100);
+    let is =
+        |found: fs::Metadata| found.is_dir() && found.uid() == user && found.mode().is_multiple_of(0o100);
     fs::symlink_metadata(folder).is_ok_and(is)
 }
 
-/// A digest of the configuration of ssh: of the file that is named, or of the usual ones, with all that they include.
-pub(super) fn configuration(named: Option<&Path>) -> [u8; 32] {
-    let mut digest = Sha256::new();
-    let home = std::env::var_os("HOME").map(PathBuf::from).unwrap_or_default();
-    if let Some(file) = named {
-        add(&mut digest, file, &home.join(".ssh"), 0);
-    } else {
-        add(&mut digest, &home.join(".ssh/config"), &home.join(".ssh"), 0);
-        add(&mut digest, Path::new("/etc/ssh/ssh_config"), Path::new("/etc/ssh"), 0);
-    }
-    digest.finalize().into()
+/// The configuration of ssh: of the file that is named, or of the usual ones, with all that they include.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Configuration {
+    /// A digest of all of it.
+    digest: [u8; 32],
+    /// It speaks of jump hosts.
+    pub(super) jumps: bool,
 }
 
-/// Adds a file, and what it includes: from `folder`, where no other is said (`Include` in `ssh_config(5)`).
-fn add(digest: &mut Sha256, file: &Path, folder: &Path, depth: usize) {
-    digest.update(file.as_os_str().as_encoded_bytes());
-    let Ok(text) = fs::read(file) else { return digest.update([0]) };
-    digest.update(text.len().to_be_bytes());
-    digest.update(&text);
-    // As deep as ssh goes.
-    if depth == 16 {
-        return;
-    }
-    for line in String::from_utf8_lossy(&text).lines() {
-        let mut words = line.split(|c: char| c.is_whitespace() || c == '=').filter(|word| !word.is_empty());
-        if !words.next().is_some_and(|key| key.eq_ignore_ascii_case("include")) {
-            continue;
+impl Configuration {
+    /// Reads it.
+    pub(super) fn read(named: Option<&Path>) -> Self {
+        let mut reading = Reading { digest: Sha256::new(), jumps: false };
+        let home = std::env::var_os("HOME").map(PathBuf::from).unwrap_or_default();
+        if let Some(file) = named {
+            reading.add(file, &home.join(".ssh"), 0);
+        } else {
+            reading.add(&home.join(".ssh/config"), &home.join(".ssh"), 0);
+            reading.add(Path::new("/etc/ssh/ssh_config"), Path::new("/etc/ssh"), 0);
         }
-        for pattern in words {
-            for path in included(pattern.trim_matches('"'), folder) {
-                add(digest, &path, folder, depth + 1);
+        Self { digest: reading.digest.finalize().into(), jumps: reading.jumps }
+    }
+}
+
+struct Reading {
+    digest: Sha256,
+    jumps: bool,
+}
+
+impl Reading {
+    /// Adds a file, and what it includes: from `folder`, where no other is said (`Include` in `ssh_config(5)`).
+    fn add(&mut self, file: &Path, folder: &Path, depth: usize) {
+        self.digest.update(file.as_os_str().as_encoded_bytes());
+        let Ok(text) = fs::read(file) else { return self.digest.update([0]) };
+        self.digest.update(text.len().to_be_bytes());
+        self.digest.update(&text);
+        let mut included = Vec::new();
+        for line in String::from_utf8_lossy(&text).lines() {
+            let mut words =
+                line.split(|c: char| c.is_whitespace() || c == '=').filter(|word| !word.is_empty());
+            let key = words.next().unwrap_or_default();
+            self.jumps |= key.eq_ignore_ascii_case("ProxyJump");
+            if key.eq_ignore_ascii_case("Include") {
+                included.extend(words.flat_map(|pattern| includes(pattern.trim_matches('"'), folder)));
+            }
+        }
+        // As deep as ssh goes.
+        if depth < 16 {
+            for file in &included {
+                self.add(file, folder, depth + 1);
             }
         }
     }
 }
 
 /// The files that a pattern of `Include` names, in their order. Wildcards count in the name of the file alone.
-fn included(pattern: &str, folder: &Path) -> Vec<PathBuf> {
+fn includes(pattern: &str, folder: &Path) -> Vec<PathBuf> {
     let home = std::env::var("HOME").unwrap_or_default();
     let path = match pattern.strip_prefix("~/") {
         Some(rest) => Path::new(&home).join(rest),
@@ -319,19 +339,20 @@ mod tests {
         let folder = Folder(base.path().to_owned());
         let login = Login { address: "web-01".into(), ..Login::default() };
         let name = |login: &Login, keep, configuration| folder.place(login, keep, configuration).name;
-        let first = name(&login, KEEP, &[0; 32]);
-        assert_eq!(first, name(&login.clone(), KEEP, &[0; 32]));
+        let [one, other] = [0, 1].map(|n| Configuration { digest: [n; 32], jumps: false });
+        let first = name(&login, KEEP, &one);
+        assert_eq!(first, name(&login.clone(), KEEP, &one));
         let others = [
-            name(&Login { user: Some("anna".into()), ..login.clone() }, KEEP, &[0; 32]),
-            name(&Login { port: Some(2222), ..login.clone() }, KEEP, &[0; 32]),
-            name(&Login { ssh_options: vec!["ProxyJump=b".into()], ..login.clone() }, KEEP, &[0; 32]),
-            name(&Login { address: "web-02".into(), ..login.clone() }, KEEP, &[0; 32]),
-            name(&login, KEEP * 2, &[0; 32]),
-            name(&login, KEEP, &[1; 32]),
+            name(&Login { user: Some("anna".into()), ..login.clone() }, KEEP, &one),
+            name(&Login { port: Some(2222), ..login.clone() }, KEEP, &one),
+            name(&Login { ssh_options: vec!["ProxyJump=b".into()], ..login.clone() }, KEEP, &one),
+            name(&Login { address: "web-02".into(), ..login.clone() }, KEEP, &one),
+            name(&login, KEEP * 2, &one),
+            name(&login, KEEP, &other),
         ];
         assert!(others.iter().all(|other| *other != first));
         // With what ssh adds while it makes the socket.
-        assert!(folder.place(&login, KEEP, &[0; 32]).socket().as_os_str().len() + 17 < 104);
+        assert!(folder.place(&login, KEEP, &one).socket().as_os_str().len() + 17 < 104);
     }
 
     #[test]
@@ -342,10 +363,13 @@ mod tests {
         fs::create_dir(&more).unwrap();
         fs::write(more.join("a"), "Host *\n").unwrap();
         fs::write(&file, format!("include = {}/*\n", more.display())).unwrap();
+        let configuration = Configuration::read;
         let first = configuration(Some(&file));
         assert_eq!(first, configuration(Some(&file)));
-        fs::write(more.join("a"), "Host *\nUser anna\n").unwrap();
+        assert!(!first.jumps);
+        fs::write(more.join("a"), "Host *\nproxyjump=gate\n").unwrap();
         let second = configuration(Some(&file));
+        assert!(second.jumps);
         assert_ne!(first, second);
         fs::write(more.join("b"), "").unwrap();
         assert_ne!(second, configuration(Some(&file)));

@@ -20,7 +20,9 @@ pub mod detach;
 mod frames;
 #[cfg(test)]
 mod hostile_tests;
+mod jump;
 pub mod kept;
+mod line;
 pub mod local;
 mod lock;
 #[cfg(test)]

@@ -11,7 +11,7 @@ use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{ExitStatus, Stdio};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, Once, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, Once, PoisonError};
 use std::time::Duration;
 
 use tempfile::TempDir;
@@ -19,11 +19,14 @@ use tokio::process::{Child, Command};
 
 use super::askpass::Askpass;
 use super::channel::{End, Pipes, Process, seconds, shell_error};
-use super::kept::{self, Place};
-use super::session::{Launch, Shells};
+use super::jump::Jumps;
+use super::kept::{self, Configuration, Place};
+use super::line::Line;
+use super::session::Shells;
 use super::{BoxFuture, Connector, Session, Settings, TransportError, frames, refused};
 use crate::model::{Host, Login};
 use crate::private_folder::{self, Claim};
+use crate::shell::quote;
 
 /// Bound of connecting when none is given, until the host has shown its key. A host that is not there should not
 /// cost as much as one whose login is slow.
@@ -45,8 +48,9 @@ pub struct Ssh {
     settings: Settings,
     /// Those that did not take the password: it is not tried on them again.
     refusing: Arc<Mutex<Vec<(Login, TransportError)>>>,
-    /// The digests of the configurations of ssh, by the file that is named.
-    configurations: Arc<Mutex<HashMap<Option<PathBuf>, [u8; 32]>>>,
+    /// The configurations of ssh, by the file that is named.
+    configurations: Arc<Mutex<HashMap<Option<PathBuf>, Configuration>>>,
+    jumps: Arc<Mutex<Jumps>>,
 }
 
 /// Where the master of a connection stands.
@@ -95,6 +99,7 @@ impl Spot {
             session: Arc::new(session),
             log,
             destination: destination.into(),
+            _jump: None,
         }
     }
 }
@@ -102,7 +107,7 @@ impl Spot {
 impl Ssh {
     /// With what all connections of the run share.
     pub fn new(settings: Settings) -> Self {
-        Self { settings, refusing: Arc::default(), configurations: Arc::default() }
+        Self { settings, refusing: Arc::default(), configurations: Arc::default(), jumps: Arc::default() }
     }
 
     /// Why the password is not tried on this host again.
@@ -111,11 +116,16 @@ impl Ssh {
         refusing.iter().find(|(known, _)| known == login).map(|(_, error)| error.clone())
     }
 
+    fn connect_timeout(&self) -> Duration {
+        self.settings.connect_timeout.unwrap_or(CONNECT_TIMEOUT)
+    }
+
     async fn connect_once(
         &self,
         login: &Login,
         persist: bool,
         spot: io::Result<Spot>,
+        jump: Option<&Connection>,
     ) -> Result<Connection, refused::Refused> {
         let destination = &login.address;
         let final_error = |error| refused::Refused { error, again: false, proxied: false, password: false };
@@ -139,7 +149,7 @@ impl Ssh {
         // `-E` keeps what ssh says later on, in the background; what it says before it has read its options, and
         // what the ssh of a jump host says, comes on standard error.
         let stderr = std::fs::OpenOptions::new().create(true).append(true).open(&log).map_err(cannot)?;
-        let bound = self.settings.connect_timeout.unwrap_or(CONNECT_TIMEOUT);
+        let bound = self.connect_timeout();
         let password = self.settings.login_password.as_ref();
         // What asks for the password is gone when that is known to be right.
         let scratch = password.map(|_| control_folder()).transpose().map_err(cannot)?;
@@ -154,6 +164,7 @@ impl Ssh {
             ssh.args(Askpass::OPTIONS.iter().flat_map(|option| ["-o", option]));
         }
         let mut ssh = ssh
+            .args(jump.map(|jump| format!("-oProxyCommand={}", jump.proxy_command())))
             .args(arguments(login, (&socket, &log), bound, persist.then(|| spot.persists())))
             .stdin(Stdio::null())
             .stdout(Stdio::null())
@@ -284,16 +295,34 @@ impl Ssh {
         if time.is_zero() {
             return None;
         }
+        Some((keeping.folder.place(login, time, &self.configuration(login)), time))
+    }
+
+    fn configuration(&self, login: &Login) -> Configuration {
         let mut known = self.configurations.lock().unwrap_or_else(PoisonError::into_inner);
-        let named = login.ssh_config.clone();
-        let configuration =
-            known.entry(named).or_insert_with(|| kept::configuration(login.ssh_config.as_deref()));
-        Some((keeping.folder.place(login, time, configuration), time))
+        let read = || Configuration::read(login.ssh_config.as_deref());
+        *known.entry(login.ssh_config.clone()).or_insert_with(read)
+    }
+
+    /// Whether a host may be behind jump hosts.
+    pub(super) fn may_jump(&self, login: &Login) -> bool {
+        let option =
+            |option: &String| option.get(..9).is_some_and(|key| key.eq_ignore_ascii_case("ProxyJump"));
+        login.ssh_options.iter().any(option) || self.configuration(login).jumps
+    }
+
+    /// Whether there is a password for logging in.
+    pub(super) fn has_password(&self) -> bool {
+        self.settings.login_password.is_some()
+    }
+
+    pub(super) fn jumps(&self) -> MutexGuard<'_, Jumps> {
+        self.jumps.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// A connection that an earlier run has left, or another one has open; else a new one, which is kept if it is to be.
     /// Also says whether it was found.
-    async fn connection(&self, host: &Host) -> Result<(Connection, bool), TransportError> {
+    pub(super) async fn connection(&self, host: &Host) -> Result<(Connection, bool), TransportError> {
         let Some((place, time)) = self.place(&host.login) else {
             return Ok((self.new_connection(&host.login, None).await?, false));
         };
@@ -311,7 +340,7 @@ impl Ssh {
     }
 
     /// Makes a connection in the place of one that is dead.
-    async fn replace(&self, host: &Host, dead: &Connection) -> Result<Connection, TransportError> {
+    pub(super) async fn replace(&self, host: &Host, dead: &Connection) -> Result<Connection, TransportError> {
         let Some((place, time)) = self.place(&host.login) else {
             return self.new_connection(&host.login, None).await;
         };
@@ -342,7 +371,7 @@ impl Ssh {
     }
 
     /// Makes a connection, again and again where the host is only too busy.
-    async fn new_connection(
+    pub(super) async fn new_connection(
         &self,
         login: &Login,
         keep: Option<(&Place, Duration)>,
@@ -352,7 +381,9 @@ impl Ssh {
         if let Some(error) = self.refuses(login) {
             return Err(error);
         }
+        let mut jump = self.jump(login).await?;
         loop {
+            let start = tokio::time::Instant::now();
             let spot = match keep.filter(|_| persist) {
                 Some((place, time)) => {
                     place.clear();
@@ -360,8 +391,12 @@ impl Ssh {
                 }
                 None => control_folder().map(|(folder, claim)| Spot::Own(folder, claim)),
             };
-            match self.connect_once(login, persist, spot).await {
-                Ok(connection) => return Ok(connection),
+            match self.connect_once(login, persist, spot, jump.as_ref()).await {
+                Ok(connection) => return Ok(Connection { _jump: jump.map(Box::new), ..connection }),
+                // Why the way beyond the jump host is closed, only an `ssh` of its own is told; unless that takes too long.
+                Err(_) if jump.is_some() && start.elapsed() < self.connect_timeout() => {
+                    jump = None;
+                }
                 Err(refused) => match pauses.next() {
                     Some(pause) if refused.again => {
                         persist &= !refused.proxied;
@@ -571,16 +606,24 @@ impl Drop for Loose {
 
 /// A connection that stands.
 #[derive(Debug, Clone)]
-struct Connection {
+pub(super) struct Connection {
     // Before the session: it goes first.
     master: Arc<Master>,
     session: Arc<openssh::Session>,
     log: Arc<Path>,
     destination: Arc<str>,
+    /// It goes through this one, which ends after it.
+    _jump: Option<Box<Connection>>,
 }
 
 impl Connection {
-    fn is_kept(&self) -> bool {
+    /// How `ssh` reaches a host behind this one (`ssh_config(5)`; it comes before what is said of jump hosts elsewhere).
+    fn proxy_command(&self) -> String {
+        let socket = quote(&self.master.socket.to_string_lossy()).replace('%', "%%");
+        format!("ssh -F none -S {socket} -W '[%h]:%p' jump-host")
+    }
+
+    pub(super) fn is_kept(&self) -> bool {
         self.master.kept.is_some()
     }
 
@@ -589,12 +632,12 @@ impl Connection {
     }
 
     /// Whether the master is still there.
-    async fn stands(&self) -> bool {
+    pub(super) async fn stands(&self) -> bool {
         matches!(tokio::time::timeout(Duration::from_secs(2), self.session.check()).await, Ok(Ok(())))
     }
 
     /// Starts a shell.
-    async fn launch(&self, arguments: &[String]) -> Result<Pipes, TransportError> {
+    pub(super) async fn launch(&self, arguments: &[String]) -> Result<Pipes, TransportError> {
         let command = frames::command_line(arguments);
         let spawned = Arc::clone(&self.session)
             .arc_raw_command(command)
@@ -629,75 +672,6 @@ impl Connection {
                 loose: Loose(Some(Arc::clone(&self.master))),
                 connection: self.clone(),
             }),
-        })
-    }
-}
-
-/// How long a connection that was found may take to open a session before it counts as dead: the host has gone, and nobody
-/// has told us.
-const PROOF: Duration = Duration::from_secs(5);
-
-/// What the sessions of a run with a host stand on: a connection that was made for it, or one that was found. Whether a found
-/// one is of use shows with the first shell on it, which is wanted anyway: the host has to confirm the session
-/// (`MUX_S_SESSION_OPENED` comes after that, PROTOCOL.mux of OpenSSH), and nothing was sent to it before. So a dead one is
-/// replaced without a word and without a further round trip.
-#[derive(Debug, Clone)]
-struct Line {
-    ssh: Ssh,
-    host: Arc<Host>,
-    over: Arc<tokio::sync::Mutex<Over>>,
-}
-
-#[derive(Debug)]
-struct Over {
-    connection: Connection,
-    /// It was found, and nobody knows yet whether it is of use.
-    doubtful: bool,
-}
-
-impl Line {
-    fn new(ssh: Ssh, host: Arc<Host>, connection: Connection, doubtful: bool) -> Self {
-        Self { ssh, host, over: Arc::new(tokio::sync::Mutex::new(Over { connection, doubtful })) }
-    }
-}
-
-impl Launch for Line {
-    fn launch<'a>(&'a self, arguments: &'a [String]) -> BoxFuture<'a, Result<Pipes, TransportError>> {
-        Box::pin(async move {
-            let mut over = self.over.lock().await;
-            if over.doubtful {
-                let launch = over.connection.launch(arguments);
-                match tokio::time::timeout(PROOF, launch).await {
-                    Ok(Ok(pipes)) => {
-                        over.doubtful = false;
-                        return Ok(pipes);
-                    }
-                    Ok(Err(TransportError::Shell { .. })) => {}
-                    Ok(Err(_)) | Err(_) => {
-                        over.connection = self.ssh.replace(&self.host, &over.connection).await?;
-                    }
-                }
-                over.doubtful = false;
-            }
-            let connection = over.connection.clone();
-            drop(over);
-            match connection.launch(arguments).await {
-                // Those who use it too are as many as the host allows (`MaxSessions`).
-                Err(TransportError::Shell { .. }) if connection.is_kept() => {
-                    let own = self.ssh.new_connection(&self.host.login, None).await?;
-                    self.over.lock().await.connection = own.clone();
-                    own.launch(arguments).await
-                }
-                launched => launched,
-            }
-        })
-    }
-
-    fn close(self) -> BoxFuture<'static, ()> {
-        Box::pin(async move {
-            // Dropping the last one tells the master to exit and removes its directory, unless it is kept; it talks to the
-            // master without async, so not on this thread.
-            let _ = tokio::task::spawn_blocking(move || drop(self)).await;
         })
     }
 }

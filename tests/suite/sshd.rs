@@ -534,10 +534,7 @@ async fn a_jump_host_works() {
     std::fs::write(server.path("ssh_config.nojump"), config).unwrap();
     host.login.ssh_config = Some(server.path("ssh_config.nojump"));
     let error = connect(&Arc::new(host), None).await.unwrap_err();
-    assert!(
-        error.to_string().starts_with("the jump host 127.0.0.1 of target refuses the connection"),
-        "{error}"
-    );
+    assert!(error.to_string().starts_with("the jump host jump of target refuses the connection"), "{error}");
 }
 
 #[tokio::test]

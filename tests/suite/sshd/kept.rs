@@ -29,7 +29,7 @@ impl Site<'_> {
     /// An inventory of the server with some more keys.
     fn inventory(&self, name: &str, more: &str) {
         let Server { port, .. } = self.server;
-        let config = self.server.path("ssh_config");
+        let config = self.server.path("ssh_config").display().to_string();
         self.write(
             name,
             &format!("[hosts.h]\naddress = \"127.0.0.1\"\nport = {port}\nssh_config = {config:?}\n{more}\n"),
@@ -64,12 +64,13 @@ impl Site<'_> {
         now - std::mem::replace(&mut self.logins, now)
     }
 
-    /// The processes that have our folder in their arguments: the masters.
+    /// The masters: the processes that have our folder in their arguments, but for those which go through them.
     fn masters(&self) -> Vec<u32> {
         let folder = self.runtime.path().to_str().unwrap();
         let of_folder = |process: &std::fs::DirEntry| {
             let line = std::fs::read(process.path().join("cmdline")).unwrap_or_default();
-            String::from_utf8_lossy(&line).contains(folder)
+            let line = String::from_utf8_lossy(&line);
+            line.contains(folder) && line.contains("\0-M\0")
         };
         let processes = std::fs::read_dir("/proc").unwrap().flatten().filter(of_folder);
         processes.filter_map(|process| process.file_name().to_str()?.parse().ok()).collect()
@@ -182,13 +183,19 @@ fn a_dead_connection_is_replaced_without_a_word() {
     kill("-KILL", site.masters()[0]);
     again(&mut site, "no master");
     // The host has ended the connection.
-    serving(&server).into_iter().for_each(|pid| kill("-KILL", pid));
+    for pid in serving(&server) {
+        kill("-KILL", pid);
+    }
     again(&mut site, "no connection");
     // The host is gone, and nobody has said so.
     let stuck = serving(&server);
-    stuck.iter().for_each(|pid| kill("-STOP", *pid));
+    for pid in &stuck {
+        kill("-STOP", *pid);
+    }
     again(&mut site, "no answer");
-    stuck.into_iter().for_each(|pid| kill("-KILL", pid));
+    for pid in stuck {
+        kill("-KILL", pid);
+    }
     site.run(&ASK);
     assert_eq!(site.logins(), 0);
 }
@@ -242,4 +249,49 @@ fn passwords_are_not_kept() {
     let (code, said) = ended(site.start(&without));
     assert!(code != Some(0) && said.contains("password"), "{said}");
     assert_eq!(site.logins(), 1);
+}
+
+#[test]
+fn one_login_at_a_jump_host_is_for_all_behind_it() {
+    let Some(server) = Server::start("", false) else { return };
+    let mut site = Site::new(&server);
+    let (port, config) = (server.port, server.path("ssh_config"));
+    // As ssh knows them they have other names than their jump hosts.
+    let config = {
+        let text = std::fs::read_to_string(config).unwrap();
+        let host = format!("HostName 127.0.0.1\nPort {port}\nHostKeyAlias [127.0.0.1]:{port}\n");
+        let gate = host.replace("127.0.0.1\nPort", "localhost\nPort");
+        let inner = format!("Host inner-*\n{host}Host gate-*\n{gate}Host *\n");
+        site.write("ssh_config", &(inner + &text));
+        site.runtime.path().join("ssh_config").display().to_string()
+    };
+    let via = |name: &str, jumps: &str| {
+        format!(
+            "[hosts.{name}]\naddress = \"inner-{name}\"\nssh_config = {config:?}\nssh_options = [\"ProxyJump={jumps}\"]\n"
+        )
+    };
+    let hosts = [via("a", "gate-1"), via("b", "gate-1"), via("c", "gate-1"), via("d", "gate-1,root@gate-2")];
+    site.write("inventory.toml", &hosts.concat());
+    // The jump host, the second one, and four behind them.
+    site.run(&[&ASK[..2], &["--keep", "0"], &ASK[2..]].concat());
+    assert_eq!((site.logins(), site.masters().len()), (6, 0));
+    site.run(&ASK);
+    assert_eq!((site.logins(), site.masters().len()), (6, 6));
+    site.run(&ASK);
+    assert_eq!((site.logins(), site.masters().len()), (0, 6));
+    // With those behind it closed, the jump host is still there.
+    let listed = site.run(&["hosts", "--connections"]);
+    assert_eq!(listed.lines().count(), 5, "{listed}");
+    site.run(&["hosts", "--close"]);
+    site.run(&ASK);
+    assert_eq!(site.logins(), 4);
+
+    // What is wrong behind it is told as ssh tells it, and the others are not concerned.
+    let closed = format!(
+        "[hosts.closed]\naddress = \"127.0.0.1\"\nport = 1\nssh_config = {config:?}\nssh_options = [\"ProxyJump=gate-1\"]\n"
+    );
+    site.write("inventory.toml", &(hosts[0].clone() + &closed));
+    let (code, said) = ended(site.start(&ASK));
+    assert_eq!(code, Some(4));
+    assert!(said.contains("closed | ") && said.contains("Connection refused"), "{said}");
 }
