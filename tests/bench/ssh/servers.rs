@@ -1,4 +1,5 @@
-//! Real sshds on loopback, one for each host, with keys and ports of their own; nothing of the machine's ssh is used.
+//! Real sshds on loopback, one for each host, with keys and ports of their own; nothing of the machine's ssh is used. Each has
+//! further ports behind which it is far away: what comes is passed on after a while, and no slower than it came.
 
 use std::fs;
 use std::net::{TcpListener, TcpStream};
@@ -6,16 +7,24 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+
 use super::steps;
+
+/// How far away hosts can be: the round trip in ms.
+pub const AWAY: [u64; 3] = [0, 20, 100];
 
 /// The hosts; their sshds and files go with it, also when the benchmark panics.
 pub struct Fleet {
     folder: tempfile::TempDir,
     hosts: Vec<Server>,
+    /// What carries the bytes of those that are far away.
+    carrier: tokio::runtime::Runtime,
 }
 
 struct Server {
-    port: u16,
+    /// For each of [`AWAY`].
+    ports: Vec<u16>,
     process: Child,
 }
 
@@ -51,14 +60,27 @@ impl Fleet {
         )
         .unwrap();
         fs::write(at.join("blob"), steps::blob()).unwrap();
+        std::os::unix::fs::DirBuilderExt::mode(&mut fs::DirBuilder::new(), 0o700)
+            .create(at.join("runtime"))
+            .unwrap();
         fs::write(at.join("playbook.toml"), steps::playbook()).unwrap();
-        let mut fleet = Self { folder, hosts: Vec::with_capacity(count) };
+        let carrier =
+            tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
+        let mut fleet = Self { folder, hosts: Vec::with_capacity(count), carrier };
         let mut known = String::new();
         for n in 0..count {
             known += &fleet.add(n);
         }
         fs::write(fleet.path("known_hosts"), known).unwrap();
-        for (name, more) in [("ssh_config", ""), ("ssh_config.fast", "KexAlgorithms curve25519-sha256\n")] {
+        let at = fleet.path("");
+        let open = "ControlMaster auto\nControlPersist 60\nControlPath ~open-%C\n"
+            .replace('~', at.to_str().unwrap());
+        let configs = [
+            ("ssh_config", String::new()),
+            ("ssh_config.fast", "KexAlgorithms curve25519-sha256\n".to_owned()),
+            ("ssh_config.open", open),
+        ];
+        for (name, more) in configs {
             let at = fleet.folder.path().display();
             let common = format!(
                 "GlobalKnownHostsFile /dev/null\nUserKnownHostsFile {at}/known_hosts\nIdentityFile {at}/user\n\
@@ -67,8 +89,10 @@ impl Fleet {
             fs::write(fleet.path(name), common).unwrap();
         }
         for size in 1..=count {
-            let hosts = (0..size).map(|n| fleet.entry(n)).collect::<String>();
-            fs::write(fleet.path(&format!("inventory-{size}.toml")), hosts).unwrap();
+            for (n, away) in AWAY.iter().enumerate() {
+                let hosts = (0..size).map(|host| fleet.entry(host, n)).collect::<String>();
+                fs::write(fleet.path(&format!("inventory-{size}-{away}.toml")), hosts).unwrap();
+            }
         }
         fleet
     }
@@ -92,7 +116,10 @@ impl Fleet {
             .stdin(Stdio::piped())
             .spawn()
             .unwrap();
-        self.hosts.push(Server { port, process });
+        let far =
+            |away: &u64| if *away == 0 { port } else { self.carry(port, Duration::from_millis(away / 2)) };
+        let ports: Vec<u16> = AWAY.iter().map(far).collect();
+        self.hosts.push(Server { ports: ports.clone(), process });
         let start = Instant::now();
         while TcpStream::connect(("127.0.0.1", port)).is_err() {
             let log = fs::read_to_string(self.path(&format!("log{n}"))).unwrap_or_default();
@@ -100,14 +127,46 @@ impl Fleet {
             std::thread::sleep(Duration::from_millis(10));
         }
         let public = fs::read_to_string(host_key.with_extension("pub")).unwrap();
-        fs::write(self.path(&format!("by-hand-{n}.sh")), steps::by_hand(base.to_str().unwrap())).unwrap();
-        format!("[127.0.0.1]:{port} {public}")
+        for (name, mends) in [("ask", false), ("mend", true)] {
+            let script = steps::by_hand(base.to_str().unwrap(), mends);
+            fs::write(self.path(&format!("{name}-{n}.sh")), script).unwrap();
+        }
+        let lines: Vec<String> = ports.iter().map(|port| format!("[127.0.0.1]:{port} {public}")).collect();
+        lines.concat()
     }
 
-    fn entry(&self, n: usize) -> String {
+    /// A port behind which another one is, so long a way off.
+    fn carry(&self, port: u16, way: Duration) -> u16 {
+        let _entered = self.carrier.enter();
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        listener.set_nonblocking(true).unwrap();
+        let far = listener.local_addr().unwrap().port();
+        let listener = tokio::net::TcpListener::from_std(listener).unwrap();
+        self.carrier.spawn(async move {
+            while let Ok((near, _)) = listener.accept().await {
+                let Ok(host) = tokio::net::TcpStream::connect(("127.0.0.1", port)).await else { continue };
+                // Each write at once, as a network card would.
+                let _ = (near.set_nodelay(true), host.set_nodelay(true));
+                let (near, host) = (near.into_split(), host.into_split());
+                tokio::spawn(pass_on(near.0, host.1, way));
+                tokio::spawn(pass_on(host.0, near.1, way));
+            }
+        });
+        far
+    }
+
+    /// Makes the first hosts as they were before anything was done to them.
+    pub fn freshen(&self, size: usize) {
+        for n in 0..size {
+            fs::remove_dir_all(self.base(n)).unwrap();
+            fs::create_dir(self.base(n)).unwrap();
+        }
+    }
+
+    fn entry(&self, n: usize, away: usize) -> String {
         format!(
             "[hosts.host-{n}]\naddress = \"127.0.0.1\"\nport = {}\nvars = {{ base = \"{}\" }}\n\n",
-            self.hosts[n].port,
+            self.hosts[n].ports[away],
             self.base(n).display()
         )
     }
@@ -122,9 +181,32 @@ impl Fleet {
         self.path(&format!("host{n}"))
     }
 
-    /// The port of host `n`.
-    pub fn port(&self, n: usize) -> u16 {
-        self.hosts[n].port
+    /// The port of host `n`, that far away.
+    pub fn port(&self, n: usize, away: u64) -> u16 {
+        self.hosts[n].ports[AWAY.iter().position(|a| *a == away).unwrap()]
+    }
+}
+
+/// Passes on what comes, each piece so long after it came.
+async fn pass_on(
+    mut from: tokio::net::tcp::OwnedReadHalf,
+    mut to: tokio::net::tcp::OwnedWriteHalf,
+    way: Duration,
+) {
+    let (sender, mut under_way) = tokio::sync::mpsc::unbounded_channel();
+    tokio::spawn(async move {
+        let mut bytes = vec![0; 64 << 10];
+        while let Ok(count @ 1..) = from.read(&mut bytes).await {
+            if sender.send((tokio::time::Instant::now() + way, bytes[..count].to_vec())).is_err() {
+                break;
+            }
+        }
+    });
+    while let Some((due, bytes)) = under_way.recv().await {
+        tokio::time::sleep_until(due).await;
+        if to.write_all(&bytes).await.is_err() {
+            break;
+        }
     }
 }
 
