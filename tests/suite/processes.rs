@@ -215,9 +215,8 @@ fn apply(sandbox: &Sandbox, steps: &[&str]) -> Vec<Cost> {
     frames(&std::fs::read_to_string(log).unwrap())
 }
 
-/// A line for a kind: programs/processes of the frames with the first change of a run and with the next one, each with
-/// its verification, of the frame where one step has nothing to do, and what a second such step adds to that.
-fn line(kind: &Kind) -> String {
+/// A host with what is there before the steps of a kind.
+fn prepared(kind: &Kind) -> Sandbox {
     let sandbox = Sandbox::new();
     let data = sandbox.host_state().join("data");
     std::fs::create_dir_all(&data).unwrap();
@@ -226,23 +225,46 @@ fn line(kind: &Kind) -> String {
     if let Ok(blob) = std::fs::read(data.join("blob")) {
         std::fs::write(sandbox.path().join("blob"), blob).unwrap();
     }
+    sandbox
+}
+
+/// A line for a kind: programs/processes of the frame with the first change of a run, and what the next one costs, which
+/// mostly shares that frame, each with its verification; of the frame where one step has nothing to do, and what a second
+/// such step adds to that.
+fn line(kind: &Kind) -> String {
+    let first = apply(&prepared(kind), &kind.steps[..1]);
+    let sandbox = prepared(kind);
     let changed = apply(&sandbox, &kind.steps);
     let one = apply(&sandbox, &kind.steps[..1]);
     let two = apply(&sandbox, &kind.steps);
     assert_eq!((one.len(), two.len()), (1, 1), "{}: there is nothing to do", kind.name);
     if std::env::var_os("PROCESSES").is_some() {
-        for (n, cost) in changed.iter().chain(&two).enumerate() {
+        for (n, cost) in first.iter().chain(&changed).chain(&two).enumerate() {
             eprintln!("{} {n}: {} {}", kind.name, cost.told(), cost.programs.join(" "));
         }
     }
-    let further = (two[0].programs.len() - one[0].programs.len(), two[0].forks - one[0].forks);
     // The process that would start a `sleep` is there or not, too.
-    let told = |cost: &Cost| {
-        if kind.name.starts_with("command") { cost.programs.len().to_string() } else { cost.told() }
+    let is_command = kind.name.starts_with("command");
+    let told = |(programs, forks): (usize, usize)| {
+        if is_command { programs.to_string() } else { format!("{programs}/{forks}") }
     };
-    let changed = |n: usize| changed.get(n).map_or("-".to_owned(), told);
-    let (further, one) = (format!("{}/{}", further.0, further.1), one[0].told());
-    format!("{:<24} {:>8} {:>8} {one:>10} {further:>8}\n", kind.name, changed(1), changed(2))
+    let of = |cost: &Cost| (cost.programs.len(), cost.forks);
+    let more = |with: &Cost, without: &Cost| {
+        (with.programs.len() - without.programs.len(), with.forks - without.forks)
+    };
+    // What runs on its own has a frame of its own.
+    let next = match (first.get(1), changed.get(1), changed.get(2)) {
+        (_, Some(_), Some(next)) if changed.len() > first.len() => told(of(next)),
+        (Some(first), Some(both), _) => told(more(both, first)),
+        _ => "-".to_owned(),
+    };
+    let first = first.get(1).map_or("-".to_owned(), |cost| told(of(cost)));
+    let (further, one) = (more(&two[0], &one[0]), one[0].told());
+    format!(
+        "{:<24} {first:>8} {next:>8} {one:>10} {:>8}\n",
+        kind.name,
+        format!("{}/{}", further.0, further.1)
+    )
 }
 
 #[test]
