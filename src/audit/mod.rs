@@ -222,6 +222,8 @@ struct Fold {
     only_planned: BTreeSet<(usize, usize)>,
     /// By host.
     times: Vec<Vec<Time>>,
+    /// When those started that have not ended, in milliseconds since the start of the run.
+    started: HashMap<StepRef, u64>,
     /// An apply told how steps ended.
     applied: bool,
 }
@@ -324,12 +326,17 @@ impl Fold {
                 let cell = self.put(&entry.at, &entry.name, &entry.kind, place, verdict);
                 self.only_planned.extend(cell);
             }
+            Body::StepStarted { at, .. } => {
+                self.started.insert(at.clone(), event.at_ms);
+            }
             Body::StepFinished(finished) => {
                 let Finished { at, name, kind, place, .. } = finished;
                 let cell = self.put(at, name, kind, place.clone(), of_finished(finished));
                 if let Some((host, step)) = cell {
                     self.only_planned.remove(&(host, step));
-                    self.times[host].extend(time(step, event.at_ms, finished));
+                    // One that shared a frame with others is told of when all of them are through.
+                    let started = self.started.remove(at).unwrap_or(event.at_ms);
+                    self.times[host].extend(time(step, (started, event.at_ms), finished));
                 }
                 self.applied = true;
             }
@@ -372,7 +379,7 @@ impl Fold {
 }
 
 /// When a step had its turn; `None` if it had none.
-fn time(step: usize, at_ms: u64, finished: &Finished) -> Option<Time> {
+fn time(step: usize, (started_ms, at_ms): (u64, u64), finished: &Finished) -> Option<Time> {
     let had = !matches!(
         finished.outcome,
         Outcome::NotReached | Outcome::LeftOut | Outcome::Skipped | Outcome::Unreachable
@@ -380,7 +387,8 @@ fn time(step: usize, at_ms: u64, finished: &Finished) -> Option<Time> {
     let waited = finished.waited.clone().unwrap_or_default();
     had.then(|| Time {
         step,
-        began_ms: at_ms.saturating_sub(finished.took_ms),
+        // What it waited before it started counts too.
+        began_ms: at_ms.saturating_sub(finished.took_ms).min(started_ms),
         took_ms: finished.took_ms,
         waited_ms: waited.ms,
         waited_for: waited.steps.iter().map(|at| format!("{} of {}", at.step, at.host)).collect(),
