@@ -633,6 +633,10 @@ impl Connection {
 
     /// Whether the master is still there.
     pub(super) async fn stands(&self) -> bool {
+        // Another one may stand where this one was.
+        if self.master.kept.is_some_and(|socket| socket != inode(&self.master.socket)) {
+            return false;
+        }
         matches!(tokio::time::timeout(Duration::from_secs(2), self.session.check()).await, Ok(Ok(())))
     }
 
