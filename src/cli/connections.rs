@@ -35,8 +35,7 @@ pub(super) fn connections(hosts: &[&HostName], close: bool, display: &Display) -
         output::data(&text(found.iter().map(|(kept, _)| kept), now, display.out));
     }
     if close {
-        let closed = found.into_iter().filter(|(kept, _)| hosts.contains(&&kept.host));
-        let closed = closed.filter_map(|(kept, standing)| standing.close().then_some(kept.host));
+        let closed = found.into_iter().filter_map(|(kept, standing)| standing.close().then_some(kept.host));
         let names: Vec<String> = closed.map(|host| host.to_string()).collect();
         output::message(&match &names[..] {
             [] => "No connection was kept.".to_owned(),

@@ -233,11 +233,7 @@ impl HostRun {
                     let reason = format!("{reason} (the connection broke off and was made again)");
                     return Turn::new(Outcome::Changed, reason);
                 }
-                let causes = vec![failure_of(error).message];
-                let failure = Failure::new("the connection broke off during the step");
-                Turn::failed(
-                    Failure { causes, ..failure }.hint("run it again: what is done already is left alone"),
-                )
+                Turn::failed(broke_off(error))
             }
             _ => self.lost(host, error),
         }
@@ -261,6 +257,13 @@ impl HostRun {
             self.shared.events.send(Body::Warning { host, message }).await;
         }
     }
+}
+
+/// The failure of a step whose connection broke off, and which does not hold.
+pub(super) fn broke_off(error: &TransportError) -> Failure {
+    let causes = vec![failure_of(error).message];
+    Failure { causes, ..Failure::new("the connection broke off during the step") }
+        .hint("run it again: what is done already is left alone")
 }
 
 /// The way back from a change.

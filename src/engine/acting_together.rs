@@ -5,16 +5,16 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::acting::undo_of;
+use super::acting::{broke_off, undo_of};
 use super::bundle::{Bundle, Member, Sets};
 use super::failing::{Work, did_not_end};
 use super::host::HostRun;
 use super::piggyback::Piggyback;
-use super::questions::{failure_of, privilege_of};
+use super::questions::privilege_of;
 use super::sending::{Batch, Begun, result_of};
 use super::turn::Turn;
 use crate::event::{Body, ChangeView, Outcome};
-use crate::model::{Failure, SlotIndex, StepResult};
+use crate::model::{SlotIndex, StepResult};
 use crate::probe::{Answer, Probe};
 use crate::step::Instance;
 use crate::transport::TransportError;
@@ -212,10 +212,7 @@ impl HostRun {
                 self.notify(&member.instance.notify);
                 turn.reason += " (the connection broke off and was made again)";
             } else {
-                let causes = vec![failure_of(error).message];
-                let failure = Failure::new("the connection broke off during the step");
-                let failure = failure.hint("run it again: what is done already is left alone");
-                turn = Turn { change: turn.change, ..Turn::failed(Failure { causes, ..failure }) };
+                turn = Turn { change: turn.change, ..Turn::failed(broke_off(error)) };
             }
             if first.is_none() {
                 first = Some(turn);

@@ -146,10 +146,11 @@ impl HostRun {
                 SlotState::Ready(instance) => Arc::clone(instance),
                 SlotState::Waits(_) | SlotState::Invalid(_) => return,
             };
-            match self.goes(&sets, m, &instance, &bundle.members[0].instance) {
-                Goes::Passes => idle.push(ReadSet::of(&instance, self.own, &self.shared.links)),
+            let read = ReadSet::of(&instance, self.own, &self.shared.links);
+            match self.goes(&sets, m, (&instance, &read), &bundle.members[0].instance) {
+                Goes::Passes => idle.push(read),
                 Goes::Looks => {
-                    idle.push(ReadSet::of(&instance, self.own, &self.shared.links));
+                    idle.push(read);
                     bundle.passed.push(m);
                 }
                 Goes::Later => return,
@@ -176,13 +177,18 @@ impl HostRun {
     }
 
     /// What slot `m` does behind steps with these sets, the first of which is `head`.
-    fn goes(&self, sets: &[Sets], m: SlotIndex, instance: &Instance, head: &Instance) -> Goes {
+    fn goes(
+        &self,
+        sets: &[Sets],
+        m: SlotIndex,
+        (instance, read): (&Instance, &ReadSet),
+        head: &Instance,
+    ) -> Goes {
         let run = &self.slots[m];
-        let read = ReadSet::of(instance, self.own, &self.shared.links);
         let known = !run.touched
             && !matches!(run.planned.forecast, Forecast::Unknown { .. })
-            && !self.has_changed_elsewhere(m, &read);
-        let surprised = sets.iter().any(|set| set.write.surprises(&read));
+            && !self.has_changed_elsewhere(m, read);
+        let surprised = sets.iter().any(|set| set.write.surprises(read));
         if !known || surprised || self.must_wait(m) || self.missing(m).is_some() {
             return Goes::Later;
         }
@@ -193,7 +199,7 @@ impl HostRun {
         }
         match checked.said {
             Ok(Verdict::Satisfied { .. }) => {
-                let touched = !checked.used.is_empty() || sets.iter().any(|set| set.write.touches(&read));
+                let touched = !checked.used.is_empty() || sets.iter().any(|set| set.write.touches(read));
                 let unchanged = matches!(run.planned.forecast, Forecast::Unchanged { .. });
                 if touched || !unchanged { Goes::Looks } else { Goes::Passes }
             }

@@ -140,9 +140,7 @@ pub struct Standing(Place);
 impl Standing {
     /// Closes it, also under who uses it. Whether it was there still.
     pub fn close(self) -> bool {
-        let closed = self.0.ask("exit");
-        self.0.clear();
-        closed
+        self.0.end()
     }
 }
 
@@ -191,18 +189,16 @@ impl Place {
         serde_json::from_slice(&fs::read(self.note()).ok()?).ok()
     }
 
-    /// Sends a request to the master (`-O` of ssh(1)); whether there is one that obeys.
+    /// Sends a request to the master; whether there is one that obeys.
     fn ask(&self, request: &str) -> bool {
-        let mut ssh = Command::new("ssh");
-        ssh.args(["-F", "none", "-O", request, "-S"]).arg(self.socket()).arg("host");
-        let status = ssh.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).status();
-        status.is_ok_and(|status| status.success())
+        ask_master(&self.socket(), request)
     }
 
-    /// Ends the master, if there is one, and removes what it has left.
-    pub(super) fn end(&self) {
-        self.ask("exit");
+    /// Ends the master, and removes what it has left. Whether it was there still.
+    pub(super) fn end(&self) -> bool {
+        let ended = self.ask("exit");
         self.clear();
+        ended
     }
 
     /// Removes what a master that is gone has left. The lock stays: somebody may wait for it.
@@ -212,6 +208,15 @@ impl Place {
             let _ = fs::remove_file(path);
         }
     }
+}
+
+/// Sends a request to a control master (`-O` of `ssh(1)`); whether there is one that obeys. Without a configuration, which
+/// could name another one.
+pub(super) fn ask_master(socket: &Path, request: &str) -> bool {
+    let mut ssh = Command::new("ssh");
+    ssh.args(["-F", "none", "-O", request, "-S"]).arg(socket).arg("host");
+    let status = ssh.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).status();
+    status.is_ok_and(|status| status.success())
 }
 
 /// The runtime folder of the user's session, if there is one that is the user's alone.

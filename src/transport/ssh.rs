@@ -579,12 +579,9 @@ impl Drop for Master {
     }
 }
 
-/// Lets a control master exit at once. When it is gone already, all is well. Without a configuration, which could name
-/// another one.
+/// Lets a control master exit at once. When it is gone already, all is well.
 fn exit_master(socket: &Path) {
-    let mut ssh = std::process::Command::new("ssh");
-    ssh.args(["-F", "none", "-O", "exit", "-S"]).arg(socket).arg("host");
-    let _ = ssh.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).status();
+    kept::ask_master(socket, "exit");
 }
 
 /// A shell of which nobody knows that it has ended.
