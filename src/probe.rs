@@ -24,6 +24,22 @@ pub struct Probe {
     pub shared: Option<Shared>,
     /// How to ask it as one with others.
     pub together: Option<Together>,
+    /// What can be found out for it and others at once, before they are asked.
+    pub ahead: Option<Ahead>,
+}
+
+/// Something that a library finds out for several questions at once, which each of them would find out for itself
+/// otherwise: about its own thing, not about the host ([`Shared`]).
+///
+/// The library gets a number, the words of each question, and an empty word behind each of them. It leaves `hw_ahead_N` for
+/// those that it can tell something of, counted from that number, and does not block. The question finds its own in
+/// `hw_foreseen`, and has to do without where that is empty: it is asked alone, or after an action.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Ahead {
+    /// What finds it out.
+    pub library: &'static Library,
+    /// What it has to know of this question; none of them is empty.
+    pub words: Vec<String>,
 }
 
 /// Questions of one kind that can be asked as one, which costs little more than a single one of them.
@@ -67,13 +83,19 @@ pub struct Shared {
 impl Probe {
     /// A question to the step's own host with the step's own rights.
     pub fn new(script: Script) -> Self {
-        Self { script, privilege: None, host: None, shared: None, together: None }
+        Self { script, privilege: None, host: None, shared: None, together: None, ahead: None }
     }
 
     /// Says that the script uses the library of `shared`.
     #[must_use]
     pub fn sharing(self, shared: Shared) -> Self {
         Self { shared: Some(shared), ..self }
+    }
+
+    /// Says what can be found out for it and others at once.
+    #[must_use]
+    pub fn ahead(self, ahead: Option<Ahead>) -> Self {
+        Self { ahead, ..self }
     }
 
     /// Says how it is asked as one with others.

@@ -69,6 +69,23 @@ impl Library {
     pub const fn new(path: &'static str, source: &'static str, uses: &'static [&'static Self]) -> Self {
         Self { text: Text::new(path, source), uses }
     }
+
+    /// All files that it consists of, each after those that it uses; its own is the last.
+    pub fn texts(&'static self) -> Vec<&'static Text> {
+        let mut texts = Vec::new();
+        collect([&self], &mut texts);
+        texts
+    }
+}
+
+/// Adds the files of libraries, each after those that it uses.
+fn collect<'a>(libraries: impl IntoIterator<Item = &'a &'static Library>, texts: &mut Vec<&'static Text>) {
+    for library in libraries {
+        collect(library.uses, texts);
+        if !texts.contains(&&library.text) {
+            texts.push(&library.text);
+        }
+    }
 }
 
 /// A program for hosts.
@@ -87,16 +104,8 @@ pub struct Program {
 impl Program {
     /// All files that it consists of, each after those that it uses; its own is the last.
     pub fn texts(&'static self) -> Vec<&'static Text> {
-        fn add(libraries: &'static [&'static Library], texts: &mut Vec<&'static Text>) {
-            for library in libraries {
-                add(library.uses, texts);
-                if !texts.contains(&&library.text) {
-                    texts.push(&library.text);
-                }
-            }
-        }
         let mut texts = Vec::new();
-        add(self.uses, &mut texts);
+        collect(self.uses, &mut texts);
         texts.push(&self.text);
         texts
     }

@@ -116,6 +116,7 @@ impl HostRun {
                 stream: matches!(action.then, Then::Nothing),
                 shared: None,
                 together: None,
+                ahead: None,
                 keep: if matches!(action.then, Then::Save(_)) { Keep::CONTENT } else { Keep::ACTION },
                 runs: self.runs(n, instance, action, &shown.label),
             };

@@ -27,7 +27,7 @@ use zeroize::Zeroizing;
 
 use super::{Frame, Part, Runs, lock};
 use crate::model::digest::hex;
-use crate::probe::Shared;
+use crate::probe::{Ahead, Shared};
 use crate::program::Text;
 use crate::shell::Payload;
 use crate::shell::{self, Script, quote};
@@ -264,6 +264,7 @@ fn script(frame: &Frame, nonce: &Nonce, run_id: &str) -> String {
     let parts: Vec<_> = frame.parts.iter().map(|part| texts.chunks(&part.script)).collect();
     let shared: Vec<_> =
         frame.parts.iter().map(|part| part.shared.map(|s| (s, texts.place(&s.library.text)))).collect();
+    let ahead = looks_ahead(frame, &mut texts);
     texts.define(&mut text);
     let mut known: Vec<Shared> = Vec::new();
     for (index, (part, chunks)) in frame.parts.iter().zip(parts).enumerate() {
@@ -278,12 +279,19 @@ fn script(frame: &Frame, nonce: &Nonce, run_id: &str) -> String {
                 let _ = writeln!(text, "unset {}", shared.variable);
             }
         }
+        if let Some(look) = ahead.looks.iter().find(|look| look.before == index) {
+            text.push_str(&look.code);
+        }
         // What is still to come on standard input when this part is over.
         let left: usize =
             frame.parts[index + 1..].iter().filter_map(fed).map(|p| p.0.len() + nonce.seal.len() + 1).sum();
         // Only after the last payload may anyone look whether standard input has ended.
         let carries_watcher = last_payload == Some(index);
-        let code = part_code(index, part, chunks, carries_watcher);
+        let mut code = part_code(index, part, chunks, carries_watcher);
+        if let Some(n) = ahead.numbers[index] {
+            code.insert(0, Chunk::code(format!("hw_foreseen=${{hw_ahead_{n}-}}\n")));
+            code.push(Chunk::code("hw_foreseen=\n"));
+        }
         if let Some(bound) = part.timeout.filter(|_| !is_stoppable(frame, index)) {
             let mut inner = vec![Chunk::code(prelude(nonce, run_id))];
             inner.extend(code);
@@ -308,6 +316,65 @@ fn script(frame: &Frame, nonce: &Nonce, run_id: &str) -> String {
     }
     let _ = write!(text, "hw_q 0\n#{}", nonce.seal);
     text
+}
+
+/// So many bytes of words go to one look ahead at most: they are arguments of a program (execve(2)).
+const MOST_WORDS: usize = 64 << 10;
+
+/// What finds out something for several questions of a frame at once.
+struct Look {
+    /// The first part that it is for.
+    before: usize,
+    code: String,
+}
+
+/// The looks ahead of a frame, and by part the number of what they leave for it.
+struct Looks {
+    looks: Vec<Look>,
+    numbers: Vec<Option<usize>>,
+}
+
+/// Questions that follow one another with no action between them have a look ahead if there are several of them.
+fn looks_ahead(frame: &Frame, texts: &mut Texts) -> Looks {
+    let parts = &frame.parts;
+    let mut found = Looks { looks: Vec::new(), numbers: vec![None; parts.len()] };
+    let mut count = 0;
+    let asking = parts.chunk_by(|a, b| a.only_asks() && b.only_asks());
+    let mut from = 0;
+    for run in asking {
+        let mut left: Vec<(usize, &Ahead)> = (run.iter().enumerate())
+            .filter(|(_, part)| part.only_asks())
+            .filter_map(|(n, part)| Some((from + n, part.ahead.as_ref()?)))
+            .collect();
+        from += run.len();
+        while let Some(&(before, first)) = left.first() {
+            let (alike, others) = left.into_iter().partition(|(_, ahead)| ahead.library == first.library);
+            left = others;
+            let start = count;
+            let mut words = String::new();
+            for (n, ahead) in alike {
+                let all = ahead.words.iter().map(String::as_str).chain([""]);
+                let more = all.fold(String::new(), |text, word| text + " " + &quote_always(word));
+                if words.len() + more.len() <= MOST_WORDS {
+                    words += &more;
+                    found.numbers[n] = Some(count);
+                    count += 1;
+                }
+            }
+            if count < start + 2 {
+                found.numbers.iter_mut().filter(|n| n.is_some_and(|n| n >= start)).for_each(|n| *n = None);
+                continue;
+            }
+            // In the shell of the frame. Nobody waits for what it may say. `write!` to a string cannot fail.
+            let mut code = format!("set -- {start}{words}\n{{ ");
+            for text in first.library.texts() {
+                let _ = write!(code, "eval \"$hw_t{}\"; ", texts.place(text));
+            }
+            code += "} >/dev/null 2>&1 5<&-\nset --\n";
+            found.looks.push(Look { before, code });
+        }
+    }
+    found
 }
 
 /// The files of a frame, each of them once: `hw_t0`, `hw_t1` ... in its shell.

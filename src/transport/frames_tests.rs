@@ -184,6 +184,31 @@ async fn what_questions_share_is_found_out_once_and_anew_after_an_action() {
 }
 
 #[tokio::test]
+async fn what_several_questions_want_is_found_out_ahead_and_anew_after_an_action() {
+    static LIBRARY: Library = Library::new(
+        "count_words.sh",
+        "hw_n=$1; shift; echo noise; hw_c=0\nfor hw_w in \"$@\"; do\nif [ -n \"$hw_w\" ]; then hw_c=$((hw_c + 1)); \
+         else [ \"$hw_c\" = 1 ] || eval \"hw_ahead_$hw_n=$hw_c-of-$#\"; hw_n=$((hw_n + 1)) hw_c=0; fi\ndone\n",
+        &[],
+    );
+    let asks = |words: &[&str]| {
+        let words = words.iter().map(|word| (*word).to_owned()).collect();
+        let probe = Probe::new(sh!("echo \"${hw_foreseen:-alone}\"; hw_foreseen=changed"));
+        Part::probe(&probe.ahead(Some(Ahead { library: &LIBRARY, words })))
+    };
+    let two = || asks(&["it's", "a b"]);
+    let act = || Part { stop_on_failure: true, ..asks(&["x", "y", "z"]) };
+    let other = part("echo \"${hw_foreseen:-none}\"");
+    let parts = vec![two(), other, two(), asks(&["one"]), act(), two(), act(), two(), asks(&["a", "b", "c"])];
+    let said: Vec<_> = in_all_shells(parts).await.iter().map(|a| a.text().into_owned()).collect();
+    assert_eq!(
+        said,
+        ["2-of-8", "none", "2-of-8", "alone", "alone", "alone", "alone", "2-of-7", "3-of-7"],
+        "an action has none of it, nor has a question between two of them"
+    );
+}
+
+#[tokio::test]
 async fn files_travel_once_and_work_in_every_part() {
     static LIBRARY: Library = Library::new(
         "say.sh",

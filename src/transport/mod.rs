@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::model::{Host, Privilege, Secret};
-use crate::probe::{Answer, Probe, Shared, Together};
+use crate::probe::{Ahead, Answer, Probe, Shared, Together};
 use crate::shell::Payload;
 use crate::shell::Script;
 
@@ -127,6 +127,8 @@ pub struct Part {
     pub shared: Option<Shared>,
     /// How it is asked as one with others of the frame.
     pub together: Option<Together>,
+    /// What can be found out for it and others of the frame at once.
+    pub ahead: Option<Ahead>,
     /// What is kept of its standard output. Of standard error it is always the end.
     pub keep: Keep,
     /// Where it runs, and what ends it.
@@ -180,6 +182,7 @@ impl Part {
             stream: false,
             shared: None,
             together: None,
+            ahead: None,
             keep: Keep::ANSWER,
             runs: Runs::Within,
         }
@@ -187,8 +190,8 @@ impl Part {
 
     /// The question of a probe.
     pub fn probe(probe: &Probe) -> Self {
-        let (shared, together) = (probe.shared, probe.together.clone());
-        Self { shared, together, ..Self::question(probe.script.clone()) }
+        let (shared, together, ahead) = (probe.shared, probe.together.clone(), probe.ahead.clone());
+        Self { shared, together, ahead, ..Self::question(probe.script.clone()) }
     }
 
     /// Whether it only asks, so that what was found out before still holds after it.

@@ -9,6 +9,8 @@ use std::process::{Command, Stdio};
 use hostwright::program::{Library, Program, Text};
 use hostwright::step::KINDS;
 
+use super::real_files::Bench;
+
 /// Every program, by the name of its file.
 pub(crate) fn programs() -> BTreeMap<&'static str, &'static Program> {
     let kinds = KINDS.iter().flat_map(|kind| kind.programs).copied().flatten();
@@ -37,6 +39,10 @@ fn libraries() -> BTreeMap<&'static str, &'static Library> {
     for program in programs().values() {
         add(program.uses, &mut found);
     }
+    // What probes have found out ahead.
+    let step = Bench::new("dash").step(r#"link = { path = "/x", target = "y" }"#);
+    let ahead = step.probes().into_iter().find_map(|probe| probe.ahead).unwrap();
+    add(vec![ahead.library].leak(), &mut found);
     found
 }
 

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use super::super::{Change, Invalid, Verdict};
 use crate::model::{FileContent, FileKind, FileState, Kind, Resource, State};
-use crate::probe::{Answer, CheckError, Probe, Readings, Shared};
+use crate::probe::{Ahead, Answer, CheckError, Probe, Readings, Shared};
 use crate::program;
 use crate::program::{Handle, Library};
 
@@ -53,6 +53,9 @@ pub(in crate::step) static NETWORK: Library =
 
 /// That, once for all probes that follow one another.
 pub(in crate::step) static SHARED_NETWORK: Shared = Shared { variable: "hw_net", library: &NETWORK };
+
+/// Looks at many paths at once; see there.
+static LOOK_AHEAD: Library = Library::new("path/look_ahead.sh", include_str!("path/look_ahead.sh"), &[&FAR]);
 
 /// Tells what lies on a network file system; see there.
 pub(in crate::step) static FAR: Library =
@@ -143,7 +146,29 @@ impl<'a> Query<'a> {
             sum,
             size,
         };
-        Probe::new(program.script()).sharing(SHARED_NETWORK)
+        Probe::new(program.script()).sharing(SHARED_NETWORK).ahead(self.ahead())
+    }
+
+    /// What can be found out at once with other paths.
+    fn ahead(&self) -> Option<Ahead> {
+        let path = self.path;
+        let kernel = ["/proc/", "/sys/"].iter().any(|folder| path.starts_with(folder));
+        if path == "/" || kernel || path.contains(['|', '\\', '\n']) {
+            return None;
+        }
+        let mut digest = match &self.depth {
+            Depth::Attributes | Depth::Content(_) | Depth::Entries => "-1:-1".to_owned(),
+            Depth::Digest(limit) => format!("{limit}:-1"),
+            Depth::Differing(_, size) => format!("{CONTENT_LIMIT}:{size}"),
+        };
+        if !self.follow {
+            digest.push('@');
+        }
+        let mut words: Vec<String> = parents(path).map(str::to_owned).collect();
+        words.push(digest);
+        words.reverse();
+        words.push(path.to_owned());
+        Some(Ahead { library: &LOOK_AHEAD, words })
     }
 
     /// Reads the answer, or what earlier steps of the plan will leave at the path and around it.

@@ -20,6 +20,7 @@
 #   `absent N`, `blocked N` and `denied N` (N folders above are missing), `dangling`, `remote FSTYPE`, `dead FSTYPE`,
 #   `led WHO|LINK`, `loop`, `moved`.
 # Exit codes: 0; another one if the path could not be read.
+# Knows from look_ahead.sh: hw_foreseen, what is there, if that is set.
 # Relies on: stat, sha256sum, readlink (coreutils), getent, awk; in a folder that others may write dd of GNU
 #   (`iflag=nofollow`); way.sh, network.sh, escape.sh, far.sh.
 
@@ -63,26 +64,40 @@ hw_cat() {
 }
 
 hw_digest() {
+  if [ -n "$hw_known" ]; then hw_sum=$hw_known; return; fi
   if [ -n "$hw_open" ]; then hw_sum=$(hw_cat | sha256sum); else hw_sum=$(sha256sum <"./$hw_n"); fi || exit 4
   hw_sum=${hw_sum%% *}
 }
 
-hw_way "$path" "$follow" || {
-  [ -z "$hw_via" ] || { echo dangling; exit 0; }
-  hw_k=0; hw_l=$hw_todo
-  while :; do case $hw_l in */*) hw_l=${hw_l#*/}; hw_k=$((hw_k + 1)) ;; *) break ;; esac; done
-  if [ -d "./$hw_n" ]; then echo "denied $hw_k"; exit 0; fi
-  if [ -e "./$hw_n" ] || [ -L "./$hw_n" ]; then echo "blocked $hw_k"; exit 0; fi
-  hw_accounts
-  echo "absent $((hw_k + 1))"; exit 0
+# Goes where it is and looks at it, or tells why not.
+hw_find() {
+  hw_way "$path" "$follow" || {
+    [ -z "$hw_via" ] || { echo dangling; exit 0; }
+    hw_k=0; hw_l=$hw_todo
+    while :; do case $hw_l in */*) hw_l=${hw_l#*/}; hw_k=$((hw_k + 1)) ;; *) break ;; esac; done
+    if [ -d "./$hw_n" ]; then echo "denied $hw_k"; exit 0; fi
+    if [ -e "./$hw_n" ] || [ -L "./$hw_n" ]; then echo "blocked $hw_k"; exit 0; fi
+    hw_accounts
+    echo "absent $((hw_k + 1))"; exit 0
+  }
+  if [ ! -e "./$hw_n" ] && [ ! -L "./$hw_n" ]; then
+    hw_accounts
+    echo "absent 0"; exit 0
+  fi
+  hw_look 1
+  [ -n "$hw_file" ] || { stat -- "./$hw_n" >/dev/null; exit 3; }
+  hw_size=${hw_file%%|*}; hw_at=${hw_file#*|}
 }
-if [ ! -e "./$hw_n" ] && [ ! -L "./$hw_n" ]; then
-  hw_accounts
-  echo "absent 0"; exit 0
+
+# What has been found out ahead needs no care, and no process.
+hw_known=''
+if [ -n "${hw_foreseen-}" ] && cd -P "${path%/*}/" 2>/dev/null; then
+  hw_real=${path%/*} hw_n=${path##*/} hw_open=''
+  hw_size=${hw_foreseen%%|*} hw_at=${hw_foreseen#*|}
+  case $hw_at in *"|"*"|"*"|"*"|"*) hw_known=${hw_at##*|} hw_at=${hw_at%|*} ;; esac
+else
+  hw_find
 fi
-hw_look 1
-[ -n "$hw_file" ] || { stat -- "./$hw_n" >/dev/null; exit 3; }
-hw_size=${hw_file%%|*}; hw_at=${hw_file#*|}
 hw_accounts
 if [ -L "./$hw_n" ]; then printf '%s|' "$hw_at"; readlink -n -- "./$hw_n"; exit; fi
 echo "$hw_at|"
