@@ -23,7 +23,7 @@ pub static GUARDED: Library =
 
 program! {
     /// Asks the guards.
-    AskGuards in "guards/ask_guards.sh" uses [BOUNDED, SURROUNDINGS] {
+    AskGuards in "guards/ask_guards.sh" uses [path::NETWORK, BOUNDED, SURROUNDINGS] {
         creates: List, removes: List, environment: List, folder: Word, unless: Word, only_if: Word
     }
 }
@@ -127,7 +127,7 @@ impl Guards {
             unless: self.unless.as_deref().unwrap_or_default(),
             only_if: self.only_if.as_deref().unwrap_or_default(),
         };
-        Some(Probe::new(ask.script()))
+        Some(Probe::new(ask.script()).sharing(path::SHARED_NETWORK))
     }
 
     fn paths(&self) -> impl Iterator<Item = (&'static str, &String)> {

@@ -8,7 +8,7 @@
 # Reads: the action from standard input, the last line of which is `#` and its name; its payload from file descriptor 3.
 # Prints: a line on file descriptor 4 when the action begins.
 # Exit codes: 0; 9 if the action did not come as a whole and was not begun.
-# Relies on: cat, rmdir, mkfifo, dd, wc, tail, timeout, sleep (coreutils).
+# Relies on: cat, rm, mkfifo, dd, wc, tail, timeout, sleep (coreutils).
 
 # File descriptor 9 holds the lock of the host. This process keeps it, and the pipe `alive`, but nothing that it starts does.
 
@@ -16,7 +16,7 @@ hw_action=$(cat)
 case $hw_action in
   *"#$action") ;;
   *)
-    rmdir "$folder/begun"
+    rm -f "$folder/begun"
     exit 9
     ;;
 esac

@@ -18,7 +18,7 @@
 # Prints: what the action prints.
 # Exit codes: that of the action, 124 or 137 when it was stopped at its bound; 1 with a reason if it could not be begun, or
 #   if nobody knows how it ended.
-# Relies on: id, kill, mkdir, rmdir, ls, mv, rm, cat, tail, sleep, date (coreutils), setsid (util-linux); systemd-run where systemd
+# Relies on: id, kill, mkdir, rmdir, mv, rm, cat, tail, sleep (coreutils), setsid (util-linux); systemd-run where systemd
 #   runs; places.sh.
 
 hw_fail() {
@@ -62,10 +62,10 @@ if [ ! -e "$hw_folder/begun" ]; then
   fi
   # Its end stands for all of it: what ends this frame must not come between.
   trap : HUP INT TERM
-  if mkdir "$hw_folder/begun" 2>/dev/null; then
+  if (set -C; : >"$hw_folder/begun") 2>/dev/null; then
     if [ -n "$fed" ]; then exec 3<"$hw_folder/payload.$$"; else exec 3</dev/null; fi
     if [ -n "$once" ]; then printf '%s\n' "$step" >"$hw_folder/step"; fi
-    printf '%s\n%s\n' "$(date +%s)" "$about" >"$hw_folder/about"
+    printf '%s\n' "$about" >"$hw_folder/about"
     # A unit of its own outlives the session of the login, also where that takes all its processes along.
     hw_ways=session
     if [ "$hw_uid" = 0 ] && [ -d /run/systemd/system ] && command -v systemd-run >/dev/null; then

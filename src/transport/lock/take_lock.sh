@@ -35,7 +35,7 @@ hw_refuse() {
     { read -r hw_pid hw_ticks hw_x <"$hw_folder/process"; } 2>/dev/null || continue
     hw_live "$hw_pid" "$hw_ticks" || continue
     hw_code=76
-    { read -r hw_x && read -r hw_about; } 2>/dev/null <"$hw_folder/about"
+    { read -r hw_about; } 2>/dev/null <"$hw_folder/about"
     printf 'action %s\n' "$hw_about"
   done
   exit "$hw_code"

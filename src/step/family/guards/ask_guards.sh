@@ -11,7 +11,8 @@
 # Prints: a line `GUARD CODE` for each, in this order, with 256 for a command that did not end within a minute; before that of `only_if` a line `read 0` if the shell has understood
 #   it; `chdir 1` in place of both commands if there is no such folder.
 # Exit codes: 0; 125 if it cannot go to the folder.
-# Relies on: timeout, stat (coreutils), for a path may be on a mount whose server is dead; bounded.sh, surroundings.sh.
+# Relies on: timeout, stat (coreutils), for a path may be on a mount whose server is dead; bounded.sh, surroundings.sh, awk,
+#   network.sh.
 
 # hw_say GUARD CODE
 hw_say() {
@@ -22,8 +23,12 @@ hw_ask_paths() {
   hw_guard=$1
   shift
   for hw_path in "$@"; do
-    # By its own attributes: it is there, wherever a link leads.
-    timeout -s KILL 10 stat -- "$hw_path" >/dev/null 2>&1
+    # By its own attributes: it is there, wherever a link leads. Where no network file system is mounted, nothing hangs.
+    if [ -z "$hw_net" ]; then
+      [ -L "$hw_path" ] || [ -e "$hw_path" ]
+    else
+      timeout -s KILL 10 stat -- "$hw_path" >/dev/null 2>&1
+    fi
     echo "$hw_guard $?"
   done
 }
