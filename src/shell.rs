@@ -212,6 +212,20 @@ impl fmt::Debug for Script {
 #[derive(Clone, PartialEq, Eq)]
 pub struct Payload(pub Arc<[u8]>);
 
+/// A payload of so many bytes at most can be text in a script: a pipe takes it at once (64 KiB, pipe(7)), so that nobody
+/// has to wait until it is read.
+const INLINE: usize = 32 << 10;
+
+impl Payload {
+    /// The payload as text for a script, if it can be. No shell has NUL bytes in its text.
+    pub fn inline(&self) -> Option<&str> {
+        if self.0.len() > INLINE {
+            return None;
+        }
+        std::str::from_utf8(&self.0).ok().filter(|text| !text.contains('\0'))
+    }
+}
+
 impl fmt::Debug for Payload {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "Payload({} bytes)", self.0.len())

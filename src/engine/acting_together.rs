@@ -72,6 +72,7 @@ impl HostRun {
         }
         let turns = self.judge(bundle, &batch, &places, came, along).await;
         self.tell_begun(members, &begun).await;
+        self.settle(bundle, &turns);
         self.hand_out(members, turns, &begun)
     }
 
@@ -233,6 +234,15 @@ impl HostRun {
                 let started = Body::StepStarted { at: self.at(member.n), name: member.instance.name.clone() };
                 self.shared.events.send(started).await;
             }
+        }
+    }
+
+    /// Keeps that those have nothing to do which stand before one that has acted.
+    fn settle(&mut self, bundle: &Bundle, turns: &[Option<Turn>]) {
+        let acted = bundle.members.iter().zip(turns).filter(|(_, turn)| turn.is_some());
+        let Some(last) = acted.map(|(member, _)| member.n).max() else { return };
+        for &n in bundle.settled.iter().filter(|n| **n < last) {
+            self.slots[n].turn = self.left_alone(n);
         }
     }
 

@@ -31,6 +31,9 @@ pub(super) struct Member {
 pub(super) struct Bundle {
     pub(super) members: Vec<Member>,
     pub(super) passed: Vec<SlotIndex>,
+    /// Those between them which have nothing to do, as they were asked before: that holds for their turn, whatever those do
+    /// that come later.
+    pub(super) settled: Vec<SlotIndex>,
 }
 
 impl Bundle {
@@ -60,13 +63,18 @@ impl Sets {
 
 /// Whether a step can share a frame with others, by what it is to do.
 fn can_share(instance: &Instance, change: &Change) -> bool {
-    let quick = |a: &Action| {
-        let plain = a.host.is_none() && a.borrowed.is_empty();
-        plain && a.tells && a.span == Span::Quick && a.then == Then::Nothing
+    let quick = |a: &Action| a.tells && a.span == Span::Quick;
+    can_be_last(instance, change) && change.actions.iter().all(quick) && !instance.step.opaque()
+}
+
+/// Whether it can be the last of those that share a frame: nothing rests on what it does, and it may take its time.
+fn can_be_last(instance: &Instance, change: &Change) -> bool {
+    let plain = |a: &Action| {
+        a.host.is_none() && a.borrowed.is_empty() && a.span != Span::Once && a.then == Then::Nothing
     };
     let own = |p: &Probe| p.host.is_none() && privilege_of(p, instance) == instance.privilege;
     !change.actions.is_empty()
-        && change.actions.iter().all(quick)
+        && change.actions.iter().all(plain)
         && change.disrupts.is_none()
         && !change.always
         && !change.passive
@@ -75,8 +83,13 @@ fn can_share(instance: &Instance, change: &Change) -> bool {
         && instance.retries == 0
         && instance.until.is_none()
         && instance.step.exclusive().is_none()
-        && !instance.step.opaque()
         && instance.step.probes().iter().all(own)
+}
+
+/// Whether a payload of it has to follow the script of its frame. Behind such a part nobody can see that the connection has
+/// ended, and each part before it has a process that bounds it.
+fn is_fed(change: &Change) -> bool {
+    change.actions.iter().filter_map(|a| a.payload.as_ref()).any(|payload| payload.inline().is_none())
 }
 
 /// What a step behind those of a bundle does.
@@ -118,7 +131,7 @@ impl HostRun {
     /// The steps that go along with slot `n`, itself included: as many as may, in their order.
     pub(super) fn bundle(&mut self, n: SlotIndex, instance: &Arc<Instance>, change: &Change) -> Bundle {
         let head = Member { n, instance: Arc::clone(instance), change: change.clone() };
-        let mut bundle = Bundle { members: vec![head], passed: Vec::new() };
+        let mut bundle = Bundle { members: vec![head], passed: Vec::new(), settled: Vec::new() };
         if can_share(instance, change) && !self.is_awaited(n) {
             self.expect(change);
             self.fill(&mut bundle);
@@ -132,7 +145,7 @@ impl HostRun {
         let head = bundle.members[0].n;
         let play = self.slots[head].slot.play;
         let mut left = MOST.1;
-        // What those read that have nothing to do.
+        // What those read that look again when all is done, or in their turn.
         let mut idle = Vec::new();
         let mut sets = vec![Sets::of(&bundle.members[0], self)];
         for m in (head.position() + 1..self.slots.len()).map(SlotIndex::new) {
@@ -148,27 +161,32 @@ impl HostRun {
             };
             let read = ReadSet::of(&instance, self.own, &self.shared.links);
             match self.goes(&sets, m, (&instance, &read), &bundle.members[0].instance) {
-                Goes::Passes => idle.push(read),
+                Goes::Passes if self.is_stale(m, &instance) => idle.push(read),
+                Goes::Passes => bundle.settled.push(m),
                 Goes::Looks => {
                     idle.push(read);
                     bundle.passed.push(m);
                 }
                 Goes::Later => return,
                 Goes::Along(change) => {
+                    if is_fed(&change) && !bundle.members.iter().all(|member| is_fed(&member.change)) {
+                        return;
+                    }
                     let payloads = change.actions.iter().filter_map(|action| action.payload.as_ref());
                     let size = payloads.map(|payload| payload.0.len()).sum();
                     let Some(rest) = left.checked_sub(size) else { return };
                     left = rest;
                     let member = Member { n: m, instance, change };
                     let set = Sets::of(&member, self);
-                    // Who has nothing to do is looked at behind it, or not at all.
+                    // They would see what came after their turn.
                     if idle.iter().any(|read| set.write.touches(read)) {
                         return;
                     }
+                    let last = self.is_awaited(m) || !can_share(&member.instance, &member.change);
                     self.expect(&member.change);
                     sets.push(set);
                     bundle.members.push(member);
-                    if self.is_awaited(m) {
+                    if last {
                         return;
                     }
                 }
@@ -205,7 +223,7 @@ impl HostRun {
             }
             Ok(Verdict::Drift(change))
                 if instance.privilege == head.privilege
-                    && can_share(instance, &change)
+                    && can_be_last(instance, &change)
                     && self.moved(m, instance, &change).is_none() =>
             {
                 Goes::Along(change)

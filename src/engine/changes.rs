@@ -50,7 +50,7 @@ impl ReadSet {
         resources.extend(instance.needs.iter().cloned());
         let probes = instance.step.probes();
         let asks = probes.iter().filter_map(|p| links.target(own, Some(p.host.as_ref()?))).collect();
-        Self { resources, asks, opaque: instance.step.opaque() }
+        Self { resources, asks, opaque: instance.step.looks_anywhere() }
     }
 
     /// Whether one of these, on the same host or in the fleet, is read.

@@ -21,12 +21,9 @@ impl HostRun {
         let fresh_enough = !self.is_stale(n, &instance);
         if fresh_enough
             && !instance.handler
-            && let planned = &self.slots[n].planned
-            && let Forecast::Unchanged { reason, predicted, .. } = &planned.forecast
-            && predicted.is_empty()
+            && let Some(turn) = self.left_alone(n)
         {
-            let result = planned.result.clone();
-            return Turn { result, ..Turn::new(Outcome::Unchanged, reason.clone()) };
+            return turn;
         }
         let at = self.at(n);
         self.shared.events.send(Body::StepStarted { at: at.clone(), name: instance.name.clone() }).await;
@@ -54,6 +51,14 @@ impl HostRun {
                 () = self.stopping() => return gives_up(turn, failure),
             }
         }
+    }
+
+    /// The turn of a step that has nothing to do, by its plan.
+    pub(super) fn left_alone(&self, n: SlotIndex) -> Option<Turn> {
+        let planned = &self.slots[n].planned;
+        let Forecast::Unchanged { reason, predicted, .. } = &planned.forecast else { return None };
+        let turn = Turn { result: planned.result.clone(), ..Turn::new(Outcome::Unchanged, reason.clone()) };
+        predicted.is_empty().then_some(turn)
     }
 
     async fn try_step(&mut self, n: SlotIndex, instance: &Arc<Instance>, asked: bool, first: bool) -> Turn {

@@ -137,6 +137,10 @@ impl Step for Command {
         true
     }
 
+    fn looks_anywhere(&self) -> bool {
+        self.guards.look_anywhere()
+    }
+
     fn on_notify(&self, _: &Readings) -> Result<Option<Change>, CheckError> {
         Ok(Some(Change { always: true, ..self.change(Occasion::Notified) }))
     }

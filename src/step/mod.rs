@@ -104,6 +104,12 @@ pub trait Step: Any + fmt::Debug + Send + Sync {
         false
     }
 
+    /// Whether its verdict rests on more than it says ([`Step::provides`], [`Step::needs`]): on what a command of the user
+    /// looks at. An opaque step may still be one of which all is known that it looks at.
+    fn looks_anywhere(&self) -> bool {
+        self.opaque()
+    }
+
     /// Returns what to do when a change notified this step; `None` if it cannot be a handler.
     ///
     /// The step runs as a handler: after the change its probes are asked and must be `Satisfied`, as ever.

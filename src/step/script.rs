@@ -124,6 +124,10 @@ impl Step for Script {
         true
     }
 
+    fn looks_anywhere(&self) -> bool {
+        self.guards.look_anywhere()
+    }
+
     fn on_notify(&self, _: &Readings) -> Result<Option<Change>, CheckError> {
         Ok(Some(Change { always: true, ..self.change(Occasion::Notified) }))
     }

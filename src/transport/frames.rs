@@ -106,19 +106,9 @@ const BOUNDED: &str = concat!(
     r##"case $s in *"#$hw_z") eval "$s";; *) exit 9;; esac"##,
 );
 
-/// A payload of so many bytes at most can be text in the script: a pipe takes it at once (64 KiB, pipe(7)), so that nobody
-/// has to wait until it is read.
-const INLINE: usize = 32 << 10;
-
-/// The payload as text for the script, if it can be. No shell has NUL bytes in its text.
-fn inline(payload: &Payload) -> Option<&str> {
-    let text = std::str::from_utf8(&payload.0).ok().filter(|text| text.len() <= INLINE)?;
-    (!text.contains('\0')).then_some(text)
-}
-
 /// The payload of a part that follows the script.
 fn fed(part: &Part) -> Option<&Payload> {
-    part.payload.as_ref().filter(|payload| inline(payload).is_none())
+    part.payload.as_ref().filter(|payload| payload.inline().is_none())
 }
 
 /// Whether the end of standard input ends the part at this position while it runs: where nothing is to come any more but
@@ -491,7 +481,7 @@ fn part_code(index: usize, part: &Part, script: Vec<Chunk>, watcher: bool) -> Ve
     // Nothing keeps the lock that only somebody has left behind.
     let close = if part.runs == Runs::Within { "5<&- 9<&-" } else { "5<&-" };
     let mark = format!("hw_c=$?\nhw_m {index} $hw_c\n");
-    let (before, after) = match (&part.payload, part.payload.as_ref().and_then(inline)) {
+    let (before, after) = match (&part.payload, part.payload.as_ref().and_then(Payload::inline)) {
         (None, _) => (Chunk::code("( "), format!(") {close}\n{mark}")),
         (Some(_), Some(text)) => (
             Chunk::Code(Zeroizing::new(format!("hw_o {} 2>/dev/null | ( ", *quote_always(text)))),

@@ -121,7 +121,7 @@ async fn a_payload_that_is_text_arrives_as_it_is() {
     let mut bytes: Vec<u8> = (1..128).cycle().take(20_000).collect();
     bytes.extend("ä€\u{81}\u{88}'\\'' %s \\n $HOME `id` \u{1f600}\r\n-n\n\n".as_bytes());
     for text in [&b"-n\\n"[..], b"-- x", b"", b"\n\n", &bytes] {
-        assert!(inline(&payload(text)).is_some());
+        assert!(payload(text).inline().is_some());
         let answers = in_all_shells(vec![
             Part { payload: Some(payload(text)), ..part("cat <&3") },
             Part { payload: Some(payload(text)), timeout: Some(Duration::from_secs(9)), ..part(":") },
@@ -130,9 +130,9 @@ async fn a_payload_that_is_text_arrives_as_it_is() {
         assert!(answers[0].stdout == text && answers[0].stderr.is_empty(), "{:?}", answers[0]);
         assert_eq!(answers[1], Answer::new(0, ""));
     }
-    let long = vec![b'x'; INLINE + 1];
+    let long = vec![b'x'; (32 << 10) + 1];
     for other in [&b"\0"[..], b"\xff", &long] {
-        assert!(inline(&payload(other)).is_none());
+        assert!(payload(other).inline().is_none());
     }
 }
 
@@ -142,7 +142,7 @@ async fn a_part_before_a_large_payload_keeps_to_its_bound_too() {
     for shell in shells {
         let mut channel = open(&shell).await;
         let slow = Part { timeout: Some(Duration::from_millis(300)), ..part("sleep 35.25") };
-        let large = Part { payload: Some(payload(&vec![b'x'; INLINE + 1])), ..part("cat <&3") };
+        let large = Part { payload: Some(payload(&vec![b'x'; (32 << 10) + 1])), ..part("cat <&3") };
         let error = ask(&mut channel, vec![slow, large]).await.unwrap_err();
         assert!(matches!(error, TransportError::TimedOut { part: Some(0), .. }), "{shell}: {error:?}");
         until(&shell, || running("sleep 35.25") == 0).await;

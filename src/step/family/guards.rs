@@ -98,6 +98,11 @@ impl Guards {
             && !self.always
     }
 
+    /// Whether they are asked by commands, of which nobody knows what they look at.
+    pub fn look_anywhere(&self) -> bool {
+        self.unless.is_some() || self.only_if.is_some()
+    }
+
     /// Whether it shows afterwards that it was done, so that nobody does it a second time.
     pub fn tell_when_done(&self) -> bool {
         !self.creates.is_empty() || !self.removes.is_empty() || self.unless.is_some()

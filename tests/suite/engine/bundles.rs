@@ -39,6 +39,22 @@ async fn what_a_later_step_changes_again_is_verified_before() {
 }
 
 #[tokio::test]
+async fn one_that_may_do_anything_goes_along_as_the_last() {
+    let anything = Toy { key: "w", value: "1", opaque: true, says: true, ..Toy::default() };
+    let steps = vec![tells("x", "1"), step("w", anything.clone()), tells("y", "1"), tells("z", "1")];
+    let fleet = Fleet::new(&["a"], vec![]).play("p", steps);
+    let seen = fleet.apply().await;
+    assert_eq!(seen.ended(), ["a x: changed", "a w: changed", "a y: changed", "a z: changed"]);
+    assert_eq!(log(&fleet, "a")[4..9], ["set x 1", "get x", "set w 1", "get w", "get y"]);
+    assert_eq!(seen.exchanges, [3]);
+
+    // It looks at what it does not say: it is asked when it is known what came of the others.
+    let blind = Toy { says: false, ..anything };
+    let fleet = Fleet::new(&["a"], vec![]).play("p", vec![tells("x", "1"), step("w", blind)]);
+    assert_eq!(fleet.apply().await.exchanges, [3]);
+}
+
+#[tokio::test]
 async fn nothing_is_done_behind_an_action_that_fails() {
     let mut soft = tells("y", "1");
     soft.on_failure = OnFailure::Continue;
@@ -117,7 +133,7 @@ struct Any {
 
 fn any_step() -> impl Strategy<Value = Any> {
     let hosts = proptest::sample::subsequence((0..HOSTS.len()).collect::<Vec<_>>(), 1..=HOSTS.len());
-    (hosts, 0..KEYS.len(), any::<bool>(), 0..14_u8, proptest::bool::weighted(0.2), 0..12_u8).prop_map(
+    (hosts, 0..KEYS.len(), any::<bool>(), 0..16_u8, proptest::bool::weighted(0.2), 0..12_u8).prop_map(
         |(hosts, key, value, form, notifies, on_failure)| Any {
             hosts,
             key,
@@ -142,6 +158,7 @@ fn written(n: usize, any: &Any, tells: bool) -> Written {
         4 => Toy { key: own, hides: Some(key), ..plain },
         // It takes long, or its exit code does not tell.
         5 => Toy { tells: false, ..plain },
+        8 => Toy { key: own, opaque: true, says: true, ..plain },
         6 | 7 => Toy { key: own, ..plain },
         _ => plain,
     };

@@ -18,6 +18,7 @@ use hostwright::transport::scripted::{Ask, Behaviour, Double, Faults, Reply, Scr
 
 /// Wants `key` to have `value`. The commands are the toy host's own: `get`, `set`.
 #[derive(Debug, Clone, Default)]
+#[allow(clippy::struct_excessive_bools, reason = "each says one thing of a step, and laws mix them at will")]
 pub struct Toy {
     pub key: &'static str,
     pub value: &'static str,
@@ -28,6 +29,8 @@ pub struct Toy {
     /// A change interrupts users.
     pub disrupts: bool,
     pub opaque: bool,
+    /// It says all that it looks at, opaque or not.
+    pub says: bool,
     /// The host itself can tell whether it was set.
     pub tells: bool,
     /// Setting it sets another key as well, which this step says it provides.
@@ -157,6 +160,10 @@ impl Step for Toy {
 
     fn opaque(&self) -> bool {
         self.opaque
+    }
+
+    fn looks_anywhere(&self) -> bool {
+        self.opaque && !self.says
     }
 
     fn on_notify(&self, readings: &Readings) -> Result<Option<Change>, CheckError> {
