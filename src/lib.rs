@@ -23,6 +23,7 @@ pub mod report;
 pub mod run;
 pub mod saved_plan;
 mod secret_file;
+pub mod shard;
 pub mod shell;
 pub mod step;
 pub mod transport;

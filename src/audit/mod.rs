@@ -9,6 +9,7 @@ mod files;
 mod junit;
 mod markdown;
 mod matrix;
+mod merge;
 mod page;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
@@ -22,6 +23,7 @@ use crate::model::{Failure, HostName, Place, PlayIndex, StepId};
 pub use compare::Comparison;
 pub use files::{Format, FormatError, can_write};
 pub use matrix::matrix;
+pub use merge::{MergeError, Merged, merge};
 
 /// Version of the form of a report. It is raised when a reader of the old form would go wrong.
 pub const VERSION: u32 = 1;

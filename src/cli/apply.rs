@@ -1,5 +1,6 @@
 //! `apply`: plan, ask, apply, verify.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::mpsc;
@@ -11,13 +12,17 @@ use super::interrupt::Interrupts;
 use super::question::{confirm, may_ask};
 use super::recording::{Invocation, Recording};
 use super::settings::{self, Display};
+use super::shards::Folder;
 use super::{output, plan, records, saved};
-use crate::engine::{Engine, Refused};
+use crate::engine::{Engine, Refused, barriers};
 use crate::event::{Counts, Mode, Summary};
 use crate::model::HostName;
 use crate::plan::Agreed;
 use crate::report::{Driver, host_list};
 use crate::transport::Holder;
+
+/// How long shards wait for each other when nobody says.
+const SHARD_WAIT: Duration = Duration::from_hours(1);
 
 /// Parts of a list of hosts in the question before "and N more".
 const NAMES: usize = 4;
@@ -37,12 +42,46 @@ pub(super) async fn apply(args: &Apply, display: &Display, invocation: &Invocati
         Ok(ready) => ready.allow_disruptive(plan.allow_disruptive).all_or_nothing(args.all_or_nothing),
         Err(exit) => return Ok(exit),
     };
+    let (ready, folder) = match meet(ready, args) {
+        Ok(met) => met,
+        Err(exit) => return Ok(exit),
+    };
     let again = args.verify_twice.then(|| ready.clone());
     let how = How { yes: args.yes, lock_wait: args.lock_wait.unwrap_or_default() };
-    let (exit, applied) = once(ready, how, display, invocation).await?;
+    let once = once(ready, how, display, invocation).await;
+    if let Some(folder) = folder {
+        let through =
+            |&(exit, applied): &(Exit, bool)| exit == Exit::Done || applied && exit != Exit::Interrupted;
+        folder.leave(once.as_ref().is_ok_and(through));
+    }
+    let (exit, applied) = once?;
     match again {
         Some(ready) if applied && exit == Exit::Done => verify(ready, display).await,
         _ => Ok(exit),
+    }
+}
+
+/// Gets ready to wait for the other shards, where the run has barriers that they have to keep.
+fn meet(mut ready: Ready, args: &Apply) -> Result<(Ready, Option<Arc<Folder>>), Exit> {
+    let (Some(shard), path) = (ready.shard, &args.shard_folder) else {
+        let complaint =
+            || output::complain("--shard-folder is for an apply of a shard", "give --shard I/N too");
+        return if args.shard_folder.is_some() { Err(complaint()) } else { Ok((ready, None)) };
+    };
+    match path {
+        Some(path) => {
+            let folder = Arc::new(Folder::enter(path, shard, &ready.files)?);
+            let bound = args.shard_wait.unwrap_or(SHARD_WAIT);
+            ready.options.meeting = Some((Arc::clone(&folder) as _, bound));
+            Ok((ready, Some(folder)))
+        }
+        None if shard.of > 1 && barriers(&ready.run.plays) > 0 => {
+            let what = "shards of several playbooks have to wait for each other between them";
+            let hint = "give --shard-folder DIR, a folder that all of them see; or apply one playbook after the other; \
+                        or say `barrier = false` in playbooks whose steps say all that they need";
+            Err(output::complain(what, hint))
+        }
+        None => Ok((ready, None)),
     }
 }
 

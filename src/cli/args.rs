@@ -4,6 +4,8 @@ use std::path::PathBuf;
 
 use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum};
 
+use crate::shard::Shard;
+
 /// Brings a fleet of Linux hosts to a described state over plain ssh.
 #[derive(Debug, Parser)]
 #[command(
@@ -212,6 +214,9 @@ pub(super) struct Selection {
     /// Only these hosts ("workers:!node-3")
     #[arg(short, long, value_name = "PATTERN")]
     pub(super) limit: Option<String>,
+    /// Only this part of the hosts, for one of several controllers ("3/8"); hosts that need one another are in one part
+    #[arg(long, value_name = "I/N")]
+    pub(super) shard: Option<Shard>,
     /// Only steps with one of these tags
     #[arg(long, value_name = "TAG", value_delimiter = ',')]
     pub(super) tags: Vec<String>,
@@ -333,6 +338,12 @@ pub(super) struct Apply {
     /// After the apply, plan again: everything must be as described
     #[arg(long, help_heading = "Changes")]
     pub(super) verify_twice: bool,
+    /// Where the shards of a run wait for each other between playbooks: a folder that all of them see, empty at first
+    #[arg(long, value_name = "DIR", help_heading = "Changes")]
+    pub(super) shard_folder: Option<PathBuf>,
+    /// For how long they wait there at most [default: 1h]
+    #[arg(long, value_name = "TIME", value_parser = duration, requires = "shard_folder", help_heading = "Changes")]
+    pub(super) shard_wait: Option<std::time::Duration>,
 }
 
 #[derive(Debug, Args)]
@@ -493,9 +504,11 @@ fn duration_of_days(text: &str) -> Result<jiff::SignedDuration, String> {
 
 #[derive(Debug, Args)]
 pub(super) struct Show {
-    /// The id of the run, or its beginning; the last one without it
-    #[arg(default_value = "last", hide_default_value = true)]
-    pub(super) run: String,
+    /// The id of the run, or its beginning; the last one without it. Several, of shards of one run, are shown as one
+    ///
+    /// In place of an id there can be a journal, or a report in JSON, of another controller: a path with a `/` in it.
+    #[arg(value_name = "RUN", default_value = "last", hide_default_value = true)]
+    pub(super) runs: Vec<String>,
     /// Write a report of it; its ending tells the format: .html, .json, .xml (JUnit), .md, .csv; can be given several times
     #[arg(long = "report", value_name = "FILE")]
     pub(super) reports: Vec<PathBuf>,

@@ -12,12 +12,14 @@ use super::output;
 use super::password::{PasswordError, password, prompt};
 use super::recording::Digests;
 use super::settings::{Display, Reach};
+use super::shards;
 use crate::config::{self, Environment, Loaded};
 use crate::diagnostic::{Diagnostic, Severity};
 use crate::engine::{Held, Options};
 use crate::journal::Header;
 use crate::model::{Redactor, Secret};
 use crate::run::Run;
+use crate::shard::Shard;
 use crate::transport::askpass::LoginPassword;
 use crate::transport::kept::{Folder, Keeping};
 use crate::transport::{Connector, Locking, Owed, Settings, System};
@@ -29,6 +31,8 @@ pub(super) const FORKS: usize = 20;
 #[derive(Clone)]
 pub(super) struct Ready {
     pub(super) run: Run,
+    /// Which part of the hosts it is.
+    pub(super) shard: Option<Shard>,
     pub(super) redactor: Redactor,
     pub(super) options: Options,
     pub(super) connector: Arc<dyn Connector>,
@@ -84,7 +88,10 @@ fn load_from(
         output::diagnostics(&loaded.diagnostics, display.err);
     }
     match loaded.run.take() {
-        Some(run) if !errors => Ok((run, loaded)),
+        Some(run) if !errors => {
+            shards::tell(wanted.shard, &run, &loaded, display);
+            Ok((run, loaded))
+        }
         _ => Err(Exit::Usage),
     }
 }
@@ -137,7 +144,16 @@ pub(super) fn prepare_from(
     let options = Options { forks, ..Options::default() };
     let options = Options { reconnect: reach.reconnect.unwrap_or(options.reconnect), ..options };
     let connector = Arc::new(System::new(settings));
-    Ok(Ready { run, redactor, options, connector, id, files: digests.all(), needs: digests.needs() })
+    Ok(Ready {
+        run,
+        shard: wanted.shard,
+        redactor,
+        options,
+        connector,
+        id,
+        files: digests.all(),
+        needs: digests.needs(),
+    })
 }
 
 /// Where connections are kept, unless they are not to be. `wanted` is what the command line says.

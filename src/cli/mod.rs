@@ -23,6 +23,7 @@ mod saved;
 mod scan;
 mod secret;
 mod settings;
+mod shards;
 mod start;
 mod trust;
 mod undo;

@@ -116,6 +116,7 @@ pub(super) fn header(ready: &Ready, mode: Mode, invocation: &Invocation) -> Head
         revision: first.and_then(|file| Revision::of(file.parent().unwrap_or(Path::new(".")))),
         resumes: invocation.resumes.clone(),
         undoes: invocation.undoes.clone(),
+        shard: ready.shard,
         saved_plan: invocation.saved.as_ref().map(|(_, digest)| digest.clone()),
     }
 }

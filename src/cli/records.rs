@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::args::{self, Cli, Command, Format};
@@ -11,7 +11,7 @@ use super::output;
 use super::recording::Invocation;
 use super::settings::Display;
 use super::{adhoc, apply, audit, start, trust, undo};
-use crate::audit::Report;
+use crate::audit::{Merged, Report, merge};
 use crate::event::{Body, Counts, Event, Mode, Outcome, StepRef};
 use crate::harmless;
 use crate::journal::{Ended, Entry, Header, JournalError, Recorded, State, Store};
@@ -156,8 +156,11 @@ fn json(entry: &Entry) -> serde_json::Value {
 
 /// `show`.
 pub(super) fn show(args: &args::Show, display: &Display) -> Exit {
-    let found = Store::of_user().and_then(|store| store.find(&args.run));
-    let (entry, state) = match found {
+    let run = match args.runs.as_slice() {
+        [run] if !is_report(run) => run,
+        several => return show_together(several, &args.reports, display),
+    };
+    let (entry, state) = match find(run) {
         Ok(entry) => {
             let state = state_of(&entry);
             (entry, state)
@@ -222,6 +225,56 @@ pub(super) fn show(args: &args::Show, display: &Display) -> Exit {
     Exit::Done
 }
 
+/// A run by its id, or by the file of its journal.
+fn find(run: &str) -> Result<Entry, JournalError> {
+    if run.contains('/') { Entry::of_file(Path::new(run)) } else { Store::of_user()?.find(run) }
+}
+
+/// Whether this is the file of a report.
+fn is_report(run: &str) -> bool {
+    run.contains('/') && Path::new(run).extension().is_some_and(|ending| ending == "json")
+}
+
+/// `show` of several runs, which are of one thing on different hosts.
+fn show_together(runs: &[String], files: &[PathBuf], display: &Display) -> Exit {
+    if let Err(exit) = audit::ready_to_write(files) {
+        return exit;
+    }
+    let mut reports = Vec::new();
+    for run in runs {
+        let read = if is_report(run) {
+            Report::read(Path::new(run)).map_err(|error| error.to_string())
+        } else {
+            let recorded = find(run).and_then(Entry::read).map_err(|error| error.to_string());
+            recorded.map(|recorded| Report::new(recorded.header, &recorded.events))
+        };
+        match read {
+            Ok(report) => reports.push(report),
+            Err(why) => return output::complain(&why, ""),
+        }
+    }
+    let Merged { report, missing } = match merge(reports) {
+        Ok(merged) => merged,
+        Err(error) => {
+            let hint = "give the runs of all shards of one command, each once";
+            return output::complain(&error.to_string(), hint);
+        }
+    };
+    if let Err(exit) = audit::write(&report, files, display) {
+        return exit;
+    }
+    if display.format == Format::Json {
+        output::data(&(harmless::json(&report) + "\n"));
+    } else {
+        output::data(&audit::text(&report, display));
+    }
+    if !missing.is_empty() {
+        let missing: Vec<String> = missing.iter().map(ToString::to_string).collect();
+        output::message(&format!("warning: there is nothing of shard {}", missing.join(", ")));
+    }
+    Exit::Done
+}
+
 fn replay(events: &[Event], mut reporter: Box<dyn Reporter>) {
     for event in events {
         reporter.event(event);
@@ -257,6 +310,9 @@ fn about(header: &Header, state: args::RunState, took: Duration) -> String {
     if let Some(revision) = &header.revision {
         let dirty = if revision.dirty { ", with changes that are not committed" } else { "" };
         lines.push(("revision", format!("{}{dirty}", revision.commit)));
+    }
+    if let Some(shard) = header.shard {
+        lines.push(("shard", shard.to_string()));
     }
     if let Some(resumes) = &header.resumes {
         lines.push(("resumes", resumes.clone()));

@@ -119,9 +119,9 @@ pub(super) fn opened(
 fn stands_alone(plan: &args::Plan) -> bool {
     let said = |plan: &args::Plan| {
         let args::Plan { selection, inventory, connection, diff: _, allow_disruptive } = plan;
-        let args::Selection { playbooks: _, limit, tags, skip_tags, steps, start_at } = selection;
+        let args::Selection { playbooks: _, limit, shard, tags, skip_tags, steps, start_at } = selection;
         format!(
-            "{inventory:?} {connection:?} {allow_disruptive} {limit:?} {tags:?} {skip_tags:?} {steps:?} {start_at:?}"
+            "{inventory:?} {connection:?} {allow_disruptive} {limit:?} {shard:?} {tags:?} {skip_tags:?} {steps:?} {start_at:?}"
         )
     };
     let alone = Cli::try_parse_from(["hostwright", "apply", "plan"]).map(|cli| cli.command);

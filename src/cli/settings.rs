@@ -137,12 +137,13 @@ pub(super) fn of_pattern(inventory: &args::Inventory, pattern: &str) -> Options 
 
 /// What to load for a command that is about playbooks.
 pub(super) fn of_playbooks(inventory: &args::Inventory, selection: &args::Selection) -> Options {
-    let args::Selection { playbooks, limit, tags, skip_tags, steps, start_at } = selection.clone();
+    let args::Selection { playbooks, limit, shard, tags, skip_tags, steps, start_at } = selection.clone();
     Options {
         inventory: path(inventory),
         vars: inventory.vars.clone(),
         playbooks,
         limit,
+        shard,
         tags,
         skip_tags,
         step: steps,

@@ -25,6 +25,7 @@ use crate::diagnostic::{self, Diagnostic, Severity, Source};
 use crate::model::value::{Key, Node, Value};
 use crate::model::{Host, HostIndex, Hosts, Known, Login, PlayIndex, Redactor, StepId};
 use crate::run::{Play, Run, StepSource};
+use crate::shard::{self, Split, Tied};
 
 /// Bytes that an inventory or a playbook may have. Reading one takes some fifty times as much memory.
 const LARGEST: u64 = 8 << 20;
@@ -40,6 +41,10 @@ pub struct Loaded {
     pub redactor: Redactor,
     /// How many hosts to work on at once, if the inventory says.
     pub forks: Option<usize>,
+    /// How many hosts there are in all shards.
+    pub of_hosts: usize,
+    /// Groups of hosts that make a shard longer than the others.
+    pub tied: Vec<Tied>,
     /// The files that were read as a whole: the inventory and the playbooks.
     pub sources: Vec<Arc<Source>>,
 }
@@ -64,7 +69,14 @@ pub fn load(options: &Options, environment: &Arc<dyn Environment>) -> Loaded {
     let forks = fleet.forks;
     let world = loader.world(fleet, &playbooks);
     let run = loader.run(&world, playbooks, &overrides);
-    loader.finish(Some(run), forks)
+    let mut whole = loader.finish(Some(run), forks);
+    if let (Some(shard), Some(run)) = (options.shard, &mut whole.run) {
+        let Split { shards, tied } = shard::split(run, shard.of);
+        whole.tied = tied;
+        whole.of_hosts = run.hosts.len();
+        *run = run.on(&shards[shard.number - 1]);
+    }
+    whole
 }
 
 /// Loads the inventory alone: a run without playbooks, on the hosts of [`Options::hosts_pattern`].
@@ -106,6 +118,8 @@ impl Loader<'_> {
             diagnostics: self.out,
             redactor: self.redactor,
             forks,
+            of_hosts: 0,
+            tied: Vec::new(),
             sources: self.sources,
         }
     }

@@ -2,6 +2,8 @@
 
 use std::path::PathBuf;
 
+use crate::shard::Shard;
+
 /// What a command was given on its command line.
 #[derive(Debug, Clone, Default)]
 pub struct Options {
@@ -11,6 +13,8 @@ pub struct Options {
     pub playbooks: Vec<PathBuf>,
     /// A pattern that narrows the hosts of every playbook.
     pub limit: Option<String>,
+    /// Only this part of the hosts; all without it. Not used by [`load_inventory`](fn@super::load_inventory).
+    pub shard: Option<Shard>,
     /// Only steps with one of these tags; empty for all.
     pub tags: Vec<String>,
     /// No step with one of these tags.

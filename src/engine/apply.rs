@@ -10,7 +10,7 @@ use tokio::task::JoinSet;
 use super::Engine;
 use super::host::HostRun;
 use super::shared::{Shared, joins};
-use super::waiting;
+use super::{meeting, waiting};
 use crate::event::{Body, Summary};
 use crate::model::{HostIndex, PlayIndex};
 use crate::plan::{HostSteps, Planned};
@@ -55,7 +55,12 @@ impl Engine {
             let facts = self.facts.get(&n).cloned().unwrap_or_default();
             hosts.push(Some(HostRun::new(Arc::clone(&shared), n, steps, planned, facts)));
         }
-        for plays in sections(&self.run.plays) {
+        for (barrier, plays) in sections(&self.run.plays).into_iter().enumerate() {
+            if let Some((meeting, bound)) = self.options.meeting.as_ref().filter(|_| barrier > 0)
+                && !meeting::wait(&**meeting, barrier, *bound, &shared).await
+            {
+                shared.stop.send_replace(true);
+            }
             if shared.stopped() {
                 break;
             }
@@ -124,6 +129,11 @@ impl Engine {
             }
         }
     }
+}
+
+/// How many times the hosts of a run wait for each other between playbooks.
+pub fn barriers(plays: &[Play]) -> usize {
+    sections(plays).len().saturating_sub(1)
 }
 
 /// The playbooks that a host goes through without waiting for the others in between.

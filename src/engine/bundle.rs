@@ -63,18 +63,13 @@ impl Sets {
 
 /// Whether a step can share a frame with others, by what it is to do.
 fn can_share(instance: &Instance, change: &Change) -> bool {
-    let quick = |a: &Action| a.tells && a.span == Span::Quick;
-    can_be_last(instance, change) && change.actions.iter().all(quick) && !instance.step.opaque()
-}
-
-/// Whether it can be the last of those that share a frame: nothing rests on what it does, and it may take its time.
-fn can_be_last(instance: &Instance, change: &Change) -> bool {
-    let plain = |a: &Action| {
-        a.host.is_none() && a.borrowed.is_empty() && a.span != Span::Once && a.then == Then::Nothing
+    let quick = |a: &Action| {
+        let plain = a.host.is_none() && a.borrowed.is_empty();
+        plain && a.tells && a.span == Span::Quick && a.then == Then::Nothing
     };
     let own = |p: &Probe| p.host.is_none() && privilege_of(p, instance) == instance.privilege;
     !change.actions.is_empty()
-        && change.actions.iter().all(plain)
+        && change.actions.iter().all(quick)
         && change.disrupts.is_none()
         && !change.always
         && !change.passive
@@ -83,6 +78,7 @@ fn can_be_last(instance: &Instance, change: &Change) -> bool {
         && instance.retries == 0
         && instance.until.is_none()
         && instance.step.exclusive().is_none()
+        && !instance.step.opaque()
         && instance.step.probes().iter().all(own)
 }
 
@@ -182,11 +178,10 @@ impl HostRun {
                     if idle.iter().any(|read| set.write.touches(read)) {
                         return;
                     }
-                    let last = self.is_awaited(m) || !can_share(&member.instance, &member.change);
                     self.expect(&member.change);
                     sets.push(set);
                     bundle.members.push(member);
-                    if last {
+                    if self.is_awaited(m) {
                         return;
                     }
                 }
@@ -223,7 +218,7 @@ impl HostRun {
             }
             Ok(Verdict::Drift(change))
                 if instance.privilege == head.privilege
-                    && can_be_last(instance, &change)
+                    && can_share(instance, &change)
                     && self.moved(m, instance, &change).is_none() =>
             {
                 Goes::Along(change)

@@ -21,6 +21,7 @@ mod handlers;
 mod host;
 mod link;
 mod locks;
+mod meeting;
 mod piggyback;
 mod questions;
 mod reboot;
@@ -47,12 +48,14 @@ use crate::run::Run;
 use crate::transport::Connector;
 
 pub use adhoc::{Answered, Held, PerHost, Way, command, facts, runs};
+pub use apply::barriers;
 pub use cancel::{Cancel, Level, Trigger};
 pub use events::Events;
 use events::millis;
 pub use handlers::PROGRAMS;
 use link::Links;
 pub use locks::Refused;
+pub use meeting::{Meeting, Standing};
 use shared::Position;
 
 /// Settings of a run, resolved.
@@ -72,6 +75,8 @@ pub struct Options {
     pub reconnect: Duration,
     /// How many sessions may stay open between the plan and the apply.
     pub keep_open: usize,
+    /// Where this controller meets others at barriers, and for how long it waits there for them.
+    pub meeting: Option<(Arc<dyn Meeting>, Duration)>,
 }
 
 impl Default for Options {
@@ -84,6 +89,7 @@ impl Default for Options {
             probe_timeout: Duration::from_mins(1),
             reconnect: Duration::from_mins(5),
             keep_open: 256,
+            meeting: None,
         }
     }
 }

@@ -11,6 +11,7 @@ use serde::{Deserialize, Deserializer, Serialize, de};
 
 use crate::event::Mode;
 use crate::model::HostName;
+use crate::shard::Shard;
 
 /// Version of the form of a journal. It is raised when a reader of the old form would go wrong.
 pub const VERSION: u32 = 1;
@@ -53,6 +54,9 @@ pub struct Header {
     /// The run that it undoes.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub undoes: Option<String>,
+    /// Which part of the hosts it was about, if only one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub shard: Option<Shard>,
     /// The SHA-256 of the saved plan that it kept to.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub saved_plan: Option<String>,

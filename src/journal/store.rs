@@ -294,6 +294,14 @@ impl Store {
 }
 
 impl Entry {
+    /// The run whose journal this file is, wherever it lies.
+    ///
+    /// # Errors
+    /// It cannot be read, or is no journal.
+    pub fn of_file(path: &Path) -> Result<Self, JournalError> {
+        entry(path.to_owned())
+    }
+
     /// Reads all of it. A line that was not written to its end is left out.
     ///
     /// # Errors
@@ -416,6 +424,7 @@ mod tests {
             revision: None,
             resumes: None,
             undoes: None,
+            shard: None,
             saved_plan: None,
         }
     }

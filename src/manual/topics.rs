@@ -34,6 +34,7 @@ topics! {
     "secrets",
     "lints",
     "runs",
+    "shards",
     "events",
     "reports",
     "exit-codes",

@@ -28,6 +28,7 @@ fn header(mode: Mode) -> Header {
         revision: None,
         resumes: None,
         undoes: None,
+        shard: None,
         saved_plan: None,
     }
 }

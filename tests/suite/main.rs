@@ -32,6 +32,7 @@ mod results;
 mod saved_plans;
 mod secret_files;
 mod secrets;
+mod shards;
 mod sshd;
 mod steps;
 mod terminal;

@@ -18,8 +18,9 @@ const MODULES: &[(&str, &[&str])] = &[
     // What a host is to be, and what is missing.
     ("step", &["diagnostic", "model", "probe", "program", "shell"]),
     ("run", &["diagnostic", "model", "step"]),
+    ("shard", &["model", "run", "step"]),
     ("secret_file", &["model"]),
-    ("config", &["diagnostic", "facts", "model", "run", "secret_file", "shell", "step"]),
+    ("config", &["diagnostic", "facts", "model", "run", "secret_file", "shard", "shell", "step"]),
     ("event", &["model", "step"]),
     ("plan", &["event", "model", "probe", "run", "step"]),
     ("preflight", &["facts", "model", "plan", "step"]),
@@ -42,10 +43,10 @@ const MODULES: &[(&str, &[&str])] = &[
         ],
     ),
     ("report", &["event", "harmless", "model"]),
-    ("journal", &["event", "harmless", "model", "report"]),
+    ("journal", &["event", "harmless", "model", "report", "shard"]),
     ("whole_file", &[]),
     ("saved_plan", &["event", "journal", "whole_file"]),
-    ("audit", &["event", "harmless", "journal", "model", "report", "whole_file"]),
+    ("audit", &["event", "harmless", "journal", "model", "report", "shard", "whole_file"]),
     // What a user calls.
     ("manual", &["config", "diagnostic", "step"]),
     (
@@ -69,9 +70,11 @@ const MODULES: &[(&str, &[&str])] = &[
             "run",
             "saved_plan",
             "secret_file",
+            "shard",
             "shell",
             "step",
             "transport",
+            "whole_file",
         ],
     ),
 ];
@@ -195,6 +198,7 @@ const OF_ENGINE: &[(&str, &[&str])] = &[
     ("changes", &["link"]),
     ("shared", &["cancel", "changes", "events", "link"]),
     ("host", &["cancel", "changes", "events", "resolve", "shared", "turn"]),
+    ("meeting", &["shared"]),
     // What a host does at a step.
     ("waiting", &["host", "shared"]),
     ("asking", &["changes", "host", "link", "questions", "shared", "turn"]),
@@ -227,7 +231,7 @@ const OF_ENGINE: &[(&str, &[&str])] = &[
     ("deciding", &["host", "turn"]),
     // All hosts.
     ("gather", &["handlers", "link", "questions", "resolve"]),
-    ("apply", &["host", "shared", "waiting"]),
+    ("apply", &["host", "meeting", "shared", "waiting"]),
     ("locks", &["link"]),
     ("adhoc", &["events", "link", "questions"]),
 ];
