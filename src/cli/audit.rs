@@ -128,6 +128,9 @@ fn verdict(report: &Report, fail_on: &[args::FailOn]) -> Exit {
 
 /// The report for a terminal.
 pub(super) fn text(report: &Report, display: &Display) -> String {
+    if report.hosts.is_empty() {
+        return "Audit: there are no hosts here.\n".into();
+    }
     let width = display.out.width.unwrap_or(WIDTH);
     let mut lines = Vec::new();
     if !display.detail.quiet {

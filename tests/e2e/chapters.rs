@@ -6,6 +6,7 @@ mod examples;
 mod nfs;
 mod nightly;
 mod recipe;
+mod shards;
 mod swarm;
 mod undo;
 

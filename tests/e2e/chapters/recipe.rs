@@ -106,6 +106,7 @@ pub fn chapter(book: &mut Book) {
             .says("192.168.158.143:/mnt/nfs_file  /mnt/nfs_file  nfs4  rw")
             .says("in use");
     });
+    book.check("a fleet audited in eight parts, by a job of the swarm", super::shards::check);
     book.check("the failover drill: container stopped, node drained", || {
         run(&["apply", "--yes", "playbooks/ops/failover-drill.toml"])
             .exits(0)
