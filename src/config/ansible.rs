@@ -62,7 +62,7 @@ words! {
     Task: "failed_when" => "write `ok_codes = [0, 1]` in `command`, or an `assert` step after it";
     Task: "no_log" => "leave it out: secrets are masked wherever they appear; `diff = false` in `file` hides the content";
     Task: "listen" => "`notify` names the handler's `id`; it may name several";
-    Task: "block" => "write the steps one after the other; `when`, `become` and `tags` are given to each";
+    Task: "block" => "write what they have in common (`when`, `become`, `tags`) in a `[[step]]`, and the steps below it as `[[step.step]]`";
     Task: "rescue" => "write `on_failure = \"continue\"` at the step that may fail, and look at `steps.ID.failed` in the next";
     Task: "args" => "write them as keys of the kind's own table: `command = { run = \"...\", chdir = \"/srv\" }`";
     Task: "environment" => "write `env` in the table of `command` or `script`";

@@ -348,13 +348,11 @@ impl Loader<'_> {
             let mut steps = Vec::new();
             let mut names = BTreeMap::new();
             for (position, raw) in raws.into_iter().enumerate() {
-                let narrowed = match &raw.hosts {
-                    Some(node) => {
-                        let own = self.pattern(&source, node, fleet);
-                        Arc::new(hosts.intersection(&own).copied().collect())
-                    }
-                    None => Arc::clone(&whole),
-                };
+                let mut narrowed = Arc::clone(&whole);
+                for node in &raw.hosts {
+                    let own = self.pattern(&source, node, fleet);
+                    narrowed = Arc::new(narrowed.intersection(&own).copied().collect());
+                }
                 let selected = selection.selects(number, position, playbook, &raw);
                 let step_hosts = if selected { Arc::clone(&narrowed) } else { Arc::default() };
                 let step = source_step(&scope, position, raw, step_hosts);

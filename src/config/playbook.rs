@@ -57,8 +57,8 @@ pub(super) struct RawStep {
     pub given_id: Option<(String, Range<usize>)>,
     /// Its name.
     pub name: Option<Node>,
-    /// The pattern that narrows the playbook's hosts.
-    pub hosts: Option<Node>,
+    /// The patterns that narrow the playbook's hosts: its own, and those of the groups that it is in.
+    pub hosts: Vec<Node>,
     /// Its conditions, all of which must hold.
     pub when: Vec<Node>,
     /// Its loop.
@@ -86,9 +86,10 @@ pub(super) struct RawStep {
 }
 
 /// The keys of a playbook.
-pub(crate) const PLAYBOOK_KEYS: [&str; 11] = [
+pub(crate) const PLAYBOOK_KEYS: [&str; 12] = [
     "title",
     "hosts",
+    "when",
     "become",
     "barrier",
     "serial",
@@ -101,7 +102,7 @@ pub(crate) const PLAYBOOK_KEYS: [&str; 11] = [
 ];
 
 /// The common keys of a step.
-pub(crate) const STEP_KEYS: [&str; 19] = [
+pub(crate) const STEP_KEYS: [&str; 20] = [
     "name",
     "id",
     "hosts",
@@ -121,6 +122,26 @@ pub(crate) const STEP_KEYS: [&str; 19] = [
     "disruptive",
     "provides",
     "needs",
+    "step",
+];
+
+/// The common keys that a group of steps may have, for all of them.
+const GROUP_KEYS: [&str; 15] = [
+    "name",
+    "hosts",
+    "when",
+    "tags",
+    "notify",
+    "silence",
+    "become",
+    "timeout",
+    "retries",
+    "retry_delay",
+    "on_failure",
+    "disruptive",
+    "provides",
+    "needs",
+    "step",
 ];
 
 /// Keys of a step that are rendered for each host.
@@ -139,6 +160,7 @@ pub(super) fn parse(
     let title = table.text("title").map(|(_, node)| node.clone());
     let hosts_given = root.entry("hosts").is_some();
     let hosts = pattern_of_hosts(source, &mut table);
+    let when = conditions(source, &mut table);
     let becomes = becomes(source, &mut table);
     let serial = batches(source, &mut table);
     let barrier_span = table.rest().iter().find(|(k, _)| k.name == "barrier").map(|(k, _)| k.span.clone());
@@ -175,10 +197,11 @@ pub(super) fn parse(
     match step_node.as_ref().map(|n| &n.value) {
         Some(Value::Array(tables)) => {
             for node in tables {
-                if let Some(mut step) = step(source, node, out) {
-                    step.silence.extend(silence.iter().cloned());
-                    steps.push(step);
-                }
+                steps.extend(step_or_group(source, node, out));
+            }
+            for step in &mut steps {
+                step.silence.extend(silence.iter().cloned());
+                step.when.splice(0..0, when.iter().cloned());
             }
         }
         Some(_) => {
@@ -287,11 +310,64 @@ fn batch(source: &Arc<Source>, node: &Node, min: i64, out: &mut Vec<Diagnostic>)
     batch
 }
 
+/// A step, or the steps of a group, in which there may be groups: what the group says holds for each of them.
+fn step_or_group(source: &Arc<Source>, node: &Node, out: &mut Vec<Diagnostic>) -> Vec<RawStep> {
+    let Some((_, inner)) = node.entry("step") else {
+        return step(source, node, out).into_iter().collect();
+    };
+    let Value::Array(nodes) = &inner.value else {
+        out.push(
+            mismatch(source, inner, "an array of tables")
+                .help("write `[[step.step]]` with double brackets before each step of the group"),
+        );
+        return Vec::new();
+    };
+    let Some(mut table) = Table::new(source, node, out) else { return Vec::new() };
+    let _ = table.text("name");
+    let hosts = pattern_of_hosts(source, &mut table);
+    let when = conditions(source, &mut table);
+    let tags: Vec<String> = table.texts("tags").into_iter().map(|(t, _)| t.to_owned()).collect();
+    let notify: Vec<_> =
+        table.texts("notify").into_iter().map(|(t, n)| (t.to_owned(), n.span.clone())).collect();
+    let silence = silence(source, &mut table);
+    let common: Vec<(Key, Node)> = RENDERED.iter().filter_map(|k| table.take(k)).cloned().collect();
+    let _ = table.take("step");
+    table.reads(&GROUP_KEYS);
+    for (key, _) in table.rest() {
+        let help = if step::kind(&key.name).is_some() {
+            format!("a group of steps has no kind: write `{}` below a `[[step.step]]`", key.name)
+        } else if STEP_KEYS.contains(&key.name.as_str()) {
+            format!("`{}` is for a single step", key.name)
+        } else {
+            format!("a group of steps may have {}", GROUP_KEYS.join(", "))
+        };
+        let what = format!("unknown key `{}` in a group of steps", key.name);
+        out.push(Diagnostic::error(span(source, &key.span), what).label("not known here").help(help));
+    }
+    let mut steps: Vec<RawStep> = nodes.iter().flat_map(|node| step_or_group(source, node, out)).collect();
+    for step in &mut steps {
+        step.hosts.extend(hosts.iter().cloned());
+        step.when.splice(0..0, when.iter().cloned());
+        step.tags.extend(tags.iter().cloned());
+        step.notify.extend(notify.iter().cloned());
+        step.silence.extend(silence.iter().cloned());
+        if let Value::Table(own) = &mut step.common.value {
+            let missing: Vec<_> = common
+                .iter()
+                .filter(|(key, _)| own.iter().all(|(k, _)| k.name != key.name))
+                .cloned()
+                .collect();
+            own.extend(missing);
+        }
+    }
+    steps
+}
+
 fn step(source: &Arc<Source>, node: &Node, out: &mut Vec<Diagnostic>) -> Option<RawStep> {
     let mut table = Table::new(source, node, out)?;
     let name = table.text("name").map(|(_, n)| n.clone());
     let given_id = table.text("id").map(|(text, n)| (text.to_owned(), n.span.clone()));
-    let hosts = pattern_of_hosts(source, &mut table);
+    let hosts = pattern_of_hosts(source, &mut table).into_iter().collect();
     let when = conditions(source, &mut table);
     let each = table.take("each").map(|(_, n)| n.clone());
     let tags = table.texts("tags").into_iter().map(|(t, _)| t.to_owned()).collect();
@@ -301,6 +377,8 @@ fn step(source: &Arc<Source>, node: &Node, out: &mut Vec<Diagnostic>) -> Option<
     let until = table.text("until").map(|(_, n)| n.clone());
     let silence = silence(source, &mut table);
     let common: Vec<(Key, Node)> = RENDERED.iter().filter_map(|k| table.take(k)).cloned().collect();
+    // With that it is a group, which is read elsewhere.
+    let _ = table.take("step");
     for (text, range) in given_id.iter().chain(&register) {
         if !is_id(text) {
             let message = format!("{text:?} is not an id");

@@ -68,6 +68,9 @@ pub fn check() {
         list.lines().map(|name| folder.path().join(name).display().to_string()).collect();
     let args: Vec<&str> = ["show"].into_iter().chain(paths.iter().map(String::as_str)).collect();
     alone(&args).exits(0).says("Audit: 2 of 4 hosts are as described. Steps: 2 conforms, 2 drift.");
-    on("144", "docker service rm audit >/dev/null; docker secret rm fleet-key >/dev/null; rm /root/.ssh/id_ed25519");
+    on(
+        "144",
+        "docker service rm audit >/dev/null; docker secret rm fleet-key >/dev/null; rm /root/.ssh/id_ed25519",
+    );
     on("143", "rm -rf /mnt/nfs_file/fleet");
 }
