@@ -104,6 +104,10 @@ pub trait StepSource: fmt::Debug + Send + Sync {
     fn place(&self) -> &Place;
     /// Whether it runs only when notified.
     fn is_handler(&self) -> bool;
+    /// Its tags, those of its playbook included.
+    fn tags(&self) -> &[String] {
+        &[]
+    }
     /// What its failure means, as far as that is written plainly: for a step that cannot be rendered.
     fn on_failure(&self) -> OnFailure {
         OnFailure::default()

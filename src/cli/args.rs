@@ -280,6 +280,9 @@ pub(super) struct Plan {
 pub(super) struct Planning {
     #[command(flatten)]
     pub(super) plan: Plan,
+    /// List the steps with their ids, tags and hosts; no host is contacted
+    #[arg(long, conflicts_with = "out", help_heading = "Output")]
+    pub(super) list: bool,
     /// Save the plan: `apply FILE` does exactly what it says, and leaves out hosts that have changed since
     #[arg(long, value_name = "FILE", help_heading = "Output")]
     pub(super) out: Option<PathBuf>,

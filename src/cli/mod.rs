@@ -12,6 +12,7 @@ mod exit;
 mod explain;
 mod hosts;
 mod interrupt;
+mod list;
 mod output;
 mod password;
 mod plan;

@@ -22,7 +22,7 @@ pub(super) async fn plan(
     display: &Display,
     invocation: &Invocation,
 ) -> std::io::Result<Exit> {
-    let Planning { plan: args, out } = args;
+    let Planning { plan: args, out, list: _ } = args;
     let wanted = settings::of_playbooks(&args.inventory, &args.selection);
     let ready = match common::prepare(wanted, &args.connection, Locking::Look, display) {
         Ok(ready) => ready.allow_disruptive(args.allow_disruptive),

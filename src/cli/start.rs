@@ -8,7 +8,9 @@ use super::args::{Cli, Command};
 use super::exit::Exit;
 use super::recording::Invocation;
 use super::settings::{Display, Surroundings};
-use super::{adhoc, apply, audit, check, explain, hosts, output, plan, records, runs, secret, trust, undo};
+use super::{
+    adhoc, apply, audit, check, explain, hosts, list, output, plan, records, runs, secret, trust, undo,
+};
 
 /// Does what the command line says.
 pub fn start(line: impl IntoIterator<Item = OsString>, around: Surroundings) -> Exit {
@@ -38,6 +40,7 @@ pub fn start(line: impl IntoIterator<Item = OsString>, around: Surroundings) -> 
         Command::Show(args) => records::show(args, &display),
         Command::Resume(args) => records::resume(args, &display),
         Command::Secret(args) => secret::secret(args, &display),
+        Command::Plan(args) if args.list => list::list(&args.plan, &display),
         Command::Plan(args) => wait(plan::plan(args, &display, &invocation)),
         Command::Audit(args) => wait(audit::audit(args, &display, &invocation)),
         Command::Apply(args) => wait(apply::apply(args, &display, &invocation)),

@@ -347,7 +347,7 @@ impl Loader<'_> {
             let raws = std::mem::take(&mut playbook.steps);
             let mut steps = Vec::new();
             let mut names = BTreeMap::new();
-            for (position, raw) in raws.into_iter().enumerate() {
+            for (position, mut raw) in raws.into_iter().enumerate() {
                 let mut narrowed = Arc::clone(&whole);
                 for node in &raw.hosts {
                     let own = self.pattern(&source, node, fleet);
@@ -355,6 +355,7 @@ impl Loader<'_> {
                 }
                 let selected = selection.selects(number, position, playbook, &raw);
                 let step_hosts = if selected { Arc::clone(&narrowed) } else { Arc::default() };
+                raw.tags.extend(playbook.tags.iter().cloned());
                 let step = source_step(&scope, position, raw, step_hosts);
                 let entry = StepEntry {
                     id: step.id.clone(),

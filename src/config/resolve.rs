@@ -103,6 +103,9 @@ impl StepSource for SourceStep {
     fn is_handler(&self) -> bool {
         self.raw.handler
     }
+    fn tags(&self) -> &[String] {
+        &self.raw.tags
+    }
     fn on_failure(&self) -> OnFailure {
         let written = self.raw.common.entry("on_failure");
         written.and_then(|(_, node)| OnFailure::deserialize(node).ok()).unwrap_or_default()

@@ -512,3 +512,34 @@ fn a_fetched_file_lies_beside_the_playbook_for_its_owner_alone() {
     assert_eq!(copy.metadata().unwrap().permissions().mode() & 0o777, 0o600);
     assert!(!at("got").exists());
 }
+
+#[test]
+fn a_list_of_steps_asks_nobody() {
+    let sandbox = Sandbox::new();
+    sandbox.write(
+        "p.toml",
+        "title = \"All\"\nhosts = \"*\"\ntags = [\"t\"]\n[vars]\nword = { env = \"NOT_SET\" }\n\
+         [[step]]\nname = \"Say {{ vars.word }}\"\nid = \"say\"\nfile = { path = \"/nowhere\", content = \"{{ facts.os.id }}\" }\n\
+         [[step]]\nhosts = \"here\"\ntags = [\"u\"]\nnotify = \"again\"\ndirectory = \"/nowhere\"\n\
+         [[step]]\nid = \"again\"\nhandler = true\ncommand = { run = \"true\" }\n",
+    );
+    let (code, out, err) = sandbox.run_now(&["plan", "--list", "p.toml", "--quiet"]);
+    assert_eq!((code, err.as_str()), (0, ""));
+    let wanted = "p: All\n\
+                  \x20 id      kind              tags  hosts       name\n\
+                  \x20 say     file              t     here, gone  Say {{ vars.word }}\n\
+                  \x20 step-2  directory         u t   here        directory /nowhere\n\
+                  \x20 again   command, handler  t     here, gone  command true\n";
+    let plain = |text: &str| text.lines().map(|line| line.trim_end().to_owned() + "\n").collect::<String>();
+    assert_eq!(plain(&out), wanted);
+    let (_, out, _) = sandbox.run_now(&["plan", "--list", "p.toml", "--tags", "u", "--format", "json"]);
+    let steps: Vec<serde_json::Value> = out.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let ids: Vec<_> = steps.iter().map(|step| step["step"].as_str().unwrap()).collect();
+    assert_eq!(ids, ["step-2", "again"]);
+    assert_eq!(steps[0]["tags"], serde_json::json!(["u", "t"]));
+    assert_eq!(
+        std::fs::read_dir(sandbox.path().join(".state")).map_or(0, Iterator::count),
+        0,
+        "it is no run"
+    );
+}
