@@ -93,8 +93,8 @@ words! {
     Module: "docker_swarm_service" => "write `docker_service = { ... }`";
     Module: "docker_compose" | "docker_compose_v2" => "write `docker_stack = { ... }` in a swarm, or a `docker_container` for each";
     Module: "docker_login" => "write `command = { run = \"docker login ...\", stdin = ..., creates = \"/root/.docker/config.json\" }`";
-    Module: "authorized_key" => "write `line = { path = \".../.ssh/authorized_keys\", line = \"ssh-ed25519 ...\" }`";
-    Module: "known_hosts" | "timezone" | "locale_gen" | "alternatives" | "filesystem" | "parted" | "lvg" | "lvol" | "selinux" | "modprobe" | "acl" => "there is no kind for it yet: write `command = { run = \"...\", unless = \"...\" }`";
+    Module: "known_hosts" => "write `known_host = { host = ..., key = \"ssh-ed25519 ...\" }`";
+    Module: "locale_gen" | "alternatives" | "filesystem" | "parted" | "lvg" | "lvol" | "selinux" | "modprobe" | "acl" => "there is no kind for it yet: write `command = { run = \"...\", unless = \"...\" }`";
     Module: "import_tasks" | "include_tasks" | "include_role" | "import_role" | "include" => "make it a playbook of its own; several run in one command, or a folder of them in the order of their names";
     Module: "add_host" | "group_by" => "hosts and groups are those of the inventory; `when` chooses by facts";
     Module: "meta" | "ping" => "leave it out: handlers run at the end of their playbook, and hosts are reached before anything is done";

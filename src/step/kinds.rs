@@ -277,6 +277,7 @@ kinds! {
         repository => Repository,
         service => Service ("name"),
         hostname => Hostname ("name"),
+        timezone => Timezone ("name"),
         directory => Directory ("path"),
         file => File,
         line => Line,
@@ -285,6 +286,8 @@ kinds! {
         restore => Restore,
         user => User ("name"),
         group => Group ("name"),
+        authorized_key => AuthorizedKey,
+        known_host => KnownHost,
         sysctl => Sysctl,
         selinux_boolean => SelinuxBoolean,
         firewall => Firewall,
@@ -293,6 +296,7 @@ kinds! {
     "Storage" {
         nfs_export => NfsExport,
         mount => Mount,
+        swap => Swap,
     }
     "Docker" {
         docker_engine => DockerEngine,

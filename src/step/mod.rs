@@ -19,6 +19,7 @@ mod kinds;
 mod veil;
 
 pub mod assert;
+pub mod authorized_key;
 pub mod block;
 pub mod command;
 pub mod cron;
@@ -38,6 +39,7 @@ pub mod file;
 pub mod firewall;
 pub mod group;
 pub mod hostname;
+pub mod known_host;
 pub mod line;
 pub mod link;
 pub mod mount;
@@ -50,10 +52,12 @@ pub mod restore;
 pub mod script;
 pub mod selinux_boolean;
 pub mod service;
+pub mod swap;
 pub mod swarm_init;
 pub mod swarm_join;
 pub mod swarm_node;
 pub mod sysctl;
+pub mod timezone;
 pub mod user;
 pub mod wait;
 

@@ -396,7 +396,7 @@ fn response(response: &Node) -> String {
 }
 
 /// `[expected]` of a case: `"package nfs-utils" = "present"`, `"path /x" = "content of the file"`,
-/// `"fleet swarm swarm" = "present"`, `"on manager-01 docker engine" = "present"`.
+/// `"path /x" = "link TARGET"`, `"fleet swarm swarm" = "present"`, `"on manager-01 docker engine" = "present"`.
 pub(super) fn expect(answers: &mut Answers, key: &str, value: &Node) {
     let (scope, key) = if let Some(rest) = key.strip_prefix("fleet ") {
         (Scope::Fleet, rest)
@@ -419,6 +419,9 @@ pub(super) fn expect(answers: &mut Answers, key: &str, value: &Node) {
             group: "root".into(),
             ..FileState::absent()
         }),
+        (Kind::Path, text) if text.starts_with("link ") => {
+            State::File(FileState::fresh(FileKind::Link(text["link ".len()..].to_owned())))
+        }
         (Kind::Path, content) => State::File(FileState {
             kind: FileKind::File,
             mode: 0o644,

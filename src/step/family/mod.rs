@@ -17,6 +17,8 @@ pub mod path;
 pub mod put;
 pub mod rich_rule;
 pub mod sources;
+pub mod ssh_folder;
+pub mod ssh_key;
 pub mod sysctl_d;
 pub mod systemd;
 pub mod text;

@@ -61,9 +61,13 @@ static LOOK_AHEAD: Library = Library::new("path/look_ahead.sh", include_str!("pa
 pub(in crate::step) static FAR: Library =
     Library::new("path/far.sh", include_str!("path/far.sh"), &[&NETWORK, &super::ESCAPE]);
 
+/// Says what is at a path; see there.
+pub(in crate::step) static ANSWER: Library =
+    Library::new("path/answer.sh", include_str!("path/answer.sh"), &[&FAR, &super::put::WAY]);
+
 program! {
     /// Asks what is at a path.
-    AskPath in "path/ask_path.sh" uses [FAR, super::put::WAY] {
+    AskPath in "path/ask_path.sh" uses [ANSWER] {
         path: Word, follow: Flag, remote: Number, owner: Word, group: Word, depth: Word, limit: Number, sum: Word,
         size: Number
     }
@@ -173,6 +177,15 @@ impl<'a> Query<'a> {
 
     /// Reads the answer, or what earlier steps of the plan will leave at the path and around it.
     pub fn read(&self, readings: &Readings) -> Result<Found, CheckError> {
+        self.read_with(readings, || self.answer(readings))
+    }
+
+    /// The same, where the answer to another question tells what is there now.
+    pub(in crate::step) fn read_with(
+        &self,
+        readings: &Readings,
+        answer: impl Fn() -> Result<Found, CheckError>,
+    ) -> Result<Found, CheckError> {
         let here = Resource::here(Kind::Path, self.path);
         match readings.peek_expected(&here) {
             Some(State::File(file)) => {
@@ -184,7 +197,7 @@ impl<'a> Query<'a> {
                     && self.depth != Depth::Attributes
                     && !matches!(file.content, FileContent::Bytes(_))
                 {
-                    match self.answer(readings)? {
+                    match answer()? {
                         Found { file: FileState { kind: FileKind::File, content, .. }, .. } => {
                             file.content = content;
                         }
@@ -204,7 +217,7 @@ impl<'a> Query<'a> {
             .map(|p| Resource::here(Kind::Path, p))
             .find(|p| readings.peek_expected(p).is_some())
             .filter(|p| readings.peek_expected(p) == Some(&State::Absent));
-        let mut found = self.answer(readings)?;
+        let mut found = answer()?;
         if let Some(gone) = gone {
             readings.expected(&gone);
             found = Found::of(FileState::absent());
@@ -228,9 +241,13 @@ impl<'a> Query<'a> {
     /// Reads what the host answered, whatever is planned.
     fn answer(&self, readings: &Readings) -> Result<Found, CheckError> {
         let probe = self.probe();
-        let answer = readings.of(&probe)?;
+        self.part(&probe, readings.of(&probe)?)
+    }
+
+    /// Reads what the host answered to `probe`, of whose answer this is the part about the path.
+    pub(in crate::step) fn part(&self, probe: &Probe, answer: &Answer) -> Result<Found, CheckError> {
         self.parse(answer)?.ok_or_else(|| {
-            CheckError::unreadable(&probe, answer, "expected the kind, mode, owner and group of the path")
+            CheckError::unreadable(probe, answer, "expected the kind, mode, owner and group of the path")
         })
     }
 

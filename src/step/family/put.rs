@@ -14,7 +14,7 @@ use crate::shell::Script;
 use crate::step::{Action, Change, Context, Field, Invalid, Payload, Value};
 
 /// Walks to a path; see there.
-pub(super) static WAY: Library = Library::new("path/way.sh", include_str!("path/way.sh"), &[]);
+pub(in crate::step) static WAY: Library = Library::new("path/way.sh", include_str!("path/way.sh"), &[]);
 
 /// Works on what is at a path; see there.
 pub(in crate::step) static PUT: Library = Library::new("put/put.sh", include_str!("put/put.sh"), &[&WAY]);

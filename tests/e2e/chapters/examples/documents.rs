@@ -30,6 +30,7 @@ const SWARM: &str = "swarm";
 /// All documents.
 pub const ALL: &[Document] = &[
     document("hostname", SERVER),
+    document("timezone", SERVER),
     Document {
         only_planned: &[("Docker's repository", "there is no way out of the lab")],
         ..document("repository", SERVER)
@@ -40,6 +41,8 @@ pub const ALL: &[Document] = &[
     },
     document("group", SERVER),
     document("user", SERVER),
+    document("authorized_key", SERVER),
+    document("known_host", SERVER),
     document("assert", SERVER),
     document("directory", SERVER),
     document("link", SERVER),
@@ -138,6 +141,10 @@ directory = "/srv/backup"
         ..document("nfs_export", SERVER)
     },
     document("mount", SWARM),
+    Document {
+        rewritten: &[("2G", "64M", "a host of the lab has little space")],
+        ..document("swap", SERVER)
+    },
     Document {
         rewritten: &[
             ("{ version = \"26.1\",", "{ repository = \"none\", version = \"20.10\",", NO_DOCKER),
