@@ -2,7 +2,7 @@
 //!
 //! Reads the tables of `nfs_export` and `mount`, not their types: whoever writes a kind need not know of lints.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 use std::ops::Range;
 use std::sync::Arc;
@@ -195,9 +195,15 @@ pub(super) fn leaves_out_client(seen: &Seen<'_>, out: &mut Vec<Diagnostic>) {
 /// Mounts of what their server does not export.
 pub(super) fn without_export(seen: &Seen<'_>, out: &mut Vec<Diagnostic>) {
     let (run, exports, mounts) = (seen.run, exports(seen), mounts(seen));
+    let mut by_server: BTreeMap<HostIndex, Vec<&Export<'_>>> = BTreeMap::new();
+    for export in &exports {
+        by_server.entry(export.of.index).or_default().push(export);
+    }
     for mount in &mounts {
-        let Some(server) = mount.server else { continue };
-        let its: Vec<&Export<'_>> = exports.iter().filter(|e| e.of.index == server).collect();
+        let Some((server, its)) = mount.server.and_then(|server| Some((server, by_server.get(&server)?)))
+        else {
+            continue;
+        };
         // Without an export in the run, or with one that is not known yet, nothing can be said. With
         // `fsid=0` paths are counted from another root.
         let root_moved = its
@@ -205,15 +211,17 @@ pub(super) fn without_export(seen: &Seen<'_>, out: &mut Vec<Diagnostic>) {
             .any(|e| e.clients.iter().any(|c| c.options.iter().any(|o| o == "fsid=0" || o == "fsid=root")));
         let unresolved = run.plays.iter().enumerate().any(|(p, (_, _, steps))| {
             steps.iter().enumerate().any(|(s, step)| {
-                let known =
-                    run.instances.iter().any(|c| c.play.position() == p && c.step == s && c.index == server);
+                // Asked last: there may be as many as hosts.
+                let known = || {
+                    run.instances.iter().any(|c| c.play.position() == p && c.step == s && c.index == server)
+                };
                 step.raw.kind.name == "nfs_export"
                     && (step.needs_facts || !step.needs_results.is_empty())
                     && step.hosts.contains(&server)
-                    && !known
+                    && !known()
             })
         });
-        if its.is_empty() || root_moved || unresolved || its.iter().any(|e| covers(&e.path, &mount.path)) {
+        if root_moved || unresolved || its.iter().any(|e| covers(&e.path, &mount.path)) {
             continue;
         }
         let paths: Vec<String> = its.iter().map(|e| e.path.clone()).collect();
