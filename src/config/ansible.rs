@@ -79,7 +79,8 @@ words! {
     Module: "blockinfile" => "write `block = { path = ..., content = ... }`";
     Module: "systemd" | "systemd_service" | "sysvinit" => "write `service = { name = ..., running = true, enabled = true }`";
     Module: "shell" | "raw" | "win_shell" | "win_command" | "expect" => "write `command = { run = \"...\", creates = \"...\" }`; a string goes through the shell";
-    Module: "get_url" | "unarchive" | "archive" | "git" | "subversion" | "make" | "npm" => "there is no kind for it yet: write `command = { run = \"...\", creates = \"PATH\" }`";
+    Module: "get_url" => "write `download = { url = ..., path = ..., sha256 = ... }`";
+    Module: "unarchive" | "archive" | "git" | "subversion" | "make" | "npm" => "there is no kind for it yet: write `command = { run = \"...\", creates = \"PATH\" }`";
     Module: "uri" => "to wait for an answer write `wait = { http = \"...\" }`, to look at one `query = \"curl ...\"`";
     Module: "stat" | "find" | "slurp" | "getent" | "service_facts" | "package_facts" => "ask with `query = \"...\"` and an `id`, and use `steps.ID.stdout` and `steps.ID.code` in later steps";
     Module: "setup" | "gather_facts" => "leave it out: facts are asked for where a template uses them";

@@ -38,9 +38,15 @@ const OTHER_WORDS: [(&str, &str); 8] = [
     ("stopped", "write `running = false`"),
     ("enabled", "write `enabled = true`"),
     ("disabled", "write `enabled = false`"),
-    ("present", "a unit comes with a `package` or `file` step; `running` and `enabled` say how it is to be"),
-    ("absent", "write `running = false, enabled = false`; its file goes with a `package` or `file` step"),
-    ("masked", "a `link` to /dev/null in /etc/systemd/system masks it"),
+    (
+        "present",
+        "a unit comes with a `package` or `systemd_unit` step; `running` and `enabled` say how it is to be",
+    ),
+    (
+        "absent",
+        "write `running = false, enabled = false`; its file goes with a `package` or `systemd_unit` step",
+    ),
+    ("masked", "`systemd_unit = { name = ..., masked = true }` masks it"),
 ];
 
 impl<'de> Deserialize<'de> for Once {
@@ -277,6 +283,16 @@ impl Service {
             .action(Action::new(format!("{word} {id}"), systemd::start(verb, id, files)).lasting());
         change.always = true;
         Ok(self.told(now, change, &verbs))
+    }
+
+    /// A unit by its full name that is to stand so.
+    pub(super) fn switching(unit: &str, running: Option<bool>, enabled: Option<bool>) -> Self {
+        Self { name: unit.to_owned(), running, enabled, state: None, always: false }
+    }
+
+    /// What starts, stops, enables or disables it: no fields if nothing does.
+    pub(super) fn switched(&self, now: &UnitState) -> Result<Change, CheckError> {
+        self.change(now)
     }
 
     fn change(&self, now: &UnitState) -> Result<Change, CheckError> {

@@ -19,9 +19,13 @@ pub(in crate::step) static WAY: Library = Library::new("path/way.sh", include_st
 /// Works on what is at a path; see there.
 pub(in crate::step) static PUT: Library = Library::new("put/put.sh", include_str!("put/put.sh"), &[&WAY]);
 
+/// Puts content at a path; see there.
+pub(in crate::step) static CONTENT_AT: Library =
+    Library::new("put/content.sh", include_str!("put/content.sh"), &[&PUT]);
+
 program! {
     /// Puts content at a path.
-    WriteFile in "put/write_file.sh" uses [PUT] {
+    WriteFile in "put/write_file.sh" uses [CONTENT_AT] {
         path: Word, follow: Flag, temporary: Word, sum: Hidden, size: Number, expected: Word, mode: Word, owner: Word, bits: Word,
         backup: Word, mask: Word, force: Flag, in_place: Flag, make_folders: Flag, validate: Word,
         validator: Word
@@ -245,7 +249,12 @@ impl<'a> Placed<'a> {
     pub fn by(script: &'a Script) -> Option<Self> {
         let call = script.calls().last()?;
         let removes = std::ptr::eq(call.program, RemovePath::program());
-        let ours = [WriteFile::program(), MakeLink::program(), super::super::restore::RestorePath::program()];
+        let ours = [
+            WriteFile::program(),
+            MakeLink::program(),
+            super::super::restore::RestorePath::program(),
+            super::super::download::FetchDownload::program(),
+        ];
         if !removes && !ours.iter().any(|program| std::ptr::eq(call.program, *program)) {
             return None;
         }

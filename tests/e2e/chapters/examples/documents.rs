@@ -104,6 +104,10 @@ file = { path = "/etc/pki/tls/certs/host.pem", content = "a certificate\n" }
 "#,
         ..document("fetch", SERVER)
     },
+    Document {
+        only_planned: &[("The tool for backups", "there is no way out of the lab")],
+        ..document("download", SERVER)
+    },
     document("sysctl", SERVER),
     document("selinux_boolean", SERVER),
     document("reboot", SERVER),
@@ -120,6 +124,7 @@ notify = ["exports"]
 "##,
         ..document("service", SERVER)
     },
+    document("systemd_unit", SERVER),
     Document {
         first: r#"
 [[step]]
