@@ -321,6 +321,7 @@ kinds! {
         reboot => Reboot ("when"),
         assert => Assert ("that"),
         query => Query ("run"),
+        debug => Debug ("text"),
         fetch => Fetch,
     }
     "Operations" {

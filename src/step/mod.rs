@@ -23,6 +23,7 @@ pub mod authorized_key;
 pub mod block;
 pub mod command;
 pub mod cron;
+pub mod debug;
 pub mod directory;
 pub mod docker_config;
 pub mod docker_container;

@@ -44,6 +44,7 @@ pub const ALL: &[Document] = &[
     document("authorized_key", SERVER),
     document("known_host", SERVER),
     document("assert", SERVER),
+    document("debug", SERVER),
     document("directory", SERVER),
     document("link", SERVER),
     document("line", SERVER),
