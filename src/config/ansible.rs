@@ -84,7 +84,6 @@ words! {
     Module: "uri" => "to wait for an answer write `wait = { http = \"...\" }`, to look at one `query = \"curl ...\"`";
     Module: "stat" | "find" | "slurp" | "getent" | "service_facts" | "package_facts" => "ask with `query = \"...\"` and an `id`, and use `steps.ID.stdout` and `steps.ID.code` in later steps";
     Module: "setup" | "gather_facts" => "leave it out: facts are asked for where a template uses them";
-    Module: "debug" => "write `debug = \"... {{ ... }}\"`, or `values = { NAME = \"{{ ... }}\" }` in it";
     Module: "set_fact" | "include_vars" => "write a variable in `[vars]`; it is a template that may use others, facts and `steps.ID`";
     Module: "fail" => "write `assert = { that = \"...\", message = \"...\" }`";
     Module: "wait_for" | "wait_for_connection" | "pause" => "write `wait = { port = ... }`, or `path`, `http`, `command`";
