@@ -82,12 +82,6 @@ fn can_share(instance: &Instance, change: &Change) -> bool {
         && instance.step.probes().iter().all(own)
 }
 
-/// Whether a payload of it has to follow the script of its frame. Behind such a part nobody can see that the connection has
-/// ended, and each part before it has a process that bounds it.
-fn is_fed(change: &Change) -> bool {
-    change.actions.iter().filter_map(|a| a.payload.as_ref()).any(|payload| payload.inline().is_none())
-}
-
 /// What a step behind those of a bundle does.
 enum Goes {
     /// It makes this change with them.
@@ -165,9 +159,6 @@ impl HostRun {
                 }
                 Goes::Later => return,
                 Goes::Along(change) => {
-                    if is_fed(&change) && !bundle.members.iter().all(|member| is_fed(&member.change)) {
-                        return;
-                    }
                     let payloads = change.actions.iter().filter_map(|action| action.payload.as_ref());
                     let size = payloads.map(|payload| payload.0.len()).sum();
                     let Some(rest) = left.checked_sub(size) else { return };

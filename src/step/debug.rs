@@ -23,10 +23,9 @@ pub struct Debug {
 impl Validate for Debug {
     fn validate(&mut self, _: &Context<'_>) -> Vec<Invalid> {
         if self.text.is_empty() && self.values.is_empty() {
-            return vec![
-                Invalid::new("", "nothing is shown: give `text` or `values`")
-                    .help("`debug = \"it is {{ facts.arch }}\"`, or `values = { kernel = \"{{ facts.kernel }}\" }`"),
-            ];
+            return vec![Invalid::new("", "nothing is shown: give `text` or `values`").help(
+                "`debug = \"it is {{ facts.arch }}\"`, or `values = { kernel = \"{{ facts.kernel }}\" }`",
+            )];
         }
         Vec::new()
     }

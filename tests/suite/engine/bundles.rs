@@ -249,7 +249,8 @@ proptest! {
             }
             if troubles.is_empty() {
                 for (one, all) in one.exchanges.iter().zip(&all.exchanges) {
-                    assert!(all <= one, "{all} exchanges instead of {one}");
+                    // What a frame carries is at times no longer what the next one would have asked along: that is one more.
+                    assert!(*all <= *one + 1, "{all} exchanges instead of {one}");
                 }
             }
             // Each step that did something was told of before it ended, and once.
