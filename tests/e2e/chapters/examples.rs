@@ -35,11 +35,13 @@ address = "192.168.158.145"
 hosts = ["manager-01", "worker-01"]
 "#;
 
-/// The lab's own sshd has the wanted settings already, and its hosts no swap.
+/// The lab's own sshd has the wanted settings already, and its hosts neither swap nor time zones.
 const AS_INSTALLED: &str = "set -e
 sed -i 's/^PermitRootLogin .*/#&/; s/^PasswordAuthentication no/#PasswordAuthentication yes/' /etc/ssh/sshd_config
 printf 'Match User guest\\n\\tX11Forwarding no\\n' >>/etc/ssh/sshd_config
-echo '/dev/vdc none swap defaults 0 0' >>/etc/fstab";
+echo '/dev/vdc none swap defaults 0 0' >>/etc/fstab
+mkdir -p /usr/share/zoneinfo/Europe
+[ -e /usr/share/zoneinfo/Europe/Berlin ] || echo TZif2 >/usr/share/zoneinfo/Europe/Berlin";
 
 /// What a run has kept of a file that it changed.
 const KEPT: &str = "set -e

@@ -41,7 +41,14 @@ pub const ALL: &[Document] = &[
     },
     document("group", SERVER),
     document("user", SERVER),
-    document("authorized_key", SERVER),
+    Document {
+        first: r#"
+[[step]]
+name = "A home for a user of the system"
+directory = { path = "/home/redis", owner = "redis", mode = "0700" }
+"#,
+        ..document("authorized_key", SERVER)
+    },
     document("known_host", SERVER),
     document("assert", SERVER),
     document("debug", SERVER),
