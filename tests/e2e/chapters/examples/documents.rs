@@ -156,6 +156,7 @@ directory = "/srv/backup"
     document("mount", SWARM),
     Document {
         rewritten: &[("2G", "64M", "a host of the lab has little space")],
+        apart: &[("2 GB to swap to", "an example of `line` takes swap out of /etc/fstab")],
         ..document("swap", SERVER)
     },
     Document {
