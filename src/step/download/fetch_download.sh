@@ -36,7 +36,7 @@ hw_fetch() {
       curl -fsSL --proto '=http,https' --proto-redir '=http,https' --retry 2 --connect-timeout 20 "$@" -o "$hw_part" -K - || hw_c=$?
   elif command -v wget >/dev/null; then
     if [ -s "$hw_part" ]; then set -- -c; else set --; fi
-    printf '%s\n' "$url" | wget -nv --tries=3 --timeout=60 "$@" -O "$hw_part" -i - || hw_c=$?
+    printf '%s\n' "$url" | wget -nv --tries=3 --timeout=60 "$@" -O "$hw_part" -i - 2>/dev/null || hw_c=$?
   else
     hw_fail "there is neither curl nor wget to fetch $shown" "hint: install one of them with a \`package\` step before"
   fi
